@@ -1,0 +1,52 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo dev test lint clean lock
+
+BIN := .venv/bin
+# The first interpreter that the project supports; override with make PYTHON=/path/to/python.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
+	&& { echo "$$python"; break; }; done)
+COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header \
+	--no-annotate --quiet --upgrade
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+demo: .venv/runtime.stamp ## Capture the simulated accounts into an embedded Postgres and print the result
+	@$(BIN)/ghl-snapshots demo
+
+dev: .venv/runtime.stamp ## Run the whole product in the foreground: Dagster on http://127.0.0.1:3000
+	@$(BIN)/ghl-snapshots dev
+
+test: .venv/dev.stamp ## Run the tests
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: .venv/dev.stamp ## Check style, format and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+lock: ## Pin the newest allowed dependencies (needs uv)
+	$(COMPILE) --extra build pyproject.toml -o requirements.txt
+	$(COMPILE) --extra build --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+clean: ## Remove the virtual environment and all local data, the embedded Postgres included
+	@if [ -x $(BIN)/ghl-snapshots ]; then $(BIN)/ghl-snapshots postgres stop; fi
+	rm -rf .venv .ghl_snapshots
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "No Python 3.11, 3.12 or 3.13 found: install one, or run make PYTHON=/path/to/python." >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "Could not make .venv; on Debian: apt-get install python3-venv." >&2; rm -rf .venv; exit 1; }
+
+# A partial install leaves no stamp, so the next make finishes it.
+.venv/runtime.stamp: requirements.txt pyproject.toml setup.cfg | .venv/bin/python
+	@echo "Installing the pinned dependencies into .venv (once, about a minute) ..."
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements.txt
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev.stamp: requirements-dev.txt .venv/runtime.stamp
+	@echo "Installing the pinned development tools into .venv (once) ..."
+	@$(PIP) install --require-hashes --only-binary :all: -r requirements-dev.txt
+	@touch $@

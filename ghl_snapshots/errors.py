@@ -1,0 +1,109 @@
+"""The exception tree; every error this product raises on purpose is one of these.
+
+GhlSnapshotsError
+├── ConfigurationError          a setting, an environment variable or an input file is wrong
+├── UnknownTenantError          a tenant id that the registry does not hold
+├── CredentialError             a credential reference that yields no usable token
+├── GhlError                    a call to GHL that did not yield what it should
+│   └── (see ErrorKind for what went wrong and whether another attempt can help)
+└── LedgerError
+    ├── SnapshotRefusedError    a capture that breaks the contract; nothing was stored
+    ├── SnapshotNotFoundError
+    ├── SnapshotCorruptError    stored bytes that no longer match their checksum or chain
+    └── SchemaError             the database's schema is missing, older or newer than this release
+"""
+
+from enum import StrEnum
+
+
+class GhlSnapshotsError(Exception):
+    """Base of every error the product raises on purpose; its text is fit for a user and holds no secret."""
+
+
+class ConfigurationError(GhlSnapshotsError):
+    """A setting or an input is wrong; the message names it, the value's problem and what to do."""
+
+
+class UnknownTenantError(GhlSnapshotsError):
+    """A tenant id that the registry does not hold."""
+
+    def __init__(self, tenant_id: str) -> None:
+        super().__init__(f"Unknown tenant {tenant_id!r}; `ghl-snapshots tenants list` shows the known ones.")
+        self.tenant_id = tenant_id
+
+
+class CredentialError(GhlSnapshotsError):
+    """A credential reference yields no usable token; the message names the reference, never the token."""
+
+
+class ErrorKind(StrEnum):
+    """What went wrong in a call to GHL; the values are stored in snapshots and label metrics."""
+
+    INVALID_CREDENTIAL = "invalid_credential"
+    MISSING_SCOPE = "missing_scope"
+    FORBIDDEN_LOCATION = "forbidden_location"
+    NOT_FOUND = "not_found"
+    INVALID_REQUEST = "invalid_request"
+    RATE_LIMITED = "rate_limited"
+    DAILY_LIMIT = "daily_limit"
+    SERVER_ERROR = "server_error"
+    CONNECTION = "connection"
+    TIMEOUT = "timeout"
+    MALFORMED_RESPONSE = "malformed_response"
+    PAGING = "paging"
+    REFUSED = "refused"
+    """The client itself refused to send: not read-only, or to another host."""
+
+    @property
+    def retryable(self) -> bool:
+        """Whether the same request may succeed if it is sent again soon."""
+        return self in _RETRYABLE
+
+    @property
+    def ends_tenant(self) -> bool:
+        """Whether every further call for the tenant would fail alike, so that none is sent."""
+        return self in {ErrorKind.INVALID_CREDENTIAL, ErrorKind.DAILY_LIMIT}
+
+
+_RETRYABLE = frozenset(
+    {
+        ErrorKind.RATE_LIMITED,
+        ErrorKind.SERVER_ERROR,
+        ErrorKind.CONNECTION,
+        ErrorKind.TIMEOUT,
+        ErrorKind.MALFORMED_RESPONSE,
+    }
+)
+
+
+class GhlError(GhlSnapshotsError):
+    """A call to GHL failed; `kind` says how, `status` is the HTTP status or None when there was no answer."""
+
+    def __init__(
+        self, kind: ErrorKind, message: str, *, status: int | None = None, attempts: int = 1
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.status = status
+        self.attempts = attempts
+
+
+class LedgerError(GhlSnapshotsError):
+    """The ledger could not do what was asked."""
+
+
+class SnapshotRefusedError(LedgerError):
+    """A capture breaks the snapshot contract, so it was not stored."""
+
+
+class SnapshotNotFoundError(LedgerError):
+    """No snapshot matches, or it belongs to a tenant that the caller may not see."""
+
+
+class SnapshotCorruptError(LedgerError):
+    """Stored bytes no longer match their checksum or chain."""
+
+
+class SchemaError(LedgerError):
+    """The database's schema is missing, or older or newer than this release understands."""

@@ -1,0 +1,1 @@
+"""The GHL client: the catalogue of calls, and everything between us and GHL."""

@@ -1,0 +1,71 @@
+"""Every environment variable that the product reads, once."""
+
+from pathlib import Path
+
+from pydantic import Field, HttpUrl, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from ghl_snapshots.errors import ConfigurationError
+
+
+class Settings(BaseSettings):
+    """The deployment's settings; a variable is GHL_SNAPSHOTS_ and the field's name, or the field's alias."""
+
+    model_config = SettingsConfigDict(env_prefix="GHL_SNAPSHOTS_", frozen=True, populate_by_name=True)
+
+    home: Path = Field(
+        default=Path(".ghl_snapshots"),
+        description="Folder for local state: the embedded PostgreSQL and Dagster's logs.",
+    )
+    database_url: SecretStr | None = Field(
+        default=None,
+        description="PostgreSQL to use, as postgresql://user:password@host:port/database; "
+        "unset: an embedded one in the home folder.",
+    )
+    encryption_keys: SecretStr | None = Field(
+        default=None,
+        description="Fernet keys that OAuth tokens are stored under, comma-separated, the newest first.",
+    )
+    ghl_base_url: HttpUrl = Field(
+        default=HttpUrl("https://services.leadconnectorhq.com"),
+        validation_alias="GHL_BASE_URL",
+        description="Where the GHL API is; the simulated GHL is one value of it.",
+    )
+    oauth_client_id: str | None = Field(
+        default=None,
+        validation_alias="GHL_OAUTH_CLIENT_ID",
+        description="Client id of the GHL app, for tenants with the credential `oauth`.",
+    )
+    oauth_client_secret: SecretStr | None = Field(
+        default=None,
+        validation_alias="GHL_OAUTH_CLIENT_SECRET",
+        description="Client secret of the GHL app.",
+    )
+    connect_timeout_seconds: float = Field(default=5.0, gt=0, description="For a connection to GHL.")
+    read_timeout_seconds: float = Field(default=30.0, gt=0, description="Between two reads of an answer.")
+    capture_timeout_seconds: float = Field(
+        default=300.0, gt=0, description="For one capture in total; what is missing by then is an error."
+    )
+    max_attempts: int = Field(default=4, ge=1, le=20, description="Tries of one request, the first included.")
+    concurrency: int = Field(default=16, ge=1, le=128, description="Requests under way at once in a process.")
+
+    @property
+    def base_url(self) -> str:
+        """The GHL base URL without a trailing slash."""
+        return str(self.ghl_base_url).rstrip("/")
+
+
+def load_settings() -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        ConfigurationError: naming each variable that is wrong and why, without quoting its value.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors(include_input=False, include_url=False)
+        )
+        raise ConfigurationError(f"The environment is not valid: {problems}.") from None
