@@ -1,0 +1,106 @@
+"""The environment that the product's processes share: a database that answers and Dagster's home.
+
+Dagster reads its instance's configuration from files and environment variables only, and starts its runs as
+processes of their own; so what is decided here travels to all of them in `os.environ`.
+"""
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+
+from cryptography.fernet import Fernet
+from sqlalchemy.engine import make_url
+
+from ghl_snapshots.errors import ConfigurationError
+from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots.settings import Settings, load_settings
+
+PROJECT = Path(__file__).parents[2]
+DATABASE = "ghl_snapshots"
+
+
+@contextmanager
+def product_environment() -> Iterator[Settings]:
+    """Complete the environment from the settings, run an embedded PostgreSQL if no other is named.
+
+    Yields the settings with the database URL filled in. The variables set in here are taken back at the end.
+
+    Raises:
+        ConfigurationError: a setting is wrong, or the embedded PostgreSQL does not start.
+    """
+    settings = load_settings()
+    with ExitStack() as stack:
+        if settings.database_url is None:
+            server = stack.enter_context(EmbeddedPostgres(settings.home))
+            stack.enter_context(_variables(_embedded(settings, server)))
+            settings = load_settings()
+        stack.enter_context(_variables(_dagster(settings)))
+        yield settings
+
+
+def database_url(settings: Settings) -> str:
+    """The URL of the product's database, password included; only for opening connections."""
+    if settings.database_url is None:
+        raise ConfigurationError("GHL_SNAPSHOTS_DATABASE_URL is not set.")
+    return settings.database_url.get_secret_value()
+
+
+def dagster_database_url(url: str) -> str:
+    """The URL of Dagster's own database: the product's server, its database's name and `_dagster`.
+
+    The driver is named because SQLAlchemy 2.1 takes psycopg 3 for a bare postgresql:// URL, which
+    dagster-postgres cannot send its NOTIFY through.
+    """
+    product = make_url(url)
+    if not product.database:
+        raise ConfigurationError("GHL_SNAPSHOTS_DATABASE_URL names no database; end it with /ghl_snapshots.")
+    dagster = product.set(drivername="postgresql+psycopg2", database=f"{product.database}_dagster")
+    return dagster.render_as_string(hide_password=False)
+
+
+def _embedded(settings: Settings, server: EmbeddedPostgres) -> dict[str, str]:
+    variables = {"GHL_SNAPSHOTS_DATABASE_URL": server.url(DATABASE)}
+    if settings.encryption_keys is None:
+        variables["GHL_SNAPSHOTS_ENCRYPTION_KEYS"] = _local_key(settings.home / "encryption_key")
+    return variables
+
+
+def _local_key(path: Path) -> str:
+    """The key that guards OAuth tokens in an embedded database; made once, beside it."""
+    if not path.exists():
+        fresh = path.with_suffix(f".{os.getpid()}")
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+            file.write(Fernet.generate_key())
+        with suppress(FileExistsError):  # another process was quicker, and its key is the one
+            path.hardlink_to(fresh)
+        fresh.unlink()
+    return path.read_text()
+
+
+def _dagster(settings: Settings) -> dict[str, str]:
+    variables = {
+        "GHL_SNAPSHOTS_HOME": str(settings.home.absolute()),
+        "GHL_SNAPSHOTS_DAGSTER_DATABASE_URL": dagster_database_url(database_url(settings)),
+    }
+    if "DAGSTER_HOME" not in os.environ:
+        folder = settings.home.absolute() / "dagster"
+        folder.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(PROJECT / "dagster.yaml", folder / "dagster.yaml")
+        variables["DAGSTER_HOME"] = str(folder)
+    return variables
+
+
+@contextmanager
+def _variables(variables: Mapping[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,71 @@
+"""The children of `ghl-snapshots dev` end with it, however it ends."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from ghl_snapshots.local.processes import Processes
+
+SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
+SUPERVISOR_THAT_IS_KILLED = """
+import os, signal, sys
+from pathlib import Path
+from ghl_snapshots.local.processes import Processes
+with Processes(Path(sys.argv[1])) as processes:
+    processes.start("sleeper", [sys.executable, "-c", "import time; time.sleep(60)"], os.environ)
+    print(processes._children["sleeper"].pid, flush=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process runs; one that has ended and waits to be collected does not."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def children_of_this_process() -> list[psutil.Process]:
+    return psutil.Process().children(recursive=True)
+
+
+def test_children_end_when_the_group_ends(tmp_path: Path) -> None:
+    with Processes(tmp_path / "record") as processes:
+        processes.start("sleeper", SLEEPER, os.environ)
+        child = children_of_this_process()[-1]
+    assert not is_running(child.pid)
+    assert not (tmp_path / "record").exists()
+
+
+def test_what_a_killed_supervisor_left_behind_ends_at_the_next_start(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", SUPERVISOR_THAT_IS_KILLED, str(tmp_path / "record")]
+    with (tmp_path / "output").open("w") as output:
+        assert subprocess.run(command, stdout=output, check=False).returncode == -signal.SIGKILL
+    orphan = int((tmp_path / "output").read_text())
+    assert is_running(orphan)
+    with Processes(tmp_path / "record"):
+        assert not is_running(orphan)
+
+
+def test_a_recorded_process_id_that_now_belongs_to_another_program_is_left_alone(tmp_path: Path) -> None:
+    with subprocess.Popen(SLEEPER) as bystander:
+        (tmp_path / "record").write_text(f"[[{bystander.pid}, 1.0]]")
+        with Processes(tmp_path / "record"):
+            assert is_running(bystander.pid)
+        bystander.kill()
+
+
+def test_an_ended_child_is_named_with_its_exit_code(tmp_path: Path) -> None:
+    with Processes(tmp_path / "record") as processes:
+        processes.start("sleeper", SLEEPER, os.environ)
+        assert processes.ended() is None
+        processes.start("failing", [sys.executable, "-c", "raise SystemExit(3)"], os.environ)
+        while (ended := processes.ended()) is None:
+            time.sleep(0.01)
+        assert ended == ("failing", 3)
