@@ -1,0 +1,70 @@
+"""Captures told to a person: one line a snapshot, the causes of failures below it, and the totals."""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+from ghl_snapshots.model import Snapshot, Status
+
+_HEADINGS = ("tenant", "type", "status", "records", "calls", "seconds", "checksum")
+_MOST_ERRORS = 5
+
+
+def heading(tenant_ids: Iterable[str]) -> str:
+    """The headings of the columns that `line` fills."""
+    return _row(_width(tenant_ids), *_HEADINGS)
+
+
+def line(snapshot: Snapshot, tenant_ids: Iterable[str]) -> str:
+    """One snapshot: whose, what, how it ended, its size and cost, and the checksum's first 12 digits."""
+    return _row(
+        _width(tenant_ids),
+        snapshot.tenant_id,
+        snapshot.snapshot_type.value,
+        snapshot.status.value,
+        f"{snapshot.record_count:,}",
+        f"{snapshot.api_calls:,}",
+        f"{snapshot.duration_ms / 1000:.2f}",
+        snapshot.checksum[:12],
+    )
+
+
+def causes(snapshot: Snapshot) -> list[str]:
+    """A line for each part that is missing, bounded, with the number of those left out."""
+    errors = snapshot.metadata["errors"]
+    lines = [f"  {_place(error)}: {error['message']}" for error in errors[:_MOST_ERRORS]]
+    if len(errors) > _MOST_ERRORS:
+        more = len(errors) - _MOST_ERRORS
+        lines.append(f"  ... and {more} more; `ghl-snapshots show {snapshot.snapshot_id}` lists all.")
+    return lines
+
+
+def totals(snapshots: Sequence[Snapshot], *, seconds: float, new_bytes: int) -> str:
+    """What came of the run: snapshots by status, records, calls, time, and what the ledger grew by."""
+    by_status = Counter(snapshot.status for snapshot in snapshots)
+    statuses = ", ".join(f"{by_status[status]} {status.value}" for status in Status if by_status[status])
+    tenants = len({snapshot.tenant_id for snapshot in snapshots})
+    records = sum(snapshot.record_count for snapshot in snapshots)
+    calls = sum(snapshot.api_calls for snapshot in snapshots)
+    return (
+        f"{_counted(len(snapshots), 'snapshot')} of {_counted(tenants, 'tenant')}: {statuses or 'none'}; "
+        f"{_counted(records, 'record')}, {_counted(calls, 'API call')}, {seconds:.1f} s, "
+        f"{new_bytes:,} bytes of new entities"
+    )
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
+def _place(error: dict[str, str | None]) -> str:
+    location = f" of location {error['locationId']}" if error["locationId"] else ""
+    return f"{error['endpoint']}{location}"
+
+
+def _width(tenant_ids: Iterable[str]) -> int:
+    return max((len(tenant_id) for tenant_id in tenant_ids), default=6)
+
+
+def _row(width: int, *cells: str) -> str:
+    tenant, kind, status, records, calls, seconds, checksum = cells
+    return f"{tenant:<{max(width, 6)}}  {kind:<10}  {status:<15}  {records:>7}  {calls:>5}  {seconds:>7}  {checksum}"
