@@ -67,4 +67,5 @@ def _width(tenant_ids: Iterable[str]) -> int:
 
 def _row(width: int, *cells: str) -> str:
     tenant, kind, status, records, calls, seconds, checksum = cells
-    return f"{tenant:<{max(width, 6)}}  {kind:<10}  {status:<15}  {records:>7}  {calls:>5}  {seconds:>7}  {checksum}"
+    name = tenant.ljust(max(width, len(_HEADINGS[0])))
+    return f"{name}  {kind:<10}  {status:<15}  {records:>7}  {calls:>5}  {seconds:>7}  {checksum}"
