@@ -1,0 +1,144 @@
+"""The simulated world: agencies, locations and every entity's exact bytes; tests may change all of it."""
+
+from collections.abc import Callable, Iterable, Iterator, MutableMapping
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+LOCATION_SCOPES = frozenset(
+    {
+        "locations.readonly",
+        "locations/customFields.readonly",
+        "locations/customValues.readonly",
+        "locations/tags.readonly",
+        "opportunities.readonly",
+        "workflows.readonly",
+        "calendars.readonly",
+        "calendars/groups.readonly",
+        "calendars/resources.readonly",
+        "voice-ai-agents.readonly",
+        "conversation-ai.readonly",
+        "agent-studio.readonly",
+    }
+)
+AGENCY_SCOPES = frozenset({"locations.readonly", "oauth.write"})
+
+KINDS = (
+    "location",
+    "location_summaries",
+    "custom_fields",
+    "custom_values",
+    "tags",
+    "pipelines",
+    "workflows",
+    "calendars",
+    "calendar_groups",
+    "rooms",
+    "equipments",
+    "voice_ai_agents",
+    "conversation_ai_agents",
+    "agent_studio_agents",
+)
+"""Keys of `Location.entities`; `location` and `location_summaries` hold one entity each, the latter being
+what /locations/search tells of the location."""
+
+
+class EntityLists(MutableMapping[str, list[bytes]]):
+    """Lists of entities by key, each made when it is first asked for and kept from then on."""
+
+    def __init__(
+        self,
+        keys: Callable[[], Iterable[str]] = tuple,
+        make: Callable[[str], list[bytes]] = lambda _key: [],
+    ) -> None:
+        self._keys = keys
+        self._make = make
+        self._lists: dict[str, list[bytes] | None] | None = None
+
+    def __getitem__(self, key: str) -> list[bytes]:
+        """The list under the key, to read or to change."""
+        lists = self._known()
+        entities = lists[key]
+        if entities is None:
+            # Two threads may both make it; the content is the same and the first one stays.
+            made = self._make(key)
+            entities = lists[key] = lists[key] or made
+        return entities
+
+    def __setitem__(self, key: str, entities: list[bytes]) -> None:
+        self._known()[key] = entities
+
+    def __delitem__(self, key: str) -> None:
+        del self._known()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known())
+
+    def __len__(self) -> int:
+        return len(self._known())
+
+    def _known(self) -> dict[str, list[bytes] | None]:
+        if self._lists is None:
+            self._lists = dict.fromkeys(self._keys())
+        return self._lists
+
+
+@dataclass(slots=True, kw_only=True)
+class Location:
+    """A sub-account; `entities` holds raw JSON by KINDS, `agent_actions` by conversation agent id."""
+
+    location_id: str
+    company_id: str
+    name: str
+    private_integration_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    """The first refresh token of the OAuth app's installation in this location."""
+    scopes: set[str] = field(default_factory=lambda: set(LOCATION_SCOPES), repr=False)
+    """What any token of the location may read; taking one out plays a missing permission."""
+    entities: EntityLists = field(default_factory=EntityLists, repr=False)
+    agent_actions: EntityLists = field(default_factory=EntityLists, repr=False)
+
+
+@dataclass(slots=True, kw_only=True)
+class Agency:
+    """A company with its locations, named by id in the order in which /locations/search gives them."""
+
+    company_id: str
+    name: str
+    private_integration_token: str = field(repr=False)
+    refresh_token: str = field(repr=False)
+    """The first refresh token of the OAuth app's installation in this company."""
+    location_ids: list[str] = field(default_factory=list, repr=False)
+    scopes: set[str] = field(default_factory=lambda: set(AGENCY_SCOPES), repr=False)
+
+
+Holder: TypeAlias = Location | Agency
+
+
+@dataclass(slots=True, kw_only=True)
+class Accounts:
+    """Everything one simulated GHL holds, and the OAuth app that is installed in all of it."""
+
+    seed: int
+    client_id: str
+    client_secret: str = field(repr=False)
+    locations: dict[str, Location] = field(repr=False)
+    agencies: dict[str, Agency] = field(repr=False)
+
+    @property
+    def single_locations(self) -> tuple[Location, ...]:
+        """The locations that no agency here owns."""
+        owned = {location_id for agency in self.agencies.values() for location_id in agency.location_ids}
+        return tuple(place for place in self.locations.values() if place.location_id not in owned)
+
+    def holder(self, account_id: str) -> Holder | None:
+        """The location or agency with this id."""
+        return self.locations.get(account_id) or self.agencies.get(account_id)
+
+    def holders(self) -> Iterator[Holder]:
+        """Every location and agency."""
+        yield from self.locations.values()
+        yield from self.agencies.values()
+
+    def locations_of(self, agency: Agency) -> list[Location]:
+        """The agency's locations that still exist, in order."""
+        return [self.locations[name] for name in agency.location_ids if name in self.locations]

@@ -1,0 +1,86 @@
+"""A request as it came in, a reply as it goes out, and the body of a refusal."""
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from http import HTTPStatus
+from urllib.parse import parse_qsl
+
+JSON_TYPE = "application/json; charset=utf-8"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """One HTTP request; header names are in lower case, `query` holds the last value of each parameter."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str] = field(repr=False)
+    query: Mapping[str, str]
+    body: bytes = field(default=b"", repr=False)
+    invent_entities: bool = False
+    """Answer from an endless row of made-up entities instead of the account's own (see faults)."""
+
+    @property
+    def path(self) -> str:
+        """The target without its query."""
+        return self.target.partition("?")[0]
+
+    @cached_property
+    def form(self) -> dict[str, str]:
+        """The fields of a form-encoded body; empty for any other content type."""
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        if kind != "application/x-www-form-urlencoded":
+            return {}
+        return dict(parse_qsl(self.body.decode("utf-8", "replace"), keep_blank_values=True))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One HTTP answer; Content-Length and the rate-limit headers are added when it is sent."""
+
+    status: int
+    body: bytes = field(default=b"", repr=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+class Refusal(Exception):  # noqa: N818 (it is an answer, not a fault of the simulator)
+    """Ends the handling of a request with an error answer; `message` is a list where GHL validates fields."""
+
+    def __init__(self, status: HTTPStatus, message: str | list[str], error: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.error = error
+
+    def reply(self) -> Reply:
+        """The error answer, in the shape of the documents' UnauthorizedDTO and its siblings."""
+        content = {
+            "statusCode": int(self.status),
+            "message": self.message,
+            "error": self.error or self.status.phrase,
+            "traceId": trace_id(),
+        }
+        return Reply(status=self.status, body=json.dumps(content, separators=(",", ":")).encode())
+
+
+def invalid(*problems: str) -> Refusal:
+    """The 422 for parameters that are missing, unknown or out of range."""
+    return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, list(problems), "Unprocessable Entity")
+
+
+def not_authorized() -> Refusal:
+    """The 401 for a good credential that lacks the scope, or whose kind the endpoint does not take."""
+    return Refusal(HTTPStatus.UNAUTHORIZED, "The token is not authorized for this scope.")
+
+
+def foreign_location() -> Refusal:
+    """The 403 for a location that the token may not read."""
+    return Refusal(HTTPStatus.FORBIDDEN, "The token does not have access to this location.")
+
+
+def trace_id() -> str:
+    """A fresh id, different on every call."""
+    return str(uuid.uuid4())

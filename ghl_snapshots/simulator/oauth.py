@@ -1,0 +1,84 @@
+"""The two token endpoints, the only ones that are asked by POST."""
+
+import json
+from http import HTTPStatus
+
+from ghl_snapshots.simulator.accounts import Accounts, Agency, Holder, Location
+from ghl_snapshots.simulator.identifiers import object_id, short_id
+from ghl_snapshots.simulator.messages import (
+    Refusal,
+    Request,
+    foreign_location,
+    invalid,
+    not_authorized,
+    trace_id,
+)
+from ghl_snapshots.simulator.tokens import Tokens
+
+TOKEN_PATH = "/oauth/token"  # noqa: S105 (a path)
+LOCATION_TOKEN_PATH = "/oauth/locationToken"  # noqa: S105 (a path)
+TOKEN_PATHS = (TOKEN_PATH, LOCATION_TOKEN_PATH)
+
+
+def exchange_refresh_token(accounts: Accounts, tokens: Tokens, request: Request) -> bytes:
+    """The answer to POST /oauth/token, which uses up the refresh token and gives the next one."""
+    form = _form(request, "client_id", "client_secret", "grant_type", "refresh_token")
+    if (form["client_id"], form["client_secret"]) != (accounts.client_id, accounts.client_secret):
+        raise Refusal(HTTPStatus.UNAUTHORIZED, "Invalid client: client credentials are invalid.")
+    if form["grant_type"] != "refresh_token":
+        raise Refusal(HTTPStatus.BAD_REQUEST, "Unsupported grant type.", "unsupported_grant_type")
+    _check_user_type(accounts, form)
+    holder, following = tokens.spend_refresh_token(form["refresh_token"])
+    return _token_answer(tokens, holder, refresh_token=following)
+
+
+def issue_location_token(accounts: Accounts, tokens: Tokens, holder: Holder, request: Request) -> bytes:
+    """The answer to POST /oauth/locationToken: a token for one location of the agency that asks."""
+    form = _form(request, "companyId", "locationId")
+    if isinstance(holder, Location):
+        raise not_authorized()
+    if form["companyId"] != holder.company_id:
+        raise Refusal(HTTPStatus.FORBIDDEN, "The token does not have access to this company.")
+    location = accounts.locations.get(form["locationId"])
+    if location is None:
+        raise Refusal(HTTPStatus.NOT_FOUND, "Location not found.")
+    if location.location_id not in holder.location_ids:
+        raise foreign_location()
+    return _token_answer(tokens, location)
+
+
+def _form(request: Request, *required: str) -> dict[str, str]:
+    missing = [f"{name} should not be empty" for name in required if not request.form.get(name)]
+    if missing:
+        raise invalid(*missing)
+    return request.form
+
+
+def _check_user_type(accounts: Accounts, form: dict[str, str]) -> None:
+    """Refuse the wrong user type before the token is spent; without one GHL takes the token's own."""
+    holder = accounts.holder(form["refresh_token"].partition(".")[0])
+    if holder is not None and form.get("user_type", _user_type(holder)) != _user_type(holder):
+        raise Refusal(HTTPStatus.BAD_REQUEST, "The user type does not match the refresh token.")
+
+
+def _user_type(holder: Holder) -> str:
+    return "Company" if isinstance(holder, Agency) else "Location"
+
+
+def _token_answer(tokens: Tokens, holder: Holder, refresh_token: str | None = None) -> bytes:
+    is_agency = isinstance(holder, Agency)
+    account_id = holder.company_id if isinstance(holder, Agency) else holder.location_id
+    content = {
+        "access_token": tokens.issue_access_token(account_id),
+        "token_type": "Bearer",
+        "expires_in": tokens.access_token_seconds,
+        **({"refresh_token": refresh_token} if refresh_token else {}),
+        "scope": " ".join(sorted(holder.scopes)),
+        "userType": _user_type(holder),
+        "companyId": holder.company_id,
+        **({} if is_agency else {"locationId": account_id}),
+        "userId": short_id(account_id, "installer"),
+        "planId": object_id(holder.company_id, "plan"),
+        "traceId": trace_id(),
+    }
+    return json.dumps(content, separators=(",", ":")).encode()
