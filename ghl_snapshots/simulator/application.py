@@ -82,7 +82,7 @@ class Application:
                 raise Refusal(HTTPStatus.NOT_FOUND, f"Cannot {request.method} {request.path}")
             return Reply(status=200, body=self._entities_body(request, route, path, caller))
         except Refusal as refusal:
-            return refusal.reply()
+            return (route.as_documented(refusal) if route else refusal).reply()
 
     def _token_body(self, request: Request, caller: _Caller) -> bytes:
         if request.path == oauth.TOKEN_PATH:

@@ -74,6 +74,14 @@ class Route:
     single: bool = False
     parameters: frozenset[str] = frozenset({"locationId"})
     envelope: Mapping[str, object] = field(default_factory=dict)
+    documents_422: bool = True
+    """Whether wrong parameters are answered 422; the documents of some endpoints know only 400."""
+
+    def as_documented(self, refusal: Refusal) -> Refusal:
+        """The refusal with the status that the endpoint's document gives it."""
+        if refusal.status != HTTPStatus.UNPROCESSABLE_ENTITY or self.documents_422:
+            return refusal
+        return Refusal(HTTPStatus.BAD_REQUEST, "; ".join(refusal.message))
 
     def body(self, call: Call, *, invent_entities: bool = False) -> bytes:
         """The body of the right answer, in which each entity stands exactly as its bytes are."""
@@ -163,6 +171,7 @@ ROUTES = (
         scope="locations/customValues.readonly",
         items_key="customValues",
         select=_kind("custom_values"),
+        documents_422=False,
         parameters=frozenset(),
     ),
     Route(
@@ -179,6 +188,7 @@ ROUTES = (
         scope="opportunities.readonly",
         items_key="pipelines",
         select=_kind("pipelines"),
+        documents_422=False,
     ),
     Route(
         template="/workflows/",
@@ -193,6 +203,7 @@ ROUTES = (
         scope="calendars.readonly",
         items_key="calendars",
         select=_calendars,
+        documents_422=False,
         parameters=frozenset({"locationId", "showDrafted"}),
     ),
     Route(
@@ -201,6 +212,7 @@ ROUTES = (
         scope="calendars/groups.readonly",
         items_key="groups",
         select=_kind("calendar_groups"),
+        documents_422=False,
     ),
     Route(
         template="/calendars/resources/rooms",
@@ -208,6 +220,7 @@ ROUTES = (
         scope="calendars/resources.readonly",
         items_key="",
         select=_kind("rooms"),
+        documents_422=False,
         paging=BY_REQUIRED_SKIP,
     ),
     Route(
@@ -216,6 +229,7 @@ ROUTES = (
         scope="calendars/resources.readonly",
         items_key="",
         select=_kind("equipments"),
+        documents_422=False,
         paging=BY_REQUIRED_SKIP,
     ),
     Route(
