@@ -92,6 +92,15 @@ class Tenant:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoredTokens:
+    """A tenant's OAuth tokens as a token store keeps them; the refresh token is single use."""
+
+    refresh_token: str = field(repr=False)
+    access_token: str | None = field(default=None, repr=False)
+    access_expires_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entity:
     """One JSON object that GHL returned, as the exact bytes received.
 
