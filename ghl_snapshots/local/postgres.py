@@ -9,7 +9,7 @@ import fcntl
 import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -100,10 +100,14 @@ def _started(data: Path) -> PostgresServer:
 
 
 def _stop(server: PostgresServer) -> None:
-    process = server.get_postmaster_info().process
+    info = server.get_postmaster_info()
     server.stop()
     # The server removes its pid file, which is what the stop waits for, a moment before it ends.
-    psutil.wait_procs([process] if process else [], timeout=10)
+    psutil.wait_procs([info.process] if info.process else [], timeout=10)
+    if info.socket_dir and info.socket_dir != server.pgdata:
+        # Where the home's path is too long for a socket, the package makes a folder elsewhere and leaves it.
+        with suppress(OSError):
+            info.socket_dir.rmdir()
 
 
 def _create_cluster(data: Path) -> None:

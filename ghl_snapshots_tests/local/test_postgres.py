@@ -93,5 +93,8 @@ def test_a_home_that_cannot_be_a_folder_is_named_in_the_error(tmp_path: Path) ->
 def test_a_home_with_spaces_and_a_long_path_works(tmp_path: Path) -> None:
     """A unix socket's path may have about 100 bytes, and a home folder more."""
     home = tmp_path / ("my agency " * 12)
-    with EmbeddedPostgres(home) as server, psycopg.connect(server.url("postgres")) as connection:
-        assert connection.execute("SELECT 1").fetchone() == (1,)
+    with EmbeddedPostgres(home) as server:
+        url = server.url("postgres")
+        with psycopg.connect(url) as connection:
+            assert connection.execute("SELECT 1").fetchone() == (1,)
+    assert not Path(url.partition("host=")[2]).exists(), "the socket's folder is outside the home"
