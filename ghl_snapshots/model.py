@@ -297,23 +297,15 @@ class Snapshot:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class StoredTokens:
-    """A tenant's OAuth tokens; the refresh token is single use, so each refresh brings the next one."""
-
-    refresh_token: str = field(repr=False)
-    access_token: str | None = field(default=None, repr=False)
-    access_expires_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEvent:
     """One fact of the append-only audit trail; `details` holds plain JSON values in camelCase."""
 
     event_type: str
     correlation_id: str
-    occurred_at: datetime
     success: bool
     source: Source
+    occurred_at: datetime | None = None
+    """None for the moment at which it is recorded."""
     tenant_id: str | None = None
     ghl_account_id: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
