@@ -1,0 +1,327 @@
+-- The ledger's schema, whole: what the migrations beside it add up to. Run as ghl_snapshots_owner.
+--
+-- entity    one distinct JSON object of a tenant, as the exact bytes received
+-- manifest  the ordered entities of a payload; equal payloads share one
+-- snapshot  the immutable record of one capture, linked into the chain of its tenant and type
+-- Nothing is shared between tenants, nothing is ever updated or deleted, and row security keeps each session
+-- to the tenant named by the setting app.tenant_id.
+
+SET LOCAL search_path = ghl, pg_catalog;
+
+CREATE TABLE schema_version (
+    version integer PRIMARY KEY,
+    applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Registry ------------------------------------------------------------------------------------------------
+
+CREATE TABLE tenant (
+    tenant_id text PRIMARY KEY CHECK (tenant_id ~ '^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$' AND tenant_id !~ '\.\.'),
+    ghl_account_id text NOT NULL CHECK (ghl_account_id ~ '^[A-Za-z0-9_-]{1,64}$'),
+    account_kind text NOT NULL CHECK (account_kind IN ('location', 'company')),
+    -- A reference to where the token is, never the token.
+    credential text NOT NULL CHECK (credential ~ '^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+|oauth)$'),
+    enabled boolean NOT NULL DEFAULT true,
+    overrides jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(overrides) = 'object'),
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- OAuth tokens, encrypted by the application; the key is never in the database.
+CREATE TABLE oauth_token (
+    tenant_id text PRIMARY KEY REFERENCES tenant,
+    refresh_token bytea NOT NULL,
+    access_token bytea,
+    access_expires_at timestamptz,
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+
+-- Ledger --------------------------------------------------------------------------------------------------
+
+CREATE TABLE entity (
+    id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    tenant_id text NOT NULL REFERENCES tenant,
+    digest bytea NOT NULL CHECK (digest = sha256(body)),
+    -- Where these bytes were first seen; a snapshot's metadata says where they were seen in that capture.
+    endpoint text NOT NULL,
+    location_id text,
+    entity_id text,
+    first_seen timestamptz NOT NULL DEFAULT clock_timestamp(),
+    body bytea NOT NULL,
+    UNIQUE (tenant_id, digest)
+);
+CREATE INDEX entity_history ON entity (tenant_id, entity_id) WHERE entity_id IS NOT NULL;
+
+CREATE TABLE manifest (
+    tenant_id text NOT NULL REFERENCES tenant,
+    -- SHA-256 over the entities' digests in order: the checksum of the snapshots that point here.
+    digest bytea NOT NULL CHECK (octet_length(digest) = 32),
+    entity_ids bigint[] NOT NULL,
+    PRIMARY KEY (tenant_id, digest)
+);
+
+CREATE TABLE snapshot (
+    snapshot_id text PRIMARY KEY CHECK (snapshot_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'),
+    tenant_id text NOT NULL REFERENCES tenant,
+    ghl_account_id text NOT NULL CHECK (ghl_account_id <> ''),
+    snapshot_type text NOT NULL
+        CHECK (snapshot_type IN ('locations', 'pipelines', 'workflows', 'calendars', 'ai_workers')),
+    captured_at timestamptz NOT NULL,
+    version text NOT NULL DEFAULT '1.0.0' CHECK (version ~ '^[0-9]+\.[0-9]+\.[0-9]+$'),
+    status text NOT NULL CHECK (status IN ('success', 'partial_failure', 'failed')),
+    record_count integer NOT NULL CHECK (record_count >= 0),
+    checksum bytea NOT NULL,
+    metadata jsonb NOT NULL CHECK ((metadata -> 'totalCount') = to_jsonb(record_count)),
+    duration_ms integer NOT NULL CHECK (duration_ms >= 0),
+    api_calls integer NOT NULL CHECK (api_calls >= 0),
+    created_at timestamptz NOT NULL,
+    created_by text NOT NULL DEFAULT 'system' CHECK (created_by <> ''),
+    source text NOT NULL CHECK (source IN ('scheduled', 'manual', 'api')),
+    correlation_id text NOT NULL CHECK (correlation_id <> ''),
+    -- Place in the chain and link to the row before; the trigger sets both, whatever a writer sends.
+    seq bigint NOT NULL,
+    chain bytea NOT NULL,
+    CHECK (status <> 'failed' OR record_count = 0),
+    CHECK (status = 'success' OR jsonb_array_length(metadata -> 'errors') > 0),
+    UNIQUE (tenant_id, snapshot_type, seq),
+    UNIQUE (correlation_id, tenant_id, snapshot_type),
+    FOREIGN KEY (tenant_id, checksum) REFERENCES manifest (tenant_id, digest)
+);
+CREATE INDEX snapshot_latest ON snapshot (tenant_id, snapshot_type, captured_at DESC);
+CREATE INDEX snapshot_account ON snapshot (tenant_id, ghl_account_id);
+
+CREATE TABLE audit_event (
+    event_id text PRIMARY KEY CHECK (event_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'),
+    event_type text NOT NULL CHECK (event_type <> ''),
+    tenant_id text,
+    ghl_account_id text,
+    correlation_id text NOT NULL CHECK (correlation_id <> ''),
+    occurred_at timestamptz NOT NULL,
+    success boolean NOT NULL,
+    source text NOT NULL CHECK (source IN ('scheduled', 'manual', 'api')),
+    details jsonb NOT NULL CHECK (jsonb_typeof(details) = 'object')
+);
+CREATE INDEX audit_event_of_tenant ON audit_event (tenant_id, occurred_at DESC);
+CREATE INDEX audit_event_of_trigger ON audit_event (correlation_id);
+CREATE INDEX audit_event_of_type ON audit_event (event_type, occurred_at DESC);
+
+-- Integrity -----------------------------------------------------------------------------------------------
+
+-- SHA-256 of a snapshot row as a JSON array of all its columns in order, but for its chain; anyone can
+-- recompute it from the row's text in any language (docs/ledger.md).
+CREATE FUNCTION row_digest(row_ snapshot) RETURNS bytea
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+SET search_path = pg_catalog
+SET timezone = 'UTC'
+AS $$
+    SELECT sha256(convert_to(json_build_array(
+        row_.snapshot_id, row_.tenant_id, row_.ghl_account_id, row_.snapshot_type,
+        to_char(row_.captured_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), row_.version, row_.status,
+        row_.record_count, encode(row_.checksum, 'hex'), row_.metadata::text, row_.duration_ms,
+        row_.api_calls, to_char(row_.created_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), row_.created_by,
+        row_.source, row_.correlation_id, row_.seq
+    )::text, 'UTF8'))
+$$;
+
+-- Puts a new snapshot at the end of the chain of its tenant and type. The lock lasts until the transaction
+-- ends, so the chain cannot fork; the owner's rights are needed only to read the row before.
+CREATE FUNCTION link_snapshot() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = ghl, pg_catalog, pg_temp
+AS $$
+DECLARE
+    head record;
+    entities integer;
+BEGIN
+    SELECT cardinality(entity_ids) INTO entities
+    FROM manifest WHERE tenant_id = NEW.tenant_id AND digest = NEW.checksum;
+    IF entities <> NEW.record_count THEN
+        RAISE EXCEPTION 'record_count is % but the payload holds % entities', NEW.record_count, entities
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    PERFORM pg_advisory_xact_lock(hashtextextended(NEW.tenant_id || ' ' || NEW.snapshot_type, 4711));
+    SELECT seq, chain INTO head FROM snapshot
+    WHERE tenant_id = NEW.tenant_id AND snapshot_type = NEW.snapshot_type
+    ORDER BY seq DESC LIMIT 1;
+    NEW.seq := coalesce(head.seq, 0) + 1;
+    NEW.created_at := clock_timestamp();
+    NEW.chain := sha256(coalesce(head.chain, ''::bytea) || row_digest(NEW));
+    RETURN NEW;
+END $$;
+
+CREATE FUNCTION check_manifest() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = ghl, pg_catalog, pg_temp
+AS $$
+DECLARE
+    actual bytea;
+    found_entities integer;
+BEGIN
+    SELECT sha256(coalesce(string_agg(entity.digest, ''::bytea ORDER BY listed.position), ''::bytea)), count(*)
+    INTO actual, found_entities
+    FROM unnest(NEW.entity_ids) WITH ORDINALITY AS listed (id, position)
+    JOIN entity ON entity.id = listed.id AND entity.tenant_id = NEW.tenant_id;
+    IF found_entities <> cardinality(NEW.entity_ids) OR actual <> NEW.digest THEN
+        RAISE EXCEPTION 'the manifest does not match its entities'
+            USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+
+CREATE FUNCTION refuse_change() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+    RAISE EXCEPTION '% on %.% is refused: the ledger is append-only', TG_OP, TG_TABLE_SCHEMA, TG_TABLE_NAME
+        USING ERRCODE = 'insufficient_privilege',
+              HINT = 'A correction is a new snapshot; what was captured stays as it was captured.';
+END $$;
+
+CREATE TRIGGER link_snapshot BEFORE INSERT ON snapshot FOR EACH ROW EXECUTE FUNCTION link_snapshot();
+CREATE TRIGGER check_manifest BEFORE INSERT ON manifest FOR EACH ROW EXECUTE FUNCTION check_manifest();
+ALTER TABLE snapshot ENABLE ALWAYS TRIGGER link_snapshot;
+ALTER TABLE manifest ENABLE ALWAYS TRIGGER check_manifest;
+
+-- ALWAYS, since session_replication_role walks past ordinary triggers.
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON entity EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON manifest EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON snapshot EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_event EXECUTE FUNCTION refuse_change();
+ALTER TABLE entity ENABLE ALWAYS TRIGGER append_only;
+ALTER TABLE manifest ENABLE ALWAYS TRIGGER append_only;
+ALTER TABLE snapshot ENABLE ALWAYS TRIGGER append_only;
+ALTER TABLE audit_event ENABLE ALWAYS TRIGGER append_only;
+
+-- A tenant stays in the registry for as long as its snapshots, which is for ever.
+CREATE TRIGGER keep_tenant BEFORE DELETE OR TRUNCATE ON tenant EXECUTE FUNCTION refuse_change();
+ALTER TABLE tenant ENABLE ALWAYS TRIGGER keep_tenant;
+
+-- Reading -------------------------------------------------------------------------------------------------
+
+-- The value with numbers that jsonb cannot hold as texts.
+CREATE FUNCTION legal_value(value json) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = ghl, pg_catalog
+AS $$
+BEGIN
+    CASE json_typeof(value)
+        WHEN 'object' THEN
+            RETURN (SELECT coalesce(jsonb_object_agg(key, legal_value(item)), '{}')
+                    FROM json_each(value) AS each (key, item));
+        WHEN 'array' THEN
+            RETURN (SELECT coalesce(jsonb_agg(legal_value(item) ORDER BY place), '[]')
+                    FROM json_array_elements(value) WITH ORDINALITY AS each (item, place));
+        WHEN 'number' THEN
+            BEGIN
+                RETURN value::text::jsonb;
+            EXCEPTION WHEN numeric_value_out_of_range THEN
+                RETURN to_jsonb(value::text);
+            END;
+        ELSE
+            RETURN value::text::jsonb;
+    END CASE;
+END $$;
+
+-- An entity's bytes as jsonb, for querying. What jsonb cannot hold gets the closest legal form: U+FFFD for
+-- the escapes of NUL and of lone surrogates, a text for a number out of range, {"$text": ...} for an object
+-- nested too deep. The exact bytes are in ghl_snapshot_raw.
+CREATE FUNCTION entity_jsonb(body bytea) RETURNS jsonb
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE SET search_path = ghl, pg_catalog
+AS $$
+DECLARE
+    original text := convert_from(body, 'UTF8');
+    legal text;
+BEGIN
+    RETURN original::jsonb;
+EXCEPTION WHEN OTHERS THEN
+    BEGIN
+        legal := regexp_replace(original, '(?<!\\)((?:\\\\)*)\\u0000', '\1\\ufffd', 'g');
+        legal := regexp_replace(legal,
+            '(?<!\\)((?:\\\\)*)\\u[dD][89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})', '\1\\ufffd', 'g');
+        legal := regexp_replace(legal,
+            '(?<!\\u[dD][89abAB][0-9a-fA-F]{2})(?<!\\)((?:\\\\)*)\\u[dD][c-fC-F][0-9a-fA-F]{2}', '\1\\ufffd', 'g');
+        RETURN legal_value(legal::json);
+    EXCEPTION WHEN OTHERS THEN
+        RETURN jsonb_build_object('$text', original);
+    END;
+END $$;
+
+CREATE VIEW ghl_snapshot WITH (security_invoker = true) AS
+SELECT
+    snapshot_id, tenant_id, ghl_account_id, snapshot_type, captured_at, version, status, record_count,
+    encode(checksum, 'hex') AS checksum,
+    jsonb_build_object(
+        'data', (
+            SELECT coalesce(jsonb_agg(entity_jsonb(entity.body) ORDER BY listed.position), '[]')
+            FROM manifest
+            CROSS JOIN unnest(manifest.entity_ids) WITH ORDINALITY AS listed (id, position)
+            JOIN entity ON entity.id = listed.id
+            WHERE manifest.tenant_id = snapshot.tenant_id AND manifest.digest = snapshot.checksum
+        ),
+        'metadata', metadata
+    ) AS payload,
+    created_at, created_by, source, correlation_id
+FROM snapshot;
+
+-- One row for each entity of each snapshot, with its exact bytes; position counts from 0.
+CREATE VIEW ghl_snapshot_raw WITH (security_invoker = true) AS
+SELECT
+    snapshot.snapshot_id, snapshot.tenant_id, snapshot.snapshot_type, snapshot.captured_at,
+    item.position, item.endpoint, item.location_id, item.entity_id, item.digest, item.body
+FROM snapshot
+JOIN manifest ON manifest.tenant_id = snapshot.tenant_id AND manifest.digest = snapshot.checksum
+CROSS JOIN LATERAL (
+    SELECT listed.position - 1 AS position, origin.endpoint, origin.location_id, entity.entity_id,
+        entity.digest, entity.body
+    FROM unnest(manifest.entity_ids) WITH ORDINALITY AS listed (id, position)
+    JOIN entity ON entity.id = listed.id
+    LEFT JOIN (
+        SELECT place.position, request ->> 'endpoint' AS endpoint, request ->> 'locationId' AS location_id
+        FROM jsonb_array_elements(snapshot.metadata -> 'requests') AS each (request)
+        CROSS JOIN generate_series(
+            (request -> 'items' ->> 'offset')::bigint + 1,
+            (request -> 'items' ->> 'offset')::bigint + (request -> 'items' ->> 'count')::bigint
+        ) AS place (position)
+    ) AS origin ON origin.position = listed.position
+) AS item;
+
+CREATE VIEW ghl_snapshot_audit_event WITH (security_invoker = true) AS
+SELECT event_id, event_type, tenant_id, ghl_account_id, correlation_id, occurred_at AS "timestamp", success,
+    source, details
+FROM audit_event;
+
+-- Rights --------------------------------------------------------------------------------------------------
+
+GRANT USAGE ON SCHEMA ghl TO ghl_snapshots_writer, ghl_snapshots_reader, ghl_snapshots_auditor;
+GRANT SELECT ON schema_version TO ghl_snapshots_writer, ghl_snapshots_reader, ghl_snapshots_auditor;
+GRANT SELECT, INSERT ON entity, manifest, snapshot, audit_event TO ghl_snapshots_writer;
+GRANT SELECT, INSERT, UPDATE ON tenant, oauth_token TO ghl_snapshots_writer;
+GRANT SELECT ON entity, manifest, snapshot, audit_event TO ghl_snapshots_reader, ghl_snapshots_auditor;
+GRANT SELECT ON tenant TO ghl_snapshots_reader, ghl_snapshots_auditor;
+GRANT SELECT ON ghl_snapshot, ghl_snapshot_raw, ghl_snapshot_audit_event
+    TO ghl_snapshots_writer, ghl_snapshots_reader, ghl_snapshots_auditor;
+
+-- FORCE, so that the owner is bound as well; the owner's read policy is for the triggers above. The setting
+-- is read in a sub-select so that it is evaluated once a query and not once a row.
+DO $$
+DECLARE
+    name text;
+    own_rows CONSTANT text := 'tenant_id = (SELECT current_setting(''app.tenant_id'', true))';
+BEGIN
+    FOREACH name IN ARRAY ARRAY['tenant', 'oauth_token', 'entity', 'manifest', 'snapshot', 'audit_event'] LOOP
+        EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
+        EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
+        EXECUTE format('CREATE POLICY own_rows_read ON %I FOR SELECT TO ghl_snapshots_writer, '
+            'ghl_snapshots_reader, ghl_snapshots_owner USING (%s)', name, own_rows);
+        EXECUTE format('CREATE POLICY own_rows_added ON %I FOR INSERT TO ghl_snapshots_writer '
+            'WITH CHECK (%s)', name, own_rows);
+    END LOOP;
+    FOREACH name IN ARRAY ARRAY['tenant', 'oauth_token'] LOOP
+        EXECUTE format('CREATE POLICY own_rows_changed ON %I FOR UPDATE TO ghl_snapshots_writer '
+            'USING (%s) WITH CHECK (%s)', name, own_rows, own_rows);
+    END LOOP;
+    FOREACH name IN ARRAY ARRAY['tenant', 'entity', 'manifest', 'snapshot', 'audit_event'] LOOP
+        EXECUTE format('CREATE POLICY all_rows_read ON %I FOR SELECT TO ghl_snapshots_auditor '
+            'USING (true)', name);
+    END LOOP;
+END $$;
+
+-- An event of no tenant in particular, such as a schedule's tick; only the auditor reads these.
+CREATE POLICY system_rows_added ON audit_event FOR INSERT TO ghl_snapshots_writer WITH CHECK (tenant_id IS NULL);
