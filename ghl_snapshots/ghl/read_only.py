@@ -1,0 +1,78 @@
+"""The choke point: a session whose only adapter reads one GHL and refuses everything else."""
+
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+
+from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.ghl.timed_connections import POOL_CLASSES
+
+TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 (a path)
+LOCATION_TOKEN_PATH: Final = "/oauth/locationToken"  # noqa: S105 (a path)
+
+
+def read_only_session(base_url: str) -> requests.Session:
+    """A session that reaches one GHL only, reads only, and takes nothing from the environment.
+
+    A `.netrc` entry would replace our Authorization header, and a cookie that came with one tenant's answer
+    would go out with the next tenant's request.
+    """
+    session = requests.Session()
+    session.trust_env = False
+    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+    session.headers.update({"Accept": "application/json", "User-Agent": "ghl-snapshots"})
+    session.adapters.clear()
+    session.mount("http://", ReadOnlyAdapter(base_url))
+    session.mount("https://", ReadOnlyAdapter(base_url))
+    return session
+
+
+class ReadOnlyAdapter(HTTPAdapter):
+    """Lets out GET, and POST to the two OAuth token paths, to one GHL; refuses everything else."""
+
+    def __init__(self, base_url: str) -> None:
+        self._base = urlsplit(base_url)
+        super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (passed on)
+        """Use connections whose reads keep to the deadline."""
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = POOL_CLASSES
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        *args: Any,  # noqa: ANN401 (passed on)
+        **kwargs: Any,  # noqa: ANN401 (passed on)
+    ) -> requests.Response:
+        """Send the request if it is one that may leave.
+
+        Raises:
+            GhlError: REFUSED; not a byte has left.
+        """
+        self._permit(request)
+        return super().send(request, *args, **kwargs)
+
+    def _permit(self, request: requests.PreparedRequest) -> None:
+        url = urlsplit(request.url or "")
+        if (url.scheme, url.netloc) != (self._base.scheme, self._base.netloc):
+            raise _refused(f"a request to {url.scheme}://{url.hostname}: only {self._base.geturl()} is asked")
+        if request.method == "GET" and request.body is None:
+            return
+        if request.method == "POST" and not url.query and url.path in self._token_paths():
+            return
+        raise _refused(
+            f"{request.method} {url.path}: GHL is only read, by GET without a body; POST is for its two "
+            "token paths"
+        )
+
+    def _token_paths(self) -> tuple[str, str]:
+        base = self._base.path.rstrip("/")
+        return base + TOKEN_PATH, base + LOCATION_TOKEN_PATH
+
+
+def _refused(what: str) -> GhlError:
+    return GhlError(ErrorKind.REFUSED, f"refused to send {what}", attempts=0)

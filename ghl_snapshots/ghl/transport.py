@@ -1,0 +1,163 @@
+"""HTTP to GHL: one request out by way of the choke point, one answer in, whatever its status."""
+
+import http.client
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import requests
+import urllib3
+
+from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.ghl.deadline import Deadline
+from ghl_snapshots.ghl.entities import malformed
+from ghl_snapshots.ghl.read_only import read_only_session
+from ghl_snapshots.ghl.timed_connections import reading_until
+
+_CHUNK_BYTES: Final = 65_536
+_TRANSPORT_ERRORS: Final = (
+    requests.RequestException,
+    urllib3.exceptions.HTTPError,
+    http.client.HTTPException,
+    OSError,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """One HTTP answer, read to its end."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Looked up without regard to case."""
+    body: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeouts:
+    """Seconds that a connection and the time between two reads may take, and the largest body taken."""
+
+    connect_seconds: float = 5.0
+    read_seconds: float = 30.0
+    most_body_bytes: int = 64 * 1024 * 1024
+
+
+class Transport:
+    """Sends requests to one GHL, each thread over connections of its own that are kept open."""
+
+    def __init__(self, base_url: str, timeouts: Timeouts) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._timeouts = timeouts
+        self._thread = threading.local()
+        self._sessions: list[requests.Session] = []
+        self._lock = threading.Lock()
+
+    def send(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        deadline: Deadline,
+        query: Mapping[str, str] | None = None,
+        form: Mapping[str, str] | None = None,
+    ) -> Reply:
+        """Send one request and read the whole answer, whatever its status.
+
+        Raises:
+            GhlError: REFUSED before anything is sent, CONNECTION, TIMEOUT, or MALFORMED_RESPONSE for a body
+                that is too large.
+        """
+        deadline.check()
+        started = time.monotonic()
+        try:
+            with (
+                reading_until(deadline),
+                self._session().request(
+                    method,
+                    self._base_url + path,
+                    params=query,
+                    data=form,
+                    headers=headers,
+                    timeout=self._within(deadline),
+                    allow_redirects=False,
+                    stream=True,
+                ) as response,
+            ):
+                return Reply(status=response.status_code, headers=response.headers, body=self._body(response))
+        except _TRANSPORT_ERRORS as error:
+            raise self._failure(error, deadline, time.monotonic() - started) from None
+
+    def close(self) -> None:
+        """Close every connection."""
+        with self._lock:
+            while self._sessions:
+                self._sessions.pop().close()
+
+    def _session(self) -> requests.Session:
+        """The calling thread's session."""
+        session: requests.Session | None = getattr(self._thread, "session", None)
+        if session is None:
+            session = self._thread.session = read_only_session(self._base_url)
+            with self._lock:
+                self._sessions.append(session)
+        return session
+
+    def _within(self, deadline: Deadline) -> tuple[float, float]:
+        """Connect and read timeouts; at least a millisecond, because 0 would mean none at all."""
+        most = max(0.001, deadline.remaining)
+        return min(self._timeouts.connect_seconds, most), min(self._timeouts.read_seconds, most)
+
+    def _body(self, response: requests.Response) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        for chunk in response.iter_content(_CHUNK_BYTES):
+            size += len(chunk)
+            if size > self._timeouts.most_body_bytes:
+                raise malformed(f"the body is larger than {self._timeouts.most_body_bytes:,} bytes")
+            chunks.append(chunk)
+        return b"".join(chunks)
+
+    def _failure(self, error: Exception, deadline: Deadline, elapsed: float) -> GhlError:
+        """What went wrong, in words that name no path and no header."""
+        if not deadline.remaining:
+            return deadline.error()
+        if isinstance(error, requests.ConnectTimeout):
+            seconds = self._timeouts.connect_seconds
+            return GhlError(ErrorKind.TIMEOUT, f"no connection to {self._base_url} within {seconds:g} s")
+        causes = list(_causes(error))
+        if any(isinstance(cause, _TIMEOUTS) for cause in causes):
+            return GhlError(ErrorKind.TIMEOUT, f"GHL was silent for {self._timeouts.read_seconds:g} s")
+        return GhlError(
+            ErrorKind.CONNECTION, f"{_described(causes[-1])} after {elapsed:.1f} s ({self._base_url})"
+        )
+
+
+# urllib3 counts a refused connection among the timeouts of connecting, so those are told apart before.
+_TIMEOUTS: Final = (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and those that it wraps, the innermost last."""
+    yield error
+    for inner in (getattr(error, "reason", None), *error.args):
+        if isinstance(inner, BaseException):
+            yield from _causes(inner)
+            return
+
+
+def _described(error: BaseException) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    if isinstance(error, http.client.IncompleteRead):
+        return "the body was cut off"
+    return _WORDS.get(type(error).__name__, type(error).__name__)
+
+
+_WORDS: Final = {
+    "RemoteDisconnected": "the connection was closed before an answer",
+    "ConnectionResetError": "the connection was reset",
+    "ConnectionRefusedError": "the connection was refused",
+}
