@@ -1,0 +1,129 @@
+"""Connections to the product's database, each with the rights and the tenant that its work needs."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg import Connection
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import ConnectionPool, PoolTimeout
+
+from ghl_snapshots.errors import ConfigurationError, LedgerError
+from ghl_snapshots.ledger.queries import query
+
+WRITER = "ghl_snapshots_writer"
+READER = "ghl_snapshots_reader"
+AUDITOR = "ghl_snapshots_auditor"
+
+_WAIT_SECONDS = 10
+_MOST_CONNECTIONS = 20
+
+
+class Database:
+    """A pool of connections for each role; none is opened before it is needed.
+
+    `url` is a login that may act as ghl_snapshots_writer and ghl_snapshots_reader; `auditor_url` is one that
+    may act as ghl_snapshots_auditor, by default the same.
+    """
+
+    def __init__(self, url: str, auditor_url: str | None = None) -> None:
+        self._urls = {WRITER: url, READER: url, AUDITOR: auditor_url or url}
+        self._pools: dict[str, ConnectionPool[Connection[DictRow]]] = {}
+        self._opening = threading.Lock()
+
+    def __enter__(self) -> Self:
+        """Connections open by themselves when they are needed."""
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close every connection."""
+        for pool in self._pools.values():
+            pool.close()
+        self._pools.clear()
+
+    @contextmanager
+    def writer(self, tenant_id: str) -> Iterator[Connection[DictRow]]:
+        """One transaction that may append for this tenant and sees nothing of another.
+
+        Raises:
+            LedgerError: the server does not answer, or goes away in between.
+        """
+        with self._transaction(WRITER) as connection:
+            connection.execute(query("set_tenant"), {"tenant_id": tenant_id})
+            yield connection
+
+    @contextmanager
+    def reader(self, tenant_id: str) -> Iterator[Connection[DictRow]]:
+        """One transaction that may read what belongs to this tenant; raises like `writer`."""
+        with self._transaction(READER) as connection:
+            connection.execute(query("set_tenant"), {"tenant_id": tenant_id})
+            yield connection
+
+    @contextmanager
+    def auditor(self) -> Iterator[Connection[DictRow]]:
+        """One transaction that may read what belongs to any tenant; raises like `writer`."""
+        with self._transaction(AUDITOR) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, role: str) -> Iterator[Connection[DictRow]]:
+        try:
+            with self._pool(role).connection() as connection:
+                yield connection
+        except PoolTimeout:
+            raise LedgerError(f"The database does not answer: {self._reason(role)}.") from None
+        except psycopg.OperationalError as error:
+            raise LedgerError(f"The database failed: {_first_line(error)}.") from error
+
+    def _pool(self, role: str) -> ConnectionPool[Connection[DictRow]]:
+        with self._opening:
+            if role not in self._pools:
+                self._pools[role] = _opened(connection_string(self._urls[role], role))
+            return self._pools[role]
+
+    def _reason(self, role: str) -> str:
+        """Why no connection could be had, which the pool knows but does not tell."""
+        try:
+            psycopg.connect(connection_string(self._urls[role], role), connect_timeout=5).close()
+        except psycopg.Error as error:
+            return _first_line(error)
+        return "all connections are busy"
+
+
+def connection_string(url: str, role: str) -> str:
+    """What psycopg needs to connect with the rights of one role.
+
+    Raises:
+        ConfigurationError: the URL cannot be understood; it is not quoted, for the password in it.
+    """
+    try:
+        return make_conninfo(url, options=f"-c role={role}", application_name="ghl_snapshots")
+    except psycopg.ProgrammingError:
+        raise ConfigurationError(
+            "The database URL cannot be understood; it has the form postgresql://user:password@host:port/database."
+        ) from None
+
+
+def _opened(conninfo: str) -> ConnectionPool[Connection[DictRow]]:
+    kwargs: dict[str, Any] = {"row_factory": dict_row}
+    pool: ConnectionPool[Connection[DictRow]] = ConnectionPool(
+        conninfo,
+        kwargs=kwargs,
+        min_size=0,
+        max_size=_MOST_CONNECTIONS,
+        timeout=_WAIT_SECONDS,
+        open=False,
+        check=ConnectionPool.check_connection,
+    )
+    pool.open()
+    return pool
+
+
+def _first_line(error: psycopg.Error) -> str:
+    return str(error).strip().split("\n", 1)[0].rstrip(".") or type(error).__name__

@@ -1,0 +1,118 @@
+"""Bringing a database's schema up to this release: numbered migrations, forward only."""
+
+from importlib.resources import files
+
+import psycopg
+from psycopg import Connection, sql
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from ghl_snapshots.errors import LedgerError, SchemaError
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.queries import query, sql_text
+
+_LOCK = 4710
+_OLDEST_SERVER = 160000
+
+
+def migrate(url: str) -> list[str]:
+    """Create the database if it is missing and apply what it lacks; names of the migrations applied.
+
+    Safe to repeat and safe under two at once: the second waits and finds nothing to do.
+
+    Raises:
+        SchemaError: the database is newer than this release, or the server older than PostgreSQL 16.
+        LedgerError: the server does not answer or refuses; says why.
+    """
+    try:
+        create_database(url)
+        with psycopg.connect(url) as connection:
+            return _migrated(connection)
+    except psycopg.Error as error:
+        raise LedgerError(f"The database could not be migrated: {str(error).strip()}") from error
+
+
+def create_database(url: str) -> None:
+    """Create the database that the URL names unless it exists; the login must be allowed to if it does not.
+
+    Raises:
+        psycopg.Error: the server does not answer, or refuses.
+    """
+    name = conninfo_to_dict(url).get("dbname")
+    if _exists(url):
+        return
+    with psycopg.connect(make_conninfo(url, dbname="postgres"), autocommit=True) as connection:
+        try:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(str(name))))
+        except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+            return  # made by another process at this moment
+
+
+def check_schema(database: Database) -> None:
+    """Make sure that the database has the schema that this release works with.
+
+    Raises:
+        SchemaError: it is missing, older or newer; says what to do.
+        LedgerError: the server does not answer.
+    """
+    with database.auditor() as connection:
+        try:
+            row = connection.execute(query("schema_version")).fetchone()
+        except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
+            row = None
+    found = row["version"] if row else 0
+    newest = max(_migrations())
+    if found < newest:
+        raise SchemaError(
+            f"The database's schema is at {found or 'nothing'}, this release needs {newest}: "
+            "run `ghl-snapshots migrate`."
+        )
+    _refuse_newer(found, newest)
+
+
+def _exists(url: str) -> bool:
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError as error:
+        if "does not exist" in str(error) and "database" in str(error):
+            return False
+        raise
+    return True
+
+
+def _migrated(connection: Connection) -> list[str]:
+    if connection.info.server_version < _OLDEST_SERVER:
+        raise SchemaError("PostgreSQL 16 or newer is needed.")
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+    migrations = _migrations()
+    found = _found(connection)
+    _refuse_newer(found, max(migrations))
+    pending = {number: name for number, name in migrations.items() if number > found}
+    if pending:
+        connection.execute(sql_text("roles.sql"))
+        connection.execute("SET LOCAL ROLE ghl_snapshots_owner")
+    for number, name in pending.items():
+        connection.execute(sql_text(f"migrations/{name}.sql"))
+        connection.execute("INSERT INTO ghl.schema_version (version) VALUES (%s)", [number])
+    return list(pending.values())
+
+
+def _found(connection: Connection) -> int:
+    known = connection.execute("SELECT to_regclass('ghl.schema_version') IS NOT NULL").fetchone()
+    if not known or not known[0]:
+        return 0
+    row = connection.execute("SELECT max(version) FROM ghl.schema_version").fetchone()
+    return (row[0] or 0) if row else 0
+
+
+def _refuse_newer(found: int, newest: int) -> None:
+    if found > newest:
+        raise SchemaError(
+            f"The database's schema is at {found}, newer than this release's {newest}: use a newer release."
+        )
+
+
+def _migrations() -> dict[int, str]:
+    """Names of the migrations without their ending, by number, in order."""
+    folder = files("ghl_snapshots.ledger").joinpath("sql", "migrations")
+    names = sorted(file.name.removesuffix(".sql") for file in folder.iterdir())
+    return {int(name.split("_", maxsplit=1)[0]): name for name in names}

@@ -1,0 +1,103 @@
+"""OAuth tokens in the database, encrypted; each tenant's are refreshed by one process at a time."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from ghl_snapshots.errors import ConfigurationError, CredentialError
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.queries import query
+from ghl_snapshots.model import StoredTokens
+
+_HOW_TO_MAKE_A_KEY = (
+    'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
+)
+
+
+class LockedTokens:
+    """A tenant's tokens while this process alone may refresh them."""
+
+    def __init__(self, connection: Connection[DictRow], cipher: MultiFernet, tenant_id: str) -> None:
+        self._connection = connection
+        self._cipher = cipher
+        self._tenant_id = tenant_id
+        row = connection.execute(query("tokens"), {"tenant_id": tenant_id}).fetchone()
+        self.tokens = _decrypted(cipher, row, tenant_id) if row else None
+
+    def store(self, tokens: StoredTokens) -> None:
+        """Replace the tokens; they are durable when this returns, and the lock is given up."""
+        self._connection.execute(
+            query("store_tokens"),
+            {
+                "tenant_id": self._tenant_id,
+                "refresh_token": self._cipher.encrypt(tokens.refresh_token.encode()),
+                "access_token": tokens.access_token and self._cipher.encrypt(tokens.access_token.encode()),
+                "access_expires_at": tokens.access_expires_at,
+            },
+        )
+        self._connection.commit()
+        self.tokens = tokens
+
+
+class OAuthTokens:
+    """Every tenant's OAuth tokens; `encryption_keys` are Fernet keys, comma-separated, the newest first.
+
+    The newest key encrypts, each of them decrypts; so a key is changed by putting a new one in front, and the
+    old one may go once every tenant's tokens were stored again, which each refresh does.
+    """
+
+    def __init__(self, database: Database, encryption_keys: str | None) -> None:
+        self._database = database
+        self._keys = encryption_keys
+
+    def load(self, tenant_id: str) -> StoredTokens | None:
+        """The tenant's tokens, or None if it has none.
+
+        Raises:
+            CredentialError: they were encrypted with a key that is not among ours.
+            ConfigurationError: there is no valid key.
+        """
+        cipher = self._cipher()
+        with self._database.writer(tenant_id) as connection:
+            row = connection.execute(query("tokens"), {"tenant_id": tenant_id}).fetchone()
+        return _decrypted(cipher, row, tenant_id) if row else None
+
+    @contextmanager
+    def locked(self, tenant_id: str) -> Iterator[LockedTokens]:
+        """The tenant's tokens as they are once no other process can refresh them; raises like `load`."""
+        cipher = self._cipher()
+        with self._database.writer(tenant_id) as connection:
+            connection.execute(query("lock_tokens"), {"tenant_id": tenant_id})
+            yield LockedTokens(connection, cipher, tenant_id)
+
+    def _cipher(self) -> MultiFernet:
+        if not self._keys:
+            raise ConfigurationError(
+                "GHL_SNAPSHOTS_ENCRYPTION_KEYS is not set, and OAuth tokens are only kept encrypted. "
+                f"Make a key with: {_HOW_TO_MAKE_A_KEY}"
+            )
+        try:
+            return MultiFernet([Fernet(key.strip()) for key in self._keys.split(",")])
+        except ValueError:
+            raise ConfigurationError(
+                "GHL_SNAPSHOTS_ENCRYPTION_KEYS holds something that is no Fernet key. "
+                f"Make one with: {_HOW_TO_MAKE_A_KEY}"
+            ) from None
+
+
+def _decrypted(cipher: MultiFernet, row: Mapping[str, Any], tenant_id: str) -> StoredTokens:
+    try:
+        return StoredTokens(
+            refresh_token=cipher.decrypt(row["refresh_token"]).decode(),
+            access_token=row["access_token"] and cipher.decrypt(row["access_token"]).decode(),
+            access_expires_at=row["access_expires_at"],
+        )
+    except InvalidToken:
+        raise CredentialError(
+            f"The OAuth tokens of tenant {tenant_id} were encrypted with a key that is not in "
+            "GHL_SNAPSHOTS_ENCRYPTION_KEYS; add that key behind the newest one."
+        ) from None

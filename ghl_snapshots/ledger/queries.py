@@ -1,0 +1,27 @@
+"""The ledger's SQL by name; the statements themselves are in sql/queries.sql."""
+
+import re
+from functools import cache
+from importlib.resources import files
+
+_STATEMENT = re.compile(r"^-- (\w+) -- .+\n((?:(?!-- ).*\n?)+)", re.MULTILINE)
+
+
+def query(name: str) -> str:
+    """The statement of that name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return _queries()[name]
+
+
+@cache
+def _queries() -> dict[str, str]:
+    text = sql_text("queries.sql")
+    return {name: body.strip() for name, body in _STATEMENT.findall(text)}
+
+
+def sql_text(name: str) -> str:
+    """The text of a file in the sql folder."""
+    return files("ghl_snapshots.ledger").joinpath("sql", name).read_text(encoding="utf-8")

@@ -1,0 +1,116 @@
+-- Named queries, each a line `-- name -- what it does` and the statement; ledger/queries.py reads them.
+
+-- set_tenant -- bind this transaction to one tenant for row security
+SELECT set_config('app.tenant_id', %(tenant_id)s, true);
+
+-- schema_version -- the newest migration that was applied
+SELECT max(version) AS version FROM ghl.schema_version;
+
+-- snapshot_of_trigger -- the snapshot that a trigger has already led to
+SELECT * FROM ghl.snapshot
+WHERE correlation_id = %(correlation_id)s AND tenant_id = %(tenant_id)s AND snapshot_type = %(snapshot_type)s;
+
+-- known_entities -- ids of those of the digests that the tenant already has
+SELECT digest, id FROM ghl.entity WHERE tenant_id = %(tenant_id)s AND digest = ANY(%(digests)s);
+
+-- add_entities -- add entities in bulk; one that another writer adds at the same moment is left out
+INSERT INTO ghl.entity (tenant_id, digest, endpoint, location_id, entity_id, body)
+SELECT %(tenant_id)s, digest, endpoint, location_id, entity_id, body
+FROM unnest(
+    %(digests)s::bytea[], %(endpoints)s::text[], %(location_ids)s::text[], %(entity_ids)s::text[],
+    %(bodies)s::bytea[]
+) AS new (digest, endpoint, location_id, entity_id, body)
+ON CONFLICT (tenant_id, digest) DO NOTHING
+RETURNING digest, id, octet_length(body) AS size;
+
+-- has_manifest -- whether the tenant has had this very payload before
+SELECT EXISTS (
+    SELECT FROM ghl.manifest WHERE tenant_id = %(tenant_id)s AND digest = %(digest)s
+) AS known;
+
+-- add_manifest -- add the ordered entities of a payload
+INSERT INTO ghl.manifest (tenant_id, digest, entity_ids)
+VALUES (%(tenant_id)s, %(digest)s, %(entity_ids)s::bigint[])
+ON CONFLICT (tenant_id, digest) DO NOTHING;
+
+-- add_snapshot -- append a snapshot; nothing comes back if its trigger has led to one meanwhile
+INSERT INTO ghl.snapshot (
+    snapshot_id, tenant_id, ghl_account_id, snapshot_type, captured_at, version, status, record_count,
+    checksum, metadata, duration_ms, api_calls, source, correlation_id
+) VALUES (
+    %(snapshot_id)s, %(tenant_id)s, %(ghl_account_id)s, %(snapshot_type)s, %(captured_at)s, %(version)s,
+    %(status)s, %(record_count)s, %(checksum)s, %(metadata)s, %(duration_ms)s, %(api_calls)s, %(source)s,
+    %(correlation_id)s
+)
+ON CONFLICT (correlation_id, tenant_id, snapshot_type) DO NOTHING
+RETURNING *;
+
+-- add_audit_event -- append to the audit trail
+INSERT INTO ghl.audit_event (
+    event_id, event_type, tenant_id, ghl_account_id, correlation_id, occurred_at, success, source, details
+) VALUES (
+    %(event_id)s, %(event_type)s, %(tenant_id)s, %(ghl_account_id)s, %(correlation_id)s,
+    coalesce(%(occurred_at)s, clock_timestamp()), %(success)s, %(source)s, %(details)s
+);
+
+-- snapshot -- one snapshot by its id
+SELECT * FROM ghl.snapshot WHERE snapshot_id = %(snapshot_id)s;
+
+-- latest_snapshot -- the newest snapshot of a type captured at or before a moment; failed ones are passed over
+SELECT * FROM ghl.snapshot
+WHERE tenant_id = %(tenant_id)s AND snapshot_type = %(snapshot_type)s AND status <> 'failed'
+    AND captured_at <= coalesce(%(as_of)s::timestamptz, 'infinity')
+ORDER BY captured_at DESC, seq DESC LIMIT 1;
+
+-- snapshots_of_trigger -- everything that one trigger led to
+SELECT * FROM ghl.snapshot WHERE correlation_id = %(correlation_id)s ORDER BY tenant_id, snapshot_type;
+
+-- bodies -- the exact bytes of a payload's entities in order
+SELECT entity.body
+FROM ghl.manifest
+CROSS JOIN unnest(manifest.entity_ids) WITH ORDINALITY AS listed (id, position)
+JOIN ghl.entity ON entity.id = listed.id
+WHERE manifest.tenant_id = %(tenant_id)s AND manifest.digest = %(digest)s
+ORDER BY listed.position;
+
+-- actual_checksum -- a payload's checksum recomputed from its entities' bytes
+SELECT count(*) AS entities,
+    sha256(coalesce(string_agg(sha256(entity.body), ''::bytea ORDER BY listed.position), ''::bytea)) AS digest
+FROM ghl.manifest
+CROSS JOIN unnest(manifest.entity_ids) WITH ORDINALITY AS listed (id, position)
+JOIN ghl.entity ON entity.id = listed.id
+WHERE manifest.tenant_id = %(tenant_id)s AND manifest.digest = %(digest)s;
+
+-- tenants -- every tenant of the registry
+SELECT tenant_id, ghl_account_id, account_kind, credential, enabled FROM ghl.tenant ORDER BY tenant_id;
+
+-- tenant -- one tenant
+SELECT tenant_id, ghl_account_id, account_kind, credential, enabled FROM ghl.tenant
+WHERE tenant_id = %(tenant_id)s;
+
+-- add_tenant -- add a tenant; nothing comes back if its id is taken
+INSERT INTO ghl.tenant (tenant_id, ghl_account_id, account_kind, credential, enabled)
+VALUES (%(tenant_id)s, %(ghl_account_id)s, %(account_kind)s, %(credential)s, %(enabled)s)
+ON CONFLICT (tenant_id) DO NOTHING
+RETURNING tenant_id;
+
+-- change_tenant -- change a tenant; nothing comes back if there is none or nothing to change
+UPDATE ghl.tenant
+SET ghl_account_id = %(ghl_account_id)s, account_kind = %(account_kind)s, credential = %(credential)s,
+    enabled = %(enabled)s, updated_at = clock_timestamp()
+WHERE tenant_id = %(tenant_id)s AND (ghl_account_id, account_kind, credential, enabled)
+    IS DISTINCT FROM (%(ghl_account_id)s, %(account_kind)s, %(credential)s, %(enabled)s)
+RETURNING tenant_id;
+
+-- lock_tokens -- let one process at a time refresh a tenant's tokens, until its transaction ends
+SELECT pg_advisory_xact_lock(hashtextextended(%(tenant_id)s, 4712));
+
+-- tokens -- a tenant's encrypted OAuth tokens
+SELECT refresh_token, access_token, access_expires_at FROM ghl.oauth_token WHERE tenant_id = %(tenant_id)s;
+
+-- store_tokens -- replace a tenant's encrypted OAuth tokens
+INSERT INTO ghl.oauth_token (tenant_id, refresh_token, access_token, access_expires_at)
+VALUES (%(tenant_id)s, %(refresh_token)s, %(access_token)s, %(access_expires_at)s)
+ON CONFLICT (tenant_id) DO UPDATE
+SET refresh_token = EXCLUDED.refresh_token, access_token = EXCLUDED.access_token,
+    access_expires_at = EXCLUDED.access_expires_at, updated_at = clock_timestamp();

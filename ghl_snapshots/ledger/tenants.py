@@ -1,0 +1,125 @@
+"""The registry of tenants; every change to it is an audit event in the same transaction."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from psycopg import Connection
+from psycopg.rows import DictRow
+from uuid_utils import uuid7
+
+from ghl_snapshots.errors import ConfigurationError, UnknownTenantError
+from ghl_snapshots.ledger.audit import record
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.queries import query
+from ghl_snapshots.model import AccountKind, AuditEvent, Source, Tenant
+
+
+class TenantRegistry:
+    """The tenants whose configuration is captured."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def list(self) -> list[Tenant]:
+        """Every tenant, the disabled ones included, by id."""
+        with self._database.auditor() as connection:
+            return [_tenant(row) for row in connection.execute(query("tenants"))]
+
+    def get(self, tenant_id: str) -> Tenant:
+        """One tenant.
+
+        Raises:
+            UnknownTenantError: the registry does not hold it.
+        """
+        with self._database.reader(tenant_id) as connection:
+            row = connection.execute(query("tenant"), {"tenant_id": tenant_id}).fetchone()
+        if row is None:
+            raise UnknownTenantError(tenant_id)
+        return _tenant(row)
+
+    def add(self, tenant: Tenant) -> None:
+        """Add a tenant.
+
+        Raises:
+            ConfigurationError: the id is taken.
+        """
+        with self._database.writer(tenant.tenant_id) as connection:
+            if not _applied(connection, "add_tenant", tenant):
+                raise ConfigurationError(
+                    f"Tenant {tenant.tenant_id!r} exists already; `ghl-snapshots tenants list` shows it."
+                )
+            _record(connection, "ghl_snapshot_tenant_added", tenant)
+
+    def set_enabled(self, tenant_id: str, *, enabled: bool) -> bool:
+        """Let a tenant be captured, or no longer; whether that changed anything.
+
+        Raises:
+            UnknownTenantError: the registry does not hold it.
+        """
+        known = self.get(tenant_id)
+        changed = Tenant(
+            tenant_id=known.tenant_id,
+            ghl_account_id=known.ghl_account_id,
+            account_kind=known.account_kind,
+            credential=known.credential,
+            enabled=enabled,
+        )
+        with self._database.writer(tenant_id) as connection:
+            return _change(connection, changed)
+
+    def import_all(self, tenants: Sequence[Tenant]) -> Sequence[Tenant]:
+        """Add or change all these tenants in one transaction; those that were not just so already."""
+        if not tenants:
+            return []
+        with self._database.writer(tenants[0].tenant_id) as connection:
+            return [tenant for tenant in tenants if _add_or_change(connection, tenant)]
+
+
+def _add_or_change(connection: Connection[DictRow], tenant: Tenant) -> bool:
+    connection.execute(query("set_tenant"), {"tenant_id": tenant.tenant_id})
+    if _applied(connection, "add_tenant", tenant):
+        _record(connection, "ghl_snapshot_tenant_added", tenant)
+        return True
+    return _change(connection, tenant)
+
+
+def _change(connection: Connection[DictRow], tenant: Tenant) -> bool:
+    changed = _applied(connection, "change_tenant", tenant)
+    if changed:
+        _record(connection, "ghl_snapshot_tenant_changed", tenant)
+    return changed
+
+
+def _applied(connection: Connection[DictRow], name: str, tenant: Tenant) -> bool:
+    return connection.execute(query(name), _row(tenant)).fetchone() is not None
+
+
+def _row(tenant: Tenant) -> dict[str, Any]:
+    return {
+        "tenant_id": tenant.tenant_id,
+        "ghl_account_id": tenant.ghl_account_id,
+        "account_kind": tenant.account_kind.value,
+        "credential": tenant.credential,
+        "enabled": tenant.enabled,
+    }
+
+
+def _tenant(row: Mapping[str, Any]) -> Tenant:
+    return Tenant(**{**row, "account_kind": AccountKind(row["account_kind"])})
+
+
+def _record(connection: Connection[DictRow], event_type: str, tenant: Tenant) -> None:
+    event = AuditEvent(
+        event_type=event_type,
+        tenant_id=tenant.tenant_id,
+        ghl_account_id=tenant.ghl_account_id,
+        correlation_id=f"tenant_{uuid7()}",
+        success=True,
+        source=Source.MANUAL,
+        details={
+            "accountKind": tenant.account_kind.value,
+            "credential": tenant.credential,
+            "enabled": tenant.enabled,
+        },
+    )
+    record(connection, event)
