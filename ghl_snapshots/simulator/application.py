@@ -20,7 +20,8 @@ from ghl_snapshots.simulator.messages import (
     not_authorized,
 )
 from ghl_snapshots.simulator.request_log import RequestLog
-from ghl_snapshots.simulator.routes import Access, Call, Route, find_route
+from ghl_snapshots.simulator.route import Access, Call, Route
+from ghl_snapshots.simulator.routes import find_route
 from ghl_snapshots.simulator.tokens import Tokens
 
 COUNTS_PATH = "/_simulator/requests"

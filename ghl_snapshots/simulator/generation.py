@@ -70,7 +70,7 @@ def generated_accounts(
 ) -> Accounts:
     """A world of `tenants` accounts: agencies with so many locations each or, with 0, single locations.
 
-    Entities are made when first asked for and kept, about 30 KB a location with the default sizes.
+    Entities are made when first asked for and kept, about 36 KB a location with the default sizes.
     """
     accounts = _empty(seed)
     chosen = sizes or Sizes()
