@@ -77,7 +77,12 @@ _RETRYABLE = frozenset(
 
 
 class GhlError(GhlSnapshotsError):
-    """A call to GHL failed; `kind` says how, `status` is the HTTP status or None when there was no answer."""
+    """A call to GHL failed; `kind` says how, `status` is the HTTP status or None when there was no answer.
+
+    `attempts` counts the requests sent for the call; `cursor` tells the page of a list that the call was for.
+    """
+
+    cursor: str | None = None
 
     def __init__(
         self, kind: ErrorKind, message: str, *, status: int | None = None, attempts: int = 1

@@ -142,7 +142,7 @@ _TIMEOUTS: Final = (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError, T
 def _causes(error: BaseException) -> Iterator[BaseException]:
     """The error and those that it wraps, the innermost last."""
     yield error
-    for inner in (getattr(error, "reason", None), *error.args):
+    for inner in (getattr(error, "reason", None), *error.args, error.__cause__):
         if isinstance(inner, BaseException):
             yield from _causes(inner)
             return

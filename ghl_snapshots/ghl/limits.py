@@ -1,0 +1,209 @@
+"""GHL's limits, kept before GHL has to refuse: a burst and a daily quota for each location and company.
+
+GHL counts a request at some moment between its sending and its answer. So a slot stays taken until a whole
+interval after the answer, and no delay on the way can put one request too many into GHL's window. What the
+headers say of requests that others made fills the window too.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from typing import Final
+
+from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.ghl.deadline import Deadline
+
+_BURST: Final = 100
+_INTERVAL_SECONDS: Final = 10.0
+_LONGEST_NAP_SECONDS: Final = 0.02
+_TOO_MANY_REQUESTS: Final = 429
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitHeaders:
+    """What an answer's rate-limit headers say; None where a header is missing or no number."""
+
+    burst: int | None
+    remaining: int | None
+    interval_seconds: float | None
+    daily: int | None
+    daily_remaining: int | None
+    retry_after_seconds: int | None
+
+
+def read_limits(headers: Mapping[str, str]) -> LimitHeaders:
+    """Read the headers, whose names GHL documents as X-RateLimit-…; `headers` is looked up without case."""
+    interval = _number(headers, "X-RateLimit-Interval-Milliseconds")
+    return LimitHeaders(
+        burst=_number(headers, "X-RateLimit-Max"),
+        remaining=_number(headers, "X-RateLimit-Remaining"),
+        interval_seconds=interval / 1000 if interval else None,
+        daily=_number(headers, "X-RateLimit-Limit-Daily"),
+        daily_remaining=_number(headers, "X-RateLimit-Daily-Remaining"),
+        retry_after_seconds=_number(headers, "Retry-After"),
+    )
+
+
+def is_daily(headers: Mapping[str, str]) -> bool:
+    """Whether a 429 with these headers is for the day's quota, which no waiting of ours brings back."""
+    return read_limits(headers).daily_remaining == 0
+
+
+class RateLimiter:
+    """Holds each request back until its location or company may make it; shared by all threads.
+
+    `margin` is the part of a burst left unused, `daily_reserve` the part of the day's quota left to the
+    customer's own integrations.
+    """
+
+    def __init__(
+        self,
+        *,
+        margin: float = 0.05,
+        daily_reserve: float = 0.5,
+        monotonic: Callable[[], float] = time.monotonic,
+        today: Callable[[], date] = lambda: datetime.now(UTC).date(),
+    ) -> None:
+        self._margin = margin
+        self._daily_reserve = daily_reserve
+        self._monotonic = monotonic
+        self._today = today
+        self._lock = threading.Lock()
+        self._usages: dict[str, _Usage] = {}
+
+    def acquire(self, resource_id: str, deadline: Deadline) -> None:
+        """Wait for a slot and take it; `observe` must follow, whatever becomes of the request.
+
+        Raises:
+            GhlError: DAILY_LIMIT when the day's quota is down to its reserve, TIMEOUT when the slot would
+                come after the deadline.
+        """
+        while wait := self._wait_or_take(resource_id):
+            if wait >= deadline.remaining:
+                raise _too_late(resource_id, wait, deadline)
+            deadline.sleep(wait)
+
+    def observe(self, resource_id: str, headers: Mapping[str, str], status: int | None) -> None:
+        """Learn from an answer, or with status None from there being none, and count down the slot's time."""
+        limits = read_limits(headers)
+        with self._lock:
+            now = self._monotonic()
+            usage = self._usages.setdefault(resource_id, _Usage())
+            usage.learn(limits, self._today())
+            usage.answered(now)
+            usage.count_others(limits, now)
+            if status == _TOO_MANY_REQUESTS and limits.daily_remaining != 0:
+                pause = max(usage.interval_seconds, limits.retry_after_seconds or 0)
+                usage.blocked_until = max(usage.blocked_until, now + pause)
+
+    def _wait_or_take(self, resource_id: str) -> float:
+        """Take a slot and give 0, or give the seconds after which to ask again."""
+        with self._lock:
+            usage = self._usages.setdefault(resource_id, _Usage())
+            usage.check_daily(resource_id, self._daily_reserve, self._today())
+            wait = usage.wait(self._monotonic(), self._margin)
+            if not wait:
+                usage.in_flight += 1
+            return wait
+
+
+@dataclass(slots=True)
+class _Usage:
+    """What is known of one location's or company's use of its limits."""
+
+    burst: int = _BURST
+    interval_seconds: float = _INTERVAL_SECONDS
+    in_flight: int = 0
+    ends: deque[float] = field(default_factory=deque)
+    """When the slots of answered requests, and of other people's, become free."""
+    blocked_until: float = 0.0
+    daily: int | None = None
+    daily_remaining: int | None = None
+    day: date | None = None
+
+    def learn(self, limits: LimitHeaders, today: date) -> None:
+        """Take over what the headers say of the limits themselves."""
+        self.burst = limits.burst or self.burst
+        self.interval_seconds = limits.interval_seconds or self.interval_seconds
+        if limits.daily_remaining is not None:
+            # Answers overtake each other; within a day the quota only shrinks.
+            known = self.daily_remaining if self.day == today else None
+            self.daily_remaining = min(limits.daily_remaining, known if known is not None else _NO_LIMIT)
+            self.daily = limits.daily or self.daily
+            self.day = today
+
+    def answered(self, now: float) -> None:
+        """Begin the interval after which the slot of an answered request becomes free."""
+        self.in_flight = max(0, self.in_flight - 1)
+        self.ends.append(now + self.interval_seconds)
+
+    def count_others(self, limits: LimitHeaders, now: float) -> None:
+        """Fill the window up to what GHL says is used of it."""
+        if limits.remaining is not None:
+            self._forget_ended(now)
+            used = self.burst - limits.remaining
+            missing = used - self.in_flight - len(self.ends)
+            self.ends.extend([now + self.interval_seconds] * max(0, missing))
+
+    def check_daily(self, resource_id: str, reserve: float, today: date) -> None:
+        """Go on only above the reserve of the day's quota, requests under way counted.
+
+        GHL's day is taken for the UTC day; after it the quota is unknown until the next answer.
+
+        Raises:
+            GhlError: DAILY_LIMIT.
+        """
+        if self.daily_remaining is None or self.day != today:
+            return
+        kept = int((self.daily or 0) * reserve)
+        if self.daily_remaining - self.in_flight <= kept:
+            raise _daily_limit(resource_id, self.daily_remaining, self.daily, reserve)
+
+    def wait(self, now: float, margin: float) -> float:
+        """Seconds after which a slot may be free; 0 when one is."""
+        self._forget_ended(now)
+        if now < self.blocked_until:
+            return self.blocked_until - now
+        most = max(1, int(self.burst * (1 - margin)))
+        if self.in_flight + len(self.ends) < most:
+            return 0.0
+        surplus = self.in_flight + len(self.ends) - most
+        if surplus < len(self.ends):
+            return max(self.ends[surplus] - now, 0.001)
+        return _LONGEST_NAP_SECONDS
+
+    def _forget_ended(self, now: float) -> None:
+        while self.ends and self.ends[0] <= now:
+            self.ends.popleft()
+
+
+_NO_LIMIT: Final = 10**15
+
+
+def _number(headers: Mapping[str, str], name: str) -> int | None:
+    text = headers.get(name, "").strip()
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < len(str(_NO_LIMIT)) else None
+
+
+def _too_late(resource_id: str, wait: float, deadline: Deadline) -> GhlError:
+    if not deadline.remaining:
+        return deadline.error()
+    return GhlError(
+        ErrorKind.TIMEOUT,
+        f"the rate limit of {resource_id} allows the next request in {wait:.1f} s, but the capture's total "
+        f"time of {deadline.seconds:g} s ends in {deadline.remaining:.1f} s",
+        attempts=0,
+    )
+
+
+def _daily_limit(resource_id: str, remaining: int, daily: int | None, reserve: float) -> GhlError:
+    quota = f"{remaining:,} of {daily:,}" if daily else f"{remaining:,}"
+    return GhlError(
+        ErrorKind.DAILY_LIMIT,
+        f"{resource_id} has {quota} requests left today, and {reserve:.0%} of the day's quota is kept for "
+        "the customer's own integrations; nothing more is asked of it before the quota renews",
+        attempts=0,
+    )
