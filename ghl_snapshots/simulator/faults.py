@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from ghl_snapshots.simulator.messages import JSON_TYPE, Reply, Request
+from ghl_snapshots.simulator.messages import Reply, Request
 from ghl_snapshots.simulator.routes import find_route
 
 
@@ -51,7 +51,7 @@ class Respond(Effect):
 
     def reply(self, request: Request, answer: Callable[[Request], Reply]) -> Reply:
         """The planned answer."""
-        return Reply(status=self.status, body=self.body, headers={"Content-Type": JSON_TYPE, **self.headers})
+        return Reply(status=self.status, body=self.body, headers=self.headers)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,133 @@
+"""The token endpoints: single-use refresh tokens, location tokens, expiry, and restarts."""
+
+import pytest
+
+from ghl_snapshots.simulator.accounts import Agency, Location
+from ghl_snapshots.simulator.generation import demo_accounts
+from ghl_snapshots.simulator.server import Simulator
+from ghl_snapshots_tests.simulator.conftest import Client
+
+
+def test_a_refresh_token_gives_an_access_token_and_the_next_refresh_token(
+    client: Client, location: Location
+) -> None:
+    answer = client.refresh(location).json()
+    assert (answer["token_type"], answer["expires_in"], answer["userType"]) == ("Bearer", 86399, "Location")
+    assert (answer["locationId"], answer["companyId"]) == (location.location_id, location.company_id)
+    assert answer["refresh_token"] != location.refresh_token
+    read = client.get("/workflows/", token=answer["access_token"], locationId=location.location_id)
+    assert read.status_code == 200
+
+
+def test_a_refresh_token_is_good_for_one_use(client: Client, location: Location) -> None:
+    following = client.refresh(location).json()["refresh_token"]
+    again = client.refresh(location)
+    assert (again.status_code, again.json()["error"]) == (400, "invalid_grant")
+    assert client.refresh(location, following).status_code == 200
+
+
+def test_a_restarted_simulator_accepts_what_its_previous_life_issued(
+    client: Client, location: Location
+) -> None:
+    first = client.refresh(location).json()
+    second = client.refresh(location, first["refresh_token"]).json()
+    with Simulator(demo_accounts(seed=1)) as restarted:
+        client.simulator = restarted
+        read = client.get("/workflows/", token=second["access_token"], locationId=location.location_id)
+        assert read.status_code == 200
+        assert client.refresh(location, second["refresh_token"]).status_code == 200
+        assert client.refresh(location, first["refresh_token"]).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "status"),
+    [
+        ("client_secret", "wrong", 401),
+        ("client_id", "wrong", 401),
+        ("grant_type", "password", 400),
+        ("user_type", "Company", 400),
+        ("refresh_token", "forged.1.signature", 400),
+        ("refresh_token", "", 422),
+    ],
+)
+def test_a_wrong_field_is_refused_and_does_not_spend_the_token(
+    client: Client, location: Location, field: str, value: str, status: int
+) -> None:
+    assert client.refresh(location, **{field: value}).status_code == status
+    assert client.refresh(location).status_code == 200
+
+
+def test_a_refresh_sent_as_json_is_refused(client: Client) -> None:
+    answer = client.session.post(f"{client.simulator.base_url}/oauth/token", json={}, timeout=5)
+    assert answer.status_code == 422
+
+
+def test_an_expired_access_token_is_refused(client: Client, simulator: Simulator, location: Location) -> None:
+    simulator.tokens.access_token_seconds = 0
+    token = client.refresh(location).json()["access_token"]
+    answer = client.get("/workflows/", token=token, locationId=location.location_id)
+    assert (answer.status_code, answer.json()["message"]) == (401, "Invalid JWT")
+
+
+def test_revoked_access_tokens_are_refused_and_a_refresh_gives_a_good_one(
+    client: Client, simulator: Simulator, location: Location
+) -> None:
+    first = client.refresh(location).json()
+    simulator.tokens.revoke_access_tokens()
+    second = client.refresh(location, first["refresh_token"]).json()
+    for answer, status in ((first, 401), (second, 200)):
+        read = client.get("/workflows/", token=answer["access_token"], locationId=location.location_id)
+        assert read.status_code == status
+
+
+def test_an_agencys_access_token_is_exchanged_for_a_locations(
+    client: Client, agency: Agency, location: Location
+) -> None:
+    token = client.refresh(agency).json()["access_token"]
+    form = {"companyId": agency.company_id, "locationId": location.location_id}
+    answer = client.post("/oauth/locationToken", form, token=token)
+    content = answer.json()
+    assert (content["locationId"], content["userType"]) == (location.location_id, "Location")
+    assert "refresh_token" not in content
+    read = client.get("/workflows/", token=content["access_token"], locationId=location.location_id)
+    assert read.status_code == 200
+
+
+def test_a_location_token_is_refused_for_what_the_agency_has_not(
+    client: Client, agency: Agency, stranger: Location
+) -> None:
+    token = client.refresh(agency).json()["access_token"]
+    path, company = "/oauth/locationToken", agency.company_id
+    foreign = {"companyId": company, "locationId": stranger.location_id}
+    assert client.post(path, foreign, token=token).status_code == 403
+    assert client.post(path, {"companyId": company, "locationId": "unknown"}, token=token).status_code == 404
+    assert client.post(path, {**foreign, "companyId": "other"}, token=token).status_code == 403
+    assert client.post(path, {"companyId": company}, token=token).status_code == 422
+
+
+def test_a_location_token_needs_an_agencys_access_token_and_a_version(
+    client: Client, agency: Agency, location: Location
+) -> None:
+    form = {"companyId": agency.company_id, "locationId": location.location_id}
+    path = "/oauth/locationToken"
+    token = client.refresh(agency).json()["access_token"]
+    assert (
+        client.post(path, form, token=token, version=None).json()["message"]
+        == "version header was not found."
+    )
+    assert client.post(path, form, token=agency.private_integration_token).status_code == 401
+    assert client.post(path, form, token=location.private_integration_token).status_code == 401
+    own = client.refresh(location).json()["access_token"]
+    assert client.post(path, form, token=own).status_code == 401
+
+
+def test_an_access_token_of_a_removed_location_has_no_access(
+    client: Client, simulator: Simulator, location: Location
+) -> None:
+    token = client.refresh(location).json()["access_token"]
+    del simulator.accounts.locations[location.location_id]
+    answer = client.get("/workflows/", token=token, locationId=location.location_id)
+    assert (answer.status_code, answer.json()["message"]) == (
+        403,
+        "The token does not have access to this location.",
+    )
