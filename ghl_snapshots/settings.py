@@ -54,6 +54,11 @@ class Settings(BaseSettings):
         """The GHL base URL without a trailing slash."""
         return str(self.ghl_base_url).rstrip("/")
 
+    @property
+    def encryption_keys_text(self) -> str | None:
+        """The encryption keys in the clear, for the one place that encrypts."""
+        return self.encryption_keys.get_secret_value() if self.encryption_keys else None
+
 
 def load_settings() -> Settings:
     """Read the settings from the environment.

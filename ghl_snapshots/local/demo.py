@@ -1,0 +1,42 @@
+"""The demo: every simulated account captured once, end to end, in one command."""
+
+from collections import Counter
+from collections.abc import Callable
+
+from ghl_snapshots.composition import open_database
+from ghl_snapshots.ledger.tenants import TenantRegistry
+from ghl_snapshots.local.environment import migrate_databases, product_environment
+from ghl_snapshots.local.manual import capture
+from ghl_snapshots.local.simulated import simulated_ghl
+from ghl_snapshots.model import SnapshotType
+from ghl_snapshots.settings import Settings
+from ghl_snapshots.simulator.server import Simulator
+
+
+def run(say: Callable[[str], None]) -> int:
+    """Capture every type of every enabled demo tenant and print what came of it; the exit code.
+
+    Raises:
+        ConfigurationError: the database holds other tenants than the demo's.
+    """
+    with product_environment() as settings:
+        migrate_databases(settings)
+        with simulated_ghl(settings) as ghl:
+            code = capture(_enabled(settings), list(SnapshotType), reason="ghl-snapshots demo")
+            say(_requests(ghl))
+    say("Look at it: make dev, or ghl-snapshots psql -c 'SELECT * FROM ghl_snapshot'")
+    return code
+
+
+def _enabled(settings: Settings) -> list[str]:
+    with open_database(settings) as database:
+        return [tenant.tenant_id for tenant in TenantRegistry(database).list() if tenant.enabled]
+
+
+def _requests(ghl: Simulator) -> str:
+    """What the simulated GHL was asked, by method, as it counted it."""
+    methods: Counter[str] = Counter()
+    for (method, route, _status), count in ghl.request_counts().items():
+        methods[f"{method} {route}" if method != "GET" else method] += count
+    counted = ", ".join(f"{count} {method}" for method, count in sorted(methods.items()))
+    return f"Requests that the simulated GHL received: {counted or 'none'}"

@@ -1,0 +1,99 @@
+"""The whole product in the foreground, for `ghl-snapshots dev`."""
+
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from types import FrameType
+
+import requests
+
+from ghl_snapshots.errors import ConfigurationError, GhlSnapshotsError
+from ghl_snapshots.local.environment import PROJECT, migrate_databases, product_environment
+from ghl_snapshots.local.processes import Processes
+from ghl_snapshots.local.simulated import simulated_ghl
+from ghl_snapshots.orchestration.instance import prepare_storage
+from ghl_snapshots.settings import load_settings
+
+_HOST = "127.0.0.1"
+
+
+def run(port: int, say: Callable[[str], None]) -> None:
+    """Run PostgreSQL, the simulated GHL unless GHL_BASE_URL is set, Dagster's webserver and its daemon.
+
+    Returns never of itself: it ends by KeyboardInterrupt (Ctrl-C or SIGTERM), having ended all it started.
+
+    Raises:
+        ConfigurationError: the port is taken, or a setting is wrong; nothing was started.
+        GhlSnapshotsError: one of the processes ended.
+    """
+    with _terminated_like_interrupted(), ExitStack() as stack:
+        home = load_settings().home.absolute()
+        home.mkdir(parents=True, exist_ok=True)
+        processes = stack.enter_context(Processes(home / "processes.json"))
+        _check_free(port)
+        settings = stack.enter_context(product_environment())
+        migrate_databases(settings)
+        prepare_storage()
+        if "GHL_BASE_URL" not in os.environ:
+            ghl = stack.enter_context(simulated_ghl(settings))
+            say(f"Simulated GHL  {ghl.base_url}")
+        for name, *arguments in (
+            ("dagster-webserver", "-h", _HOST, "-p", str(port)),
+            ("dagster-daemon", "run"),
+        ):
+            command = [_script(name), *arguments, "-w", str(PROJECT / "workspace.yaml")]
+            processes.start(name, command, dict(os.environ))
+        _watch(processes, port, say)
+
+
+def _watch(processes: Processes, port: int, say: Callable[[str], None]) -> None:
+    ready = False
+    while (ended := processes.ended()) is None:
+        if not ready and _answers(port):
+            ready = True
+            say(f"Dagster        http://{_HOST}:{port}   (Ctrl-C ends everything)")
+        time.sleep(0.3)
+    name, code = ended
+    raise GhlSnapshotsError(f"{name} ended by itself with exit code {code}; its last lines above say why.")
+
+
+def _script(name: str) -> str:
+    """A console script of the virtual environment that this interpreter belongs to."""
+    return str(Path(sys.executable).parent / name)
+
+
+def _check_free(port: int) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_HOST, port))
+        except OSError:
+            raise ConfigurationError(
+                f"Port {port} of {_HOST} is in use; end what listens there, or choose another with --port."
+            ) from None
+
+
+def _answers(port: int) -> bool:
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy for the outside world has no part in this
+        try:
+            return session.get(f"http://{_HOST}:{port}/server_info", timeout=1).ok
+        except requests.RequestException:
+            return False
+
+
+@contextmanager
+def _terminated_like_interrupted() -> Iterator[None]:
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,47 @@
+"""Running `ghl-snapshots` as a user would: a process of its own, in a home folder of the test's."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+COMMAND = Path(sys.executable).parent / "ghl-snapshots"
+_OURS = ("GHL_", "DAGSTER_", "DEMO_")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandLine:
+    """`ghl-snapshots` with a home folder and environment variables of its own."""
+
+    home: Path
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+    def environment(self) -> dict[str, str]:
+        """The environment of the test run, without variables that steer the product."""
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        return {**inherited, "GHL_SNAPSHOTS_HOME": str(self.home), **self.variables}
+
+    def __call__(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+        """Run a command to its end, with its output captured."""
+        return subprocess.run(
+            [COMMAND, *arguments],
+            env=self.environment(),
+            input=stdin,
+            capture_output=True,
+            check=False,
+            timeout=300,
+        )
+
+    def start(self, *arguments: str, output: Path) -> subprocess.Popen[bytes]:
+        """Start a command that the test will end, with its output going to a file."""
+        with output.open("wb") as file:
+            return subprocess.Popen(
+                [COMMAND, *arguments],
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )

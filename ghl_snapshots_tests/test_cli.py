@@ -1,0 +1,182 @@
+"""The command line tells its users what it did, what was wrong and what to do."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots_tests.command_line import CommandLine
+
+ACME = ("tenants", "add", "acme", "--account", "loc1", "--credential", "env:ACME_GHL_TOKEN")
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A server that the commands of this module join, so that each need not start one."""
+    with EmbeddedPostgres(tmp_path_factory.mktemp("shared")) as running:
+        yield running
+
+
+@pytest.fixture
+def ghl_snapshots(server: EmbeddedPostgres, tmp_path: Path) -> CommandLine:
+    """The command line on a database of its own."""
+    url = server.url(f"cli_{tmp_path.name}")
+    return CommandLine(home=tmp_path / "home", variables={"GHL_SNAPSHOTS_DATABASE_URL": url})
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        [],
+        ["demo"],
+        ["dev"],
+        ["migrate"],
+        ["snapshot"],
+        ["show"],
+        ["psql"],
+        ["tenants"],
+        ["tenants", "add"],
+        ["tenants", "list"],
+        ["tenants", "import"],
+        ["tenants", "disable"],
+        ["tenants", "enable"],
+        ["tenants", "authorize"],
+    ],
+    ids=" ".join,
+)
+def test_every_command_explains_itself(tmp_path: Path, command: list[str]) -> None:
+    done = CommandLine(home=tmp_path / "home")(*command, "--help")
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert b"Usage: ghl-snapshots" in done.stdout
+    assert not (tmp_path / "home").exists(), "help starts nothing"
+
+
+def test_an_unknown_command_is_wrong_usage(tmp_path: Path) -> None:
+    done = CommandLine(home=tmp_path / "home")("snapshoot")
+    assert done.returncode == 2
+    assert b"No such command" in done.stderr
+
+
+def test_the_empty_registry_says_how_to_add_a_tenant(ghl_snapshots: CommandLine) -> None:
+    done = ghl_snapshots("tenants", "list")
+    assert done.returncode == 0
+    assert b"No tenants yet. Add one: ghl-snapshots tenants add" in done.stdout
+
+
+def test_a_tenant_is_added_once_and_listed_with_its_reference(ghl_snapshots: CommandLine) -> None:
+    assert b"ghl-snapshots snapshot --tenant acme" in ghl_snapshots(*ACME).stdout
+    again = ghl_snapshots(*ACME)
+    assert again.returncode == 2
+    assert b"'acme' exists already" in again.stderr
+    listed = ghl_snapshots("tenants", "list").stdout.decode().splitlines()[-1].split()
+    assert listed == ["acme", "loc1", "location", "env:ACME_GHL_TOKEN", "yes"]
+
+
+def test_a_token_given_instead_of_a_reference_is_refused_and_not_repeated(ghl_snapshots: CommandLine) -> None:
+    done = ghl_snapshots("tenants", "add", "acme", "--account", "loc1", "--credential", "pit-secret")
+    assert done.returncode == 2
+    assert b"must be a reference" in done.stderr
+    assert b"pit-secret" not in done.stdout + done.stderr
+
+
+def test_a_tenant_is_disabled_and_enabled(ghl_snapshots: CommandLine) -> None:
+    ghl_snapshots(*ACME)
+    assert b"its snapshots stay" in ghl_snapshots("tenants", "disable", "acme").stdout
+    assert b"was disabled already" in ghl_snapshots("tenants", "disable", "acme").stdout
+    refused = ghl_snapshots("snapshot", "--tenant", "acme")
+    assert refused.returncode == 2
+    assert b"ghl-snapshots tenants enable acme" in refused.stderr
+    assert b"Enabled acme" in ghl_snapshots("tenants", "enable", "acme").stdout
+
+
+def test_an_unknown_tenant_is_named(ghl_snapshots: CommandLine) -> None:
+    for command in (["tenants", "disable", "nobody"], ["snapshot", "--tenant", "nobody"]):
+        done = ghl_snapshots(*command)
+        assert done.returncode == 2
+        assert b"Unknown tenant 'nobody'" in done.stderr
+
+
+def test_a_file_of_tenants_is_imported_whole_or_not_at_all(
+    ghl_snapshots: CommandLine, tmp_path: Path
+) -> None:
+    good = "- {id: a, account: loc1, credential: 'env:A'}"
+    bad = "- {id: b, account: loc2, credential: token}"
+    file = tmp_path / "tenants.yaml"
+    file.write_text(f"tenants:\n{good}\n{bad}\n")
+    refused = ghl_snapshots("tenants", "import", str(file))
+    assert refused.returncode == 2
+    assert b"tenant 2" in refused.stderr
+    assert b"No tenants yet" in ghl_snapshots("tenants", "list").stdout
+    file.write_text(f"tenants:\n{good}\n")
+    assert b"1 of 1 tenants added or updated" in ghl_snapshots("tenants", "import", str(file)).stdout
+    assert b"0 of 1 tenants added or updated" in ghl_snapshots("tenants", "import", str(file)).stdout
+
+
+def test_migrating_again_finds_nothing_to_do(ghl_snapshots: CommandLine) -> None:
+    assert b"Applied: 0001_ledger" in ghl_snapshots("migrate").stdout
+    assert b"nothing to do" in ghl_snapshots("migrate").stdout
+
+
+def test_reading_before_the_first_migration_says_to_migrate(ghl_snapshots: CommandLine) -> None:
+    done = ghl_snapshots("show", "x")
+    assert done.returncode == 1
+    assert b"Error: " in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_an_unknown_snapshot_is_named(ghl_snapshots: CommandLine) -> None:
+    ghl_snapshots("migrate")
+    done = ghl_snapshots("show", "no-such-id")
+    assert done.returncode == 1
+    assert b"There is no snapshot 'no-such-id'" in done.stderr
+
+
+def test_a_refresh_token_is_read_from_standard_input_and_stored_encrypted(
+    ghl_snapshots: CommandLine,
+) -> None:
+    keyed = CommandLine(
+        home=ghl_snapshots.home,
+        variables={
+            **ghl_snapshots.variables,
+            "GHL_SNAPSHOTS_ENCRYPTION_KEYS": "7W0mzrKq0E3l2N8cQ1o3mXW2l0p3T5m8yB7r1dVqk0s=",
+        },
+    )
+    keyed("tenants", "add", "agency", "--account", "comp1", "--credential", "oauth", "--agency")
+    assert b"No refresh token" in keyed("tenants", "authorize", "agency").stderr
+    assert keyed("tenants", "authorize", "agency", stdin=b"refresh-secret\n").returncode == 0
+    dump = keyed("psql", "-c", "RESET ROLE", "-c", "SELECT * FROM pg_roles").stdout
+    assert b"refresh-secret" not in dump
+
+
+def test_without_an_encryption_key_a_refresh_token_is_refused(ghl_snapshots: CommandLine) -> None:
+    ghl_snapshots("tenants", "add", "agency", "--account", "comp1", "--credential", "oauth", "--agency")
+    refused = ghl_snapshots("tenants", "authorize", "agency", stdin=b"refresh-secret\n")
+    assert refused.returncode == 2
+    assert b"GHL_SNAPSHOTS_ENCRYPTION_KEYS is not set" in refused.stderr
+
+
+def test_psql_reads_every_tenant_and_changes_nothing(ghl_snapshots: CommandLine) -> None:
+    ghl_snapshots(*ACME)
+    read = ghl_snapshots("psql", "-At", "-c", "SELECT tenant_id FROM tenant")
+    assert read.stdout == b"acme\n"
+    refused = ghl_snapshots("psql", "-c", "INSERT INTO schema_version VALUES (99)")
+    assert refused.returncode != 0
+    assert b"permission denied" in refused.stderr
+
+
+def test_a_server_that_does_not_answer_is_said_in_one_line_without_the_password(tmp_path: Path) -> None:
+    url = "postgresql://user:hunter2@127.0.0.1:1/ghl"
+    done = CommandLine(home=tmp_path, variables={"GHL_SNAPSHOTS_DATABASE_URL": url})("migrate")
+    assert done.returncode == 1
+    assert b"Connection refused" in done.stderr
+    assert b"hunter2" not in done.stdout + done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_a_wrong_setting_is_named_without_its_value(tmp_path: Path) -> None:
+    done = CommandLine(home=tmp_path, variables={"GHL_BASE_URL": "not a url"})("migrate")
+    assert done.returncode == 2
+    assert b"GHL_BASE_URL" in done.stderr
+    assert json.dumps("not a url").encode() not in done.stderr
