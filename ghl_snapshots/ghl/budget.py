@@ -1,0 +1,26 @@
+"""What one capture may spend, and what it has spent."""
+
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+
+from ghl_snapshots.ghl.deadline import Deadline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """One capture's time, and a thread-safe count of the requests that it sent."""
+
+    deadline: Deadline
+    _calls: Counter[tuple[str, int | None]] = field(default_factory=Counter, repr=False)
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def count(self, endpoint: str, status: int | None) -> None:
+        """Note a request that was sent; `status` is None where no whole answer came."""
+        with self._lock:
+            self._calls[endpoint, status] += 1
+
+    def calls(self) -> dict[tuple[str, int | None], int]:
+        """The requests sent so far by endpoint and status, in a fixed order."""
+        with self._lock:
+            return dict(sorted(self._calls.items(), key=lambda item: (item[0][0], item[0][1] or 0)))

@@ -1,0 +1,289 @@
+"""Calls to GHL: each one sent, read and checked, and tried again where that can help.
+
+One layer of retries lies around sending, reading, parsing and checking together, because a body cut short or
+an HTML page under a 200 is as transient as a 503, and only known for what it is once it has been read.
+"""
+
+import random
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from http import HTTPStatus
+from typing import Any, Final, Protocol, TypeVar
+
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+
+from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.ghl.budget import Budget
+from ghl_snapshots.ghl.endpoints import Endpoint
+from ghl_snapshots.ghl.entities import Answer, read_answer, read_object
+from ghl_snapshots.ghl.limits import RateLimiter
+from ghl_snapshots.ghl.quoting import quoted
+from ghl_snapshots.ghl.refusals import refusal
+from ghl_snapshots.ghl.transport import Reply, Transport
+
+_OAUTH_VERSION: Final = "2021-07-28"
+Content = TypeVar("Content")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retries:
+    """How often a request is tried, the first time included, and how long is waited in between.
+
+    The wait before try n is a random part of `first_wait_seconds` x 2^(n-2), or of `longest_wait_seconds` if
+    that is less.
+    """
+
+    max_attempts: int = 4
+    first_wait_seconds: float = 1.0
+    longest_wait_seconds: float = 20.0
+
+    def wait(self, attempts: int) -> float:
+        """Seconds to wait after so many attempts."""
+        longest = min(self.longest_wait_seconds, self.first_wait_seconds * 2.0 ** (attempts - 1))
+        return random.uniform(0.0, longest)  # noqa: S311 (spreads load, guards nothing)
+
+
+class Bearer(Protocol):
+    """An account's credential at work in one capture."""
+
+    @property
+    def resource_id(self) -> str:
+        """The location or company for which GHL counts the requests."""
+
+    @property
+    def reference(self) -> str:
+        """The credential in words for an error, such as env:ACME_GHL_TOKEN."""
+
+    def token(self) -> str:
+        """A token to ask with.
+
+        Raises:
+            GhlError: GHL gives none.
+            CredentialError: the credential's reference yields none.
+        """
+
+    def renewed(self, refused: str) -> str | None:
+        """Another token in the place of one that GHL refused; None where there can be none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """One answered call; the times are those of the request that was answered."""
+
+    answer: Answer
+    status: int
+    requested_at: datetime
+    duration_ms: int
+    attempts: int
+    """HTTP requests sent for it."""
+
+
+@dataclass(slots=True)
+class _Tries:
+    """How many requests a call has cost so far, and when the latest one went out."""
+
+    sent: int = 0
+    requested_at: datetime | None = None
+    started: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Request:
+    """One HTTP request as it is to be sent, each time it is tried."""
+
+    method: str
+    path: str
+    endpoint: str
+    api_version: str
+    scope: str
+    reference: str
+    resource_id: str | None
+    token: str | None = field(repr=False)
+    query: Mapping[str, str] | None = None
+    form: Mapping[str, str] | None = field(default=None, repr=False)
+
+    def headers(self) -> dict[str, str]:
+        """The headers that differ from call to call."""
+        authorization = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        return {**authorization, "Version": self.api_version}
+
+
+class GhlClient:
+    """Reads from GHL within its limits; safe to use from many threads at once."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        limiter: RateLimiter,
+        retries: Retries,
+        *,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._transport = transport
+        self._limiter = limiter
+        self._retries = retries
+        self._clock = clock
+        self._monotonic = monotonic
+
+    def fetch(
+        self, endpoint: Endpoint, path: str, query: Mapping[str, str], *, bearer: Bearer, budget: Budget
+    ) -> Fetched:
+        """Ask an endpoint once and give its answer, with a renewed token if GHL refuses the present one.
+
+        Raises:
+            GhlError: with `attempts` set to the number of requests sent.
+            CredentialError: the credential's reference yields no token.
+        """
+        tries = _Tries()
+        token = bearer.token()
+        try:
+            return self._fetch(endpoint, path, query, token, bearer, budget, tries)
+        except GhlError as error:
+            renewed = bearer.renewed(token) if error.kind is ErrorKind.INVALID_CREDENTIAL else None
+            if renewed is None:
+                raise
+        return self._fetch(endpoint, path, query, renewed, bearer, budget, tries)
+
+    def exchange(
+        self,
+        path: str,
+        form: Mapping[str, str],
+        *,
+        scope: str,
+        reference: str,
+        budget: Budget,
+        resource_id: str | None = None,
+        token: str | None = None,
+    ) -> dict[str, Any]:
+        """Ask one of the two token paths; `form` is what to send, `token` the one that authorizes it.
+
+        Raises:
+            GhlError: like `fetch`.
+        """
+        request = _Request(
+            method="POST",
+            path=path,
+            endpoint=path,
+            api_version=_OAUTH_VERSION,
+            scope=scope,
+            reference=reference,
+            resource_id=resource_id,
+            token=token,
+            form=form,
+        )
+        _, content = self._tried(request, read_object, budget, _Tries())
+        return content
+
+    def close(self) -> None:
+        """Close every connection."""
+        self._transport.close()
+
+    def _fetch(
+        self,
+        endpoint: Endpoint,
+        path: str,
+        query: Mapping[str, str],
+        token: str,
+        bearer: Bearer,
+        budget: Budget,
+        tries: _Tries,
+    ) -> Fetched:
+        request = _Request(
+            method="GET",
+            path=path,
+            endpoint=endpoint.name,
+            api_version=endpoint.api_version,
+            scope=endpoint.scope,
+            reference=bearer.reference,
+            resource_id=bearer.resource_id,
+            token=token,
+            query=query,
+        )
+        reply, answer = self._tried(request, lambda body: read_answer(body, endpoint), budget, tries)
+        return Fetched(
+            answer=answer,
+            status=reply.status,
+            requested_at=tries.requested_at or self._clock(),
+            duration_ms=round((self._monotonic() - tries.started) * 1000),
+            attempts=tries.sent,
+        )
+
+    def _tried(
+        self, request: _Request, read: Callable[[bytes], Content], budget: Budget, tries: _Tries
+    ) -> tuple[Reply, Content]:
+        """The answer to the first try that succeeds; the last try's error if none does."""
+        retrying = Retrying(
+            stop=stop_after_attempt(self._retries.max_attempts),
+            wait=self._wait,
+            retry=retry_if_exception(lambda error: _may_help(error, budget)),
+            sleep=budget.deadline.sleep,
+            reraise=True,
+        )
+        try:
+            return retrying(self._once, request, read, budget, tries)
+        except GhlError as error:
+            error.attempts = tries.sent
+            raise
+
+    def _once(
+        self, request: _Request, read: Callable[[bytes], Content], budget: Budget, tries: _Tries
+    ) -> tuple[Reply, Content]:
+        budget.deadline.check()
+        reply = self._sent_within_limits(request, budget, tries)
+        if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
+            raise refusal(reply, reference=request.reference, scope=request.scope, token=request.token or "")
+        return reply, _read(read, reply, request)
+
+    def _sent_within_limits(self, request: _Request, budget: Budget, tries: _Tries) -> Reply:
+        if request.resource_id is None:
+            return self._sent(request, budget, tries)
+        reply = None
+        self._limiter.acquire(request.resource_id, budget.deadline)
+        try:
+            reply = self._sent(request, budget, tries)
+        finally:
+            headers, status = (reply.headers, reply.status) if reply else ({}, None)
+            self._limiter.observe(request.resource_id, headers, status)
+        return reply
+
+    def _sent(self, request: _Request, budget: Budget, tries: _Tries) -> Reply:
+        """The answer, whatever its status; every request that left is counted."""
+        tries.requested_at, tries.started = self._clock(), self._monotonic()
+        try:
+            reply = self._transport.send(
+                request.method,
+                request.path,
+                headers=request.headers(),
+                deadline=budget.deadline,
+                query=request.query,
+                form=request.form,
+            )
+        except GhlError as error:
+            if error.kind is not ErrorKind.REFUSED:
+                self._count(request, None, budget, tries)
+            raise
+        self._count(request, reply.status, budget, tries)
+        return reply
+
+    def _count(self, request: _Request, status: int | None, budget: Budget, tries: _Tries) -> None:
+        tries.sent += 1
+        budget.count(request.endpoint, status)
+
+    def _wait(self, state: RetryCallState) -> float:
+        return self._retries.wait(state.attempt_number)
+
+
+def _may_help(error: BaseException, budget: Budget) -> bool:
+    """Whether to try again after the error."""
+    return isinstance(error, GhlError) and error.kind.retryable and budget.deadline.remaining > 0
+
+
+def _read(read: Callable[[bytes], Content], reply: Reply, request: _Request) -> Content:
+    try:
+        return read(reply.body)
+    except GhlError as error:
+        text = f"{error.message}; received {quoted(reply.body, request.token or '')}"
+        raise GhlError(error.kind, text, status=reply.status) from None
