@@ -1,0 +1,256 @@
+"""Lists are followed to their end, and a server that pages wrongly is caught and named."""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.ghl.deadline import Deadline
+from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, Endpoint, Paging
+from ghl_snapshots.ghl.entities import Answer, Slice, read_answer
+from ghl_snapshots.ghl.paging import MOST_PAGES, pages
+from ghl_snapshots.ghl.transport import Timeouts, Transport
+from ghl_snapshots.simulator.accounts import Location
+from ghl_snapshots.simulator.faults import EndlessPages, Fault, ReplaceBody, StuckPage
+from ghl_snapshots.simulator.generation import generated_accounts
+from ghl_snapshots.simulator.profile import Sizes
+from ghl_snapshots.simulator.server import Simulator
+
+LISTS = {
+    "/calendars/resources/rooms": "rooms",
+    "/voice-ai/agents": "voice_ai_agents",
+    "/conversation-ai/agents/search": "conversation_ai_agents",
+    "/agent-studio/agent": "agent_studio_agents",
+}
+PAGED = [endpoint for endpoint in LOCATION_ENDPOINTS if endpoint.path in LISTS]
+BY_PATH = pytest.mark.parametrize("endpoint", PAGED, ids=lambda endpoint: endpoint.path)
+WITH_TOTAL = [endpoint for endpoint in PAGED if endpoint.paging is not Paging.SKIP]
+COUNT = 7
+
+
+@pytest.fixture(scope="module")
+def world() -> Iterator[Simulator]:
+    """One location with seven entities of every paged kind, and no limits."""
+    sizes = Sizes(
+        rooms=COUNT,
+        voice_ai_agents=COUNT,
+        conversation_ai_agents=COUNT,
+        agent_studio_agents=COUNT,
+    )
+    with Simulator(generated_accounts(1, tenants=1, sizes=sizes), burst_limit=10**9) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def simulator(world: Simulator) -> Iterator[Simulator]:
+    yield world
+    world.clear_faults()
+    world.clear_request_log()
+
+
+@pytest.fixture(scope="module")
+def transport(world: Simulator) -> Iterator[Transport]:
+    transport = Transport(world.base_url, Timeouts())
+    yield transport
+    transport.close()
+
+
+@pytest.fixture
+def location(simulator: Simulator) -> Location:
+    return simulator.accounts.single_locations[0]
+
+
+def fetcher(
+    transport: Transport, location: Location, endpoint: Endpoint
+) -> Callable[[Mapping[str, str]], Answer]:
+    """Asks the simulator for one page."""
+
+    def fetch(query: Mapping[str, str]) -> Answer:
+        own = {name: value.format(locationId=location.location_id) for name, value in endpoint.query}
+        reply = transport.send(
+            "GET",
+            endpoint.path,
+            headers={
+                "Authorization": f"Bearer {location.private_integration_token}",
+                "Version": endpoint.api_version,
+            },
+            query={**own, **query},
+            deadline=Deadline(20),
+        )
+        assert reply.status == 200, reply.body
+        return read_answer(reply.body, endpoint)
+
+    return fetch
+
+
+def followed(
+    endpoint: Endpoint, fetch: Callable[[Mapping[str, str]], Answer], *, most_pages: int = MOST_PAGES
+) -> tuple[list[bytes], GhlError | None]:
+    """The entities of the pages that came, and the error that ended them."""
+    found: list[bytes] = []
+    try:
+        for page in pages(endpoint, fetch, most_pages=most_pages):
+            found += [entity.body for entity in page.slices]
+    except GhlError as error:
+        return found, error
+    return found, None
+
+
+@BY_PATH
+@pytest.mark.parametrize("size", [1, 2, 3, COUNT, COUNT + 1])
+def test_every_entity_comes_once_and_in_order_for_any_page_size(
+    simulator: Simulator, transport: Transport, location: Location, endpoint: Endpoint, size: int
+) -> None:
+    """Seven entities are no whole number of pages, exactly one page, or less than one."""
+    sized = replace(endpoint, page_size=size)
+    assert followed(sized, fetcher(transport, location, sized)) == (
+        location.entities[LISTS[endpoint.path]],
+        None,
+    )
+
+
+@BY_PATH
+def test_an_empty_list_takes_one_request(
+    simulator: Simulator, transport: Transport, location: Location, endpoint: Endpoint
+) -> None:
+    kind = LISTS[endpoint.path]
+    entities, location.entities[kind] = location.entities[kind], []
+    assert followed(endpoint, fetcher(transport, location, endpoint)) == ([], None)
+    location.entities[kind] = entities
+    assert len(simulator.request_log) == 1
+
+
+@BY_PATH
+def test_a_page_that_comes_again_is_caught_and_the_first_is_kept(
+    simulator: Simulator, transport: Transport, location: Location, endpoint: Endpoint
+) -> None:
+    simulator.inject(Fault(effect=StuckPage(), route=endpoint.path))
+    sized = replace(endpoint, page_size=3)
+    found, error = followed(sized, fetcher(transport, location, sized))
+    assert found == location.entities[LISTS[endpoint.path]][:3]
+    assert error is not None
+    assert error.kind is ErrorKind.PAGING
+    assert "again on a later page" in error.message
+    assert len(simulator.request_log) == 2
+
+
+@BY_PATH
+def test_a_list_that_never_ends_is_given_up_and_what_came_is_kept(
+    simulator: Simulator, transport: Transport, location: Location, endpoint: Endpoint
+) -> None:
+    simulator.inject(Fault(effect=EndlessPages(), route=endpoint.path))
+    found, error = followed(endpoint, fetcher(transport, location, endpoint), most_pages=4)
+    assert len(found) == 4 * endpoint.page_size
+    assert error is not None
+    assert (error.kind, error.message) == (ErrorKind.PAGING, "the list did not end within 4 pages")
+    assert error.cursor is not None
+    assert len(simulator.request_log) == 4
+
+
+@pytest.mark.parametrize("total", [COUNT - 1, COUNT + 1, 0])
+@pytest.mark.parametrize("endpoint", WITH_TOTAL, ids=lambda endpoint: endpoint.path)
+def test_a_total_that_does_not_fit_is_named(
+    simulator: Simulator, transport: Transport, location: Location, endpoint: Endpoint, total: int
+) -> None:
+    def lie(body: bytes) -> bytes:
+        envelope = json.loads(body)
+        place = envelope.get("pagination", envelope)
+        place["totalCount" if "totalCount" in place else "total"] = total
+        return json.dumps(envelope).encode()
+
+    simulator.inject(Fault(effect=ReplaceBody(change=lie), route=endpoint.path))
+    found, error = followed(endpoint, fetcher(transport, location, endpoint))
+    assert len(found) == COUNT
+    assert error is not None
+    assert error.kind is ErrorKind.PAGING
+    assert str(total) in error.message
+
+
+def test_a_page_that_fails_leaves_the_pages_before_it_and_its_cursor(
+    simulator: Simulator, transport: Transport, location: Location
+) -> None:
+    """The cursor is what the failed page was asked by, so that one can go on from there."""
+    cursors = {
+        "/calendars/resources/rooms": "6",
+        "/voice-ai/agents": "3",
+        "/agent-studio/agent": "6",
+        "/conversation-ai/agents/search": None,
+    }
+    for endpoint in PAGED:
+        simulator.clear_faults()
+        simulator.inject(Fault(effect=ReplaceBody(change=lambda _: b"<html>"), route=endpoint.path, after=2))
+        sized = replace(endpoint, page_size=3)
+        found, error = followed(sized, fetcher(transport, location, sized))
+        entities = location.entities[LISTS[endpoint.path]]
+        assert found == entities[:6]
+        assert error is not None
+        assert error.kind is ErrorKind.MALFORMED_RESPONSE
+        assert error.cursor == (cursors[endpoint.path] or json.loads(entities[5])["id"])
+
+
+def slices(names: list[str]) -> tuple[Slice, ...]:
+    return tuple(
+        Slice(body=json.dumps({"id": name}).encode(), entity_id=name, location_id=None) for name in names
+    )
+
+
+SKIP = next(endpoint for endpoint in PAGED if endpoint.paging is Paging.SKIP)
+CURSOR = next(endpoint for endpoint in PAGED if endpoint.paging is Paging.CURSOR)
+OFFSET = next(endpoint for endpoint in PAGED if endpoint.paging is Paging.OFFSET)
+
+
+@given(count=st.integers(0, 40), cap=st.integers(1, 12), asked=st.integers(1, 12))
+def test_a_server_that_gives_fewer_than_asked_for_loses_nothing(count: int, cap: int, asked: int) -> None:
+    """Without a total a short page is not the last one until the server has been seen to fill a page."""
+    names = [str(number) for number in range(count)]
+
+    def fetch(query: Mapping[str, str]) -> Answer:
+        skip = int(query["skip"])
+        return Answer(slices=slices(names[skip : skip + min(cap, int(query["limit"]))]))
+
+    found, error = followed(replace(SKIP, page_size=asked), fetch)
+    assert error is None
+    assert found == [entity.body for entity in slices(names)]
+
+
+def test_an_empty_page_that_promises_more_is_named() -> None:
+    _, error = followed(OFFSET, lambda _query: Answer(slices=(), has_more=True))
+    assert error is not None
+    assert error.message == "GHL gave an empty page and says that more follow"
+
+
+def test_an_entity_twice_on_one_page_is_named() -> None:
+    found, error = followed(OFFSET, lambda _query: Answer(slices=slices(["a", "b", "a"]), has_more=False))
+    assert found == []
+    assert error is not None
+    assert error.message == "GHL gave the same entity twice on one page"
+
+
+def test_entities_without_an_id_are_told_apart_by_their_bytes() -> None:
+    page = Answer(
+        slices=tuple(Slice(body=body, entity_id=None, location_id=None) for body in (b"{}", b'{"a":1}')),
+        has_more=True,
+    )
+    found, error = followed(OFFSET, lambda _query: page)
+    assert found == [b"{}", b'{"a":1}']
+    assert error is not None
+    assert error.message == "GHL gave the same entity again on a later page"
+
+
+def test_a_cursor_needs_an_id() -> None:
+    page = Answer(slices=(Slice(body=b"{}", entity_id=None, location_id=None),), total=5)
+    _, error = followed(CURSOR, lambda _query: page)
+    assert error is not None
+    assert "has no id, by which the next page would be asked" in error.message
+
+
+def test_a_list_in_one_answer_that_leaves_entities_out_is_named_and_kept() -> None:
+    whole = next(endpoint for endpoint in LOCATION_ENDPOINTS if endpoint.paging is Paging.NONE)
+    found, error = followed(whole, lambda _query: Answer(slices=slices(["a", "b"]), total=3))
+    assert len(found) == 2
+    assert error is not None
+    assert error.message == "the list ended after 2 entities, but GHL says there are 3"
