@@ -94,14 +94,15 @@ def test_an_agencys_access_token_is_exchanged_for_a_locations(
 
 
 def test_a_location_token_is_refused_for_what_the_agency_has_not(
-    client: Client, agency: Agency, stranger: Location
+    client: Client, agency: Agency, location: Location, stranger: Location
 ) -> None:
     token = client.refresh(agency).json()["access_token"]
     path, company = "/oauth/locationToken", agency.company_id
     foreign = {"companyId": company, "locationId": stranger.location_id}
     assert client.post(path, foreign, token=token).status_code == 403
     assert client.post(path, {"companyId": company, "locationId": "unknown"}, token=token).status_code == 404
-    assert client.post(path, {**foreign, "companyId": "other"}, token=token).status_code == 403
+    other_company = {"companyId": "other", "locationId": location.location_id}
+    assert client.post(path, other_company, token=token).status_code == 403
     assert client.post(path, {"companyId": company}, token=token).status_code == 422
 
 

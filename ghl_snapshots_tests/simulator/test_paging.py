@@ -82,6 +82,7 @@ def test_without_a_limit_ten_come(client: Client, location: Location) -> None:
     ("path", "query", "problem"),
     [
         (VOICE, {"pageSize": 51}, "pageSize must not be greater than 50"),
+        (VOICE, {"page": 5001}, "page must not be greater than 5000"),
         (VOICE, {"page": 0}, "page must not be less than 1"),
         (VOICE, {"page": "two"}, "page must be a number string"),
         (STUDIO, {"limit": 5}, "offset should not be empty"),

@@ -48,6 +48,12 @@ def test_anything_but_a_get_is_refused_and_counted(
     assert simulator.request_counts() == Counter({(method, WORKFLOWS, 405): 1})
 
 
+def test_the_answer_to_a_head_has_no_body(simulator: Simulator) -> None:
+    received = talk(simulator, b"HEAD /workflows/ HTTP/1.1\r\nConnection: close\r\n\r\n")
+    assert received.startswith(b"HTTP/1.1 405 ")
+    assert received.endswith(b"\r\n\r\n")
+
+
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 def test_the_token_endpoints_take_nothing_but_a_post(
     client: Client, simulator: Simulator, method: str
@@ -178,6 +184,14 @@ def test_it_stops_at_once_while_a_request_hangs(effect: Hang | Drip) -> None:
     assert time.monotonic() - began < 2
     assert len(failures) == 1
     assert threading.active_count() == before
+
+
+def test_it_stops_at_once_while_a_connection_idles() -> None:
+    with Simulator(demo_accounts(1)) as simulator, requests.Session() as session:
+        session.get(f"{simulator.base_url}/nothing", timeout=5)
+        began = time.monotonic()
+        simulator.stop()
+        assert time.monotonic() - began < 2
 
 
 def test_it_restarts_on_its_port_with_its_accounts_and_log() -> None:
