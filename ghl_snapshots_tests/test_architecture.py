@@ -20,6 +20,7 @@ LAYERS = (
     {"orchestration"},
     {"definitions"},
     {"local"},
+    {"cli_tenants"},
     {"cli"},
 )
 DAGSTER_SHELL = {"orchestration", "definitions"}

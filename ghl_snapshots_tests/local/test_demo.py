@@ -1,0 +1,179 @@
+"""The demo and captures on demand, run as a user runs them: processes, sockets, PostgreSQL and Dagster."""
+
+import re
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import psycopg
+import pytest
+
+from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots.model import SnapshotType
+from ghl_snapshots.simulator.accounts import Location
+from ghl_snapshots.simulator.generation import demo_accounts
+from ghl_snapshots.simulator.server import Simulator
+from ghl_snapshots_tests.command_line import CommandLine
+
+LINE = re.compile(
+    r"^(?P<tenant>[\w-]+) +(?P<type>\w+) +(?P<status>\w+) +(?P<records>[\d,]+) +(?P<calls>[\d,]+) "
+    r"+(?P<seconds>[\d.]+) +(?P<checksum>[0-9a-f]{12})$",
+    re.MULTILINE,
+)
+TENANTS = {"northlight-growth-partners", "whitfield-family-law", "ironclad-fitness-collective"}
+AWKWARD = [
+    b'{"id":"w1","name":"\xf0\x9f\x9a\x80 launch","unknown":{"deep":[{"er":null}]}}',
+    rb'{"id":"w2","nul":"\u0000","lone":"\ud800 and \udfff"}',
+    b'{"id":"w3","big":123456789012345678901234567890,"price":1.10,"exp":1E5,"tiny":-0.0}',
+    b'{"id":"w4","twice":1,"twice":2}',
+    b'{"id":"w5", "spaced" : [ 1 ,\t2 ] ,"huge":1e200000}',
+    b'{"id":"w6","long":"' + b"x" * 200_000 + b'"}',
+]
+
+
+def told(output: bytes) -> dict[tuple[str, str], dict[str, str]]:
+    """The lines of snapshots that a command printed, by tenant and type."""
+    return {(line["tenant"], line["type"]): line.groupdict() for line in LINE.finditer(output.decode())}
+
+
+def postgres_processes(home: Path) -> list[psutil.Process]:
+    data = str(home / "postgres" / "data")
+    return [
+        process
+        for process in psutil.process_iter(["cmdline"])
+        if data in (process.info["cmdline"] or []) and process.status() != psutil.STATUS_ZOMBIE
+    ]
+
+
+def test_the_demo_captures_everything_twice_with_equal_checksums_and_leaves_nothing_running(
+    tmp_path: Path,
+) -> None:
+    ghl_snapshots = CommandLine(home=tmp_path / "home")
+    first, second = ghl_snapshots("demo"), ghl_snapshots("demo")
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    lines = told(first.stdout)
+    assert set(lines) == {(tenant, kind.value) for tenant in TENANTS for kind in SnapshotType}
+    assert {line["status"] for line in lines.values()} == {"success"}
+    assert {key: line["checksum"] for key, line in lines.items()} == {
+        key: line["checksum"] for key, line in told(second.stdout).items()
+    }
+    assert b"15 snapshots of 3 tenants: 15 success" in second.stdout
+    assert b" 0 bytes of new entities" in second.stdout
+    requests = re.search(rb"received: (.*)", first.stdout)
+    assert requests
+    assert re.fullmatch(rb"\d+ GET, \d+ POST /oauth/locationToken, 1 POST /oauth/token", requests[1])
+    assert not postgres_processes(tmp_path / "home")
+    in_sql = ghl_snapshots(
+        "psql", "-At", "-F", " ", "-c", "SELECT tenant_id, snapshot_type, count(*), "
+        "count(DISTINCT checksum), min(left(checksum, 12)) FROM ghl_snapshot GROUP BY 1, 2"
+    )  # fmt: skip
+    assert sorted(in_sql.stdout.decode().splitlines()) == sorted(
+        f"{tenant} {kind} 2 1 {line['checksum']}" for (tenant, kind), line in lines.items()
+    )
+
+
+def test_a_demo_killed_in_the_middle_runs_again(tmp_path: Path) -> None:
+    ghl_snapshots = CommandLine(home=tmp_path / "home")
+    output = tmp_path / "output"
+    demo = ghl_snapshots.start("demo", output=output)
+    while not told(output.read_bytes()):
+        assert demo.poll() is None, output.read_text()
+        time.sleep(0.02)
+    demo.send_signal(signal.SIGKILL)
+    demo.wait()
+    again = ghl_snapshots("demo")
+    assert again.returncode == 0, again.stderr
+    assert len(told(again.stdout)) == 15
+    assert not postgres_processes(tmp_path / "home")
+
+
+@pytest.fixture
+def ghl() -> Iterator[Simulator]:
+    with Simulator(demo_accounts(7)) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def ghl_snapshots(ghl: Simulator, tmp_path: Path) -> Iterator[CommandLine]:
+    """The command line before the simulated GHL, with both single locations as tenants `a` and `b`."""
+    first, second = ghl.accounts.single_locations
+    with EmbeddedPostgres(tmp_path / "home"):
+        command = CommandLine(
+            home=tmp_path / "home",
+            variables={
+                "GHL_BASE_URL": ghl.base_url,
+                "A_TOKEN": first.private_integration_token,
+                "B_TOKEN": second.private_integration_token,
+            },
+        )
+        for tenant, location in (("a", first), ("b", second)):
+            added = command(
+                "tenants", "add", tenant, "--account", location.location_id,
+                "--credential", f"env:{tenant.upper()}_TOKEN",
+            )  # fmt: skip
+            assert added.returncode == 0, added.stderr
+        yield command
+
+
+def location_of_a(ghl: Simulator) -> Location:
+    return ghl.accounts.single_locations[0]
+
+
+def test_a_wrong_token_costs_its_own_tenant_only_and_is_told_with_endpoint_and_cause(
+    ghl_snapshots: CommandLine,
+) -> None:
+    wrong = CommandLine(
+        home=ghl_snapshots.home, variables={**ghl_snapshots.variables, "A_TOKEN": "pit-wrong-secret"}
+    )
+    done = wrong("snapshot", "--tenant", "a", "--tenant", "b")
+    assert done.returncode == 1
+    lines = told(done.stdout)
+    assert {line["status"] for (tenant, _), line in lines.items() if tenant == "a"} == {"failed"}
+    assert {line["status"] for (tenant, _), line in lines.items() if tenant == "b"} == {"success"}
+    assert len(lines) == 10
+    assert b"/workflows/" in done.stdout
+    assert b"env:A_TOKEN" in done.stdout
+    assert b"pit-wrong-secret" not in done.stdout + done.stderr
+    stored = ghl_snapshots("psql", "-At", "-c", "SELECT DISTINCT tenant_id, status FROM ghl_snapshot")
+    assert sorted(stored.stdout.split()) == [b"a|failed", b"b|success"]
+
+
+def test_one_type_of_one_tenant_is_captured_and_shown_as_the_exact_bytes_that_were_sent(
+    ghl: Simulator, ghl_snapshots: CommandLine
+) -> None:
+    location_of_a(ghl).entities["workflows"] = list(AWKWARD)
+    done = ghl_snapshots("snapshot", "--tenant", "a", "--type", "workflows")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert list(told(done.stdout)) == [("a", "workflows")]
+    found = ghl_snapshots("psql", "-At", "-c", "SELECT snapshot_id FROM ghl_snapshot").stdout.decode().strip()
+    assert ghl_snapshots("show", found, "--raw").stdout == b"".join(body + b"\n" for body in AWKWARD)
+    document = ghl_snapshots("show", found).stdout
+    assert all(body in document for body in AWKWARD)
+    readable = ghl_snapshots(
+        "psql", "-At", "-c", "SELECT jsonb_array_length(payload->'data') FROM ghl_snapshot"
+    )
+    assert readable.stdout == b"6\n"
+
+
+def test_an_altered_body_is_not_shown(ghl_snapshots: CommandLine, tmp_path: Path) -> None:
+    ghl_snapshots("snapshot", "--tenant", "b", "--type", "workflows")
+    with (
+        EmbeddedPostgres(tmp_path / "home") as server,
+        psycopg.connect(server.url("ghl_snapshots")) as superuser,
+    ):
+        superuser.execute("ALTER TABLE ghl.entity DISABLE TRIGGER append_only")
+        superuser.execute("ALTER TABLE ghl.entity DROP CONSTRAINT entity_check")
+        superuser.execute("UPDATE ghl.entity SET body = '{}' WHERE id = (SELECT min(id) FROM ghl.entity)")
+    found = ghl_snapshots("psql", "-At", "-c", "SELECT snapshot_id FROM ghl_snapshot").stdout.decode().strip()
+    done = ghl_snapshots("show", found, "--raw")
+    assert done.returncode == 1
+    assert done.stdout == b""
+    assert b"is corrupt" in done.stderr
+
+
+def test_the_simulated_accounts_are_not_mixed_with_other_tenants(ghl_snapshots: CommandLine) -> None:
+    done = ghl_snapshots("demo")
+    assert done.returncode == 2
+    assert b"tenants that are not the demo's (a, b)" in done.stderr

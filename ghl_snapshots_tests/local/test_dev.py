@@ -1,0 +1,64 @@
+"""`ghl-snapshots dev` starts the whole product and ends all of it."""
+
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from ghl_snapshots_tests.command_line import CommandLine
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_until_ready(dev: subprocess.Popen[bytes], output: Path) -> None:
+    while b"Ctrl-C ends everything" not in output.read_bytes():
+        assert dev.poll() is None, output.read_text()
+        time.sleep(0.1)
+
+
+def processes_that_mention(folder: Path) -> list[str]:
+    return [
+        " ".join(process.info["cmdline"])
+        for process in psutil.process_iter(["cmdline"])
+        if any(str(folder) in part for part in process.info["cmdline"] or ())
+        and process.status() != psutil.STATUS_ZOMBIE
+    ]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_one_signal_ends_every_process(tmp_path: Path, number: signal.Signals) -> None:
+    port, output = free_port(), tmp_path / "output"
+    dev = CommandLine(home=tmp_path / "home").start("dev", "--port", str(port), output=output)
+    try:
+        wait_until_ready(dev, output)
+        assert requests.get(f"http://127.0.0.1:{port}/server_info", timeout=5).ok
+        family = psutil.Process(dev.pid).children(recursive=True)
+        assert len(family) >= 2
+    finally:
+        dev.send_signal(number)
+    assert dev.wait(60) == 130
+    assert not [process for process in family if process.is_running() and process.status() != "zombie"]
+    assert not processes_that_mention(tmp_path / "home")
+    assert b"Traceback" not in output.read_bytes()
+
+
+def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = str(taken.getsockname()[1])
+        done = CommandLine(home=tmp_path / "home")("dev", "--port", port)
+    assert done.returncode == 2
+    assert f"Port {port}".encode() in done.stderr
+    assert b"--port" in done.stderr
+    assert not (tmp_path / "home" / "postgres").exists()
