@@ -1,0 +1,36 @@
+"""The composition root: every Dagster object of the product, listed."""
+
+import dagster as dg
+
+from ghl_snapshots.model import SnapshotType
+from ghl_snapshots.orchestration.assets import IO_MANAGER_KEY, LISTENER_KEY, snapshot_asset
+from ghl_snapshots.orchestration.io_manager import SnapshotIOManager
+from ghl_snapshots.orchestration.jobs import full_snapshot
+from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource, StoredListener, unheard
+from ghl_snapshots.orchestration.sensors import tenant_partitions
+
+
+@dg.definitions
+def definitions() -> dg.Definitions:
+    """All assets, jobs, sensors and resources; loading them needs neither a database nor the network."""
+    return composed(unheard)
+
+
+def composed(on_stored: StoredListener) -> dg.Definitions:
+    """The same, with a listener that is told of every snapshot that a run in this process stores."""
+    # Configured at launch although there is nothing to configure, because only then does Dagster share one
+    # instance, and so one pool of connections, between the resources that hold it.
+    database = DatabaseResource.configure_at_launch()
+    return dg.Definitions(
+        assets=[snapshot_asset(snapshot_type) for snapshot_type in SnapshotType],
+        jobs=[full_snapshot],
+        sensors=[tenant_partitions],
+        resources={
+            "database": database,
+            "ghl": GhlResource(database=database),
+            IO_MANAGER_KEY: SnapshotIOManager(database=database),
+            LISTENER_KEY: on_stored,
+        },
+        # Materializations asked for in the UI run outside of the jobs; see jobs.py for the reason.
+        executor=dg.in_process_executor,
+    )

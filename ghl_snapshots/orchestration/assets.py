@@ -1,0 +1,99 @@
+"""The five snapshot assets, one for each snapshot type.
+
+Dagster offers no verdict for each partition of a run that covers many, so a step gives them itself: it emits
+no Output (the moment it does, Dagster adds an event for every partition of the range, the failed ones
+included), yields one materialization for each tenant as it is stored, and ends with a Failure that names the
+others. Dagster then shows the yielded partitions as materialized and the rest of the range as failed. That
+needs the asset to be skippable, or a step that captured everyone would fail for want of its Output.
+"""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from ghl_snapshots.errors import GhlSnapshotsError
+from ghl_snapshots.ledger.ledger import Appended
+from ghl_snapshots.ledger.tenants import TenantRegistry
+from ghl_snapshots.model import Capture, SnapshotType, Status, Tenant
+from ghl_snapshots.orchestration.descriptions import asset_description
+from ghl_snapshots.orchestration.io_manager import SnapshotIOManager
+from ghl_snapshots.orchestration.partitions import tenants
+from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource, StoredListener
+from ghl_snapshots.orchestration.trigger import trigger_of
+from ghl_snapshots.orchestration.verdicts import Shortfalls, causes, materialization, told
+
+GROUP = "ghl_snapshots"
+IO_MANAGER_KEY = "snapshots"
+LISTENER_KEY = "on_stored"
+MOST_TENANTS_IN_A_RUN = 50
+
+
+def snapshot_asset(snapshot_type: SnapshotType) -> dg.AssetsDefinition:
+    """The asset whose partitions are the tenants and whose materializations are snapshots of one type."""
+
+    @dg.multi_asset(
+        name=snapshot_type.value,
+        specs=[_spec(snapshot_type)],
+        partitions_def=tenants,
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=MOST_TENANTS_IN_A_RUN),
+    )
+    def capture_tenants(
+        context: dg.AssetExecutionContext,
+        database: DatabaseResource,
+        ghl: GhlResource,
+        snapshots: dg.ResourceParam[SnapshotIOManager],
+        on_stored: dg.ResourceParam[StoredListener],
+    ) -> Iterator[dg.AssetMaterialization]:
+        trigger = trigger_of(context.run, context.instance.get_run_by_id)
+        shortfalls = Shortfalls(snapshot_type, context.log.error)
+        enabled = _enabled(context.partition_keys, database.tenants, shortfalls)
+        captures = ghl.engine.captures(
+            enabled, snapshot_type, source=trigger.source, correlation_id=trigger.correlation_id
+        )
+        for capture in captures:
+            appended = _stored(capture, snapshots, shortfalls)
+            if appended:
+                context.log.info(told(appended))
+                on_stored(appended)
+            if appended and appended.snapshot.status is not Status.FAILED:
+                yield materialization(appended)
+        shortfalls.fail(tenants=len(context.partition_keys), correlation_id=trigger.correlation_id)
+
+    return capture_tenants
+
+
+def _spec(snapshot_type: SnapshotType) -> dg.AssetSpec:
+    return dg.AssetSpec(
+        key=snapshot_type.value,
+        description=asset_description(snapshot_type),
+        skippable=True,
+        group_name=GROUP,
+        kinds={"gohighlevel", "postgres"},
+    ).with_io_manager_key(IO_MANAGER_KEY)
+
+
+def _enabled(tenant_ids: Sequence[str], registry: TenantRegistry, shortfalls: Shortfalls) -> list[Tenant]:
+    """The partitions' tenants; one that is unknown or disabled fails its own partition and no other."""
+    registered = {tenant.tenant_id: tenant for tenant in registry.list()}
+    enabled: list[Tenant] = []
+    for tenant_id in tenant_ids:
+        tenant = registered.get(tenant_id)
+        if tenant is None:
+            shortfalls.add(tenant_id, "unknown", "not in the registry; see `ghl-snapshots tenants list`")
+        elif not tenant.enabled:
+            shortfalls.add(tenant_id, "disabled", f"see `ghl-snapshots tenants enable {tenant_id}`")
+        else:
+            enabled.append(tenant)
+    return enabled
+
+
+def _stored(capture: Capture, snapshots: SnapshotIOManager, shortfalls: Shortfalls) -> Appended | None:
+    """Store a capture and note what it lacks; a refused one costs its own tenant only."""
+    try:
+        appended = snapshots.store(capture)
+    except GhlSnapshotsError as error:
+        shortfalls.add(capture.tenant_id, "not stored", str(error))
+        return None
+    if appended.snapshot.status is not Status.SUCCESS:
+        shortfalls.add(capture.tenant_id, appended.snapshot.status.value, causes(appended.snapshot))
+    return appended

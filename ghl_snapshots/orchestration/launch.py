@@ -1,0 +1,136 @@
+"""Captures on demand in this process: real Dagster runs, kept in the instance and seen in its UI."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from uuid import uuid4
+
+import dagster as dg
+
+from ghl_snapshots.ledger.ledger import Appended
+from ghl_snapshots.model import SnapshotType, Source
+from ghl_snapshots.orchestration.assets import MOST_TENANTS_IN_A_RUN
+from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions, ranges
+from ghl_snapshots.orchestration.resources import StoredListener, unheard
+from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG, REASON_TAG, SOURCE_TAG
+
+# The webserver lists a run under its code location by this tag; Dagster sets it where it launches the run.
+_CODE_LOCATION_TAG = ".dagster/repository"
+_CODE_LOCATION = "__repository__@ghl_snapshots.definitions"
+_FAILURE_REASON_TAG = "dagster/failure_reason"
+_INTERRUPTED = "UNEXPECTED_TERMINATION"
+_QUIET: Mapping[str, object] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launched:
+    """What came of a launch: its snapshots as they were stored, and what the runs' failures say."""
+
+    correlation_id: str
+    run_ids: tuple[str, ...]
+    stored: tuple[Appended, ...]
+    failures: tuple[str, ...]
+
+    @property
+    def success(self) -> bool:
+        """Whether every tenant was captured completely."""
+        return not self.failures
+
+
+def capture_now(
+    composed: Callable[[StoredListener], dg.Definitions],
+    tenant_ids: Collection[str],
+    snapshot_types: Collection[SnapshotType] = tuple(SnapshotType),
+    *,
+    reason: str,
+    on_stored: StoredListener = unheard,
+) -> Launched:
+    """Capture the tenants in runs of `full_snapshot`, one for each contiguous range of partitions.
+
+    `composed` is that of the definitions; `on_stored` is called for every snapshot as it is stored, a failed
+    one included. Needs DAGSTER_HOME.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; the run is marked as canceled, and what was stored stays stored.
+    """
+    stored: list[Appended] = []
+
+    def listener(appended: Appended) -> None:
+        stored.append(appended)
+        on_stored(appended)
+
+    correlation_id = f"{Source.MANUAL}_{uuid4()}"
+    job = composed(listener).resolve_job_def("full_snapshot")
+    with _instance() as instance:
+        partitions = add_partitions(instance, tenant_ids)
+        results = [
+            _run(job, instance, tenant_range, snapshot_types, _tags(correlation_id, reason))
+            for tenant_range in ranges(partitions, tenant_ids, at_most=MOST_TENANTS_IN_A_RUN)
+        ]
+    return Launched(
+        correlation_id=correlation_id,
+        run_ids=tuple(result.run_id for result in results),
+        stored=tuple(stored),
+        failures=tuple(failure for result in results for failure in _failures(result)),
+    )
+
+
+@contextmanager
+def _instance() -> Iterator[dg.DagsterInstance]:
+    """The instance of DAGSTER_HOME without its compute logs, which would take the terminal away from us."""
+    with dg.DagsterInstance.get() as configured:
+        reference = configured.get_ref()
+    compute_logs = reference.compute_logs_data._replace(
+        module_name="dagster._core.storage.noop_compute_log_manager",
+        class_name="NoOpComputeLogManager",
+        config_yaml="{}\n",
+    )
+    with dg.DagsterInstance.from_ref(reference._replace(compute_logs_data=compute_logs)) as instance:
+        yield instance
+
+
+def _tags(correlation_id: str, reason: str) -> dict[str, str]:
+    return {
+        CORRELATION_ID_TAG: correlation_id,
+        SOURCE_TAG: Source.MANUAL.value,
+        REASON_TAG: reason,
+        _CODE_LOCATION_TAG: _CODE_LOCATION,
+    }
+
+
+def _run(
+    job: dg.JobDefinition,
+    instance: dg.DagsterInstance,
+    tenant_range: TenantRange,
+    snapshot_types: Collection[SnapshotType],
+    tags: Mapping[str, str],
+) -> dg.ExecuteInProcessResult:
+    result = job.execute_in_process(
+        instance=instance,
+        asset_selection=[dg.AssetKey(snapshot_type.value) for snapshot_type in snapshot_types],
+        tags={**tags, **tenant_range.tags()},
+        run_config=_QUIET,
+        raise_on_error=False,
+    )
+    if result.dagster_run.tags.get(_FAILURE_REASON_TAG) == _INTERRUPTED:
+        instance.report_run_canceled(result.dagster_run, "Interrupted with Ctrl-C.")
+        raise KeyboardInterrupt
+    return result
+
+
+def _failures(result: dg.ExecuteInProcessResult) -> Sequence[str]:
+    """What the run's failed steps say, or the run itself if it failed outside of any step."""
+    said = [_cause(event) for event in result.all_events if event.is_step_failure]
+    if said or result.success:
+        return said
+    return [event.message or "" for event in result.all_events if event.is_failure]
+
+
+def _cause(event: dg.DagsterEvent) -> str:
+    step = event.step_failure_data
+    if step.user_failure_data and step.user_failure_data.description:
+        return step.user_failure_data.description
+    error = step.error
+    while error and error.cause:  # Dagster's own wrapping comes first
+        error = error.cause
+    return error.message.strip() if error else "a step failed without a word"

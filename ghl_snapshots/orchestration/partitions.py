@@ -1,0 +1,54 @@
+"""One partition for each enabled tenant, so that every tenant has a history and a verdict of its own."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import dagster as dg
+
+tenants = dg.DynamicPartitionsDefinition(name="tenants")
+
+# Dagster has no public names for the tags that say which partitions a run covers.
+_PARTITION_TAG = "dagster/partition"
+_RANGE_START_TAG = "dagster/asset_partition_range_start"
+_RANGE_END_TAG = "dagster/asset_partition_range_end"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TenantRange:
+    """Tenants that follow one another in the order of the partitions, the first and the last included."""
+
+    first: str
+    last: str
+
+    def tags(self) -> dict[str, str]:
+        """The tags that make a run cover the range."""
+        return {_RANGE_START_TAG: self.first, _RANGE_END_TAG: self.last}
+
+
+def ranges(partitions: Sequence[str], wanted: Collection[str], *, at_most: int) -> Iterator[TenantRange]:
+    """The fewest ranges of at most `at_most` tenants that cover the wanted partitions and no other."""
+    chosen = frozenset(wanted)
+    run: list[str] = []
+    for tenant_id in partitions:
+        if run and (tenant_id not in chosen or len(run) == at_most):
+            yield TenantRange(first=run[0], last=run[-1])
+            run = []
+        if tenant_id in chosen:
+            run.append(tenant_id)
+    if run:
+        yield TenantRange(first=run[0], last=run[-1])
+
+
+def covered(partitions: Sequence[str], run_tags: Mapping[str, str]) -> Sequence[str]:
+    """The partitions that a run with these tags covers."""
+    first = run_tags.get(_RANGE_START_TAG, run_tags.get(_PARTITION_TAG))
+    last = run_tags.get(_RANGE_END_TAG, first)
+    if first not in partitions or last not in partitions:
+        return []
+    return partitions[partitions.index(first) : partitions.index(last) + 1]
+
+
+def add_partitions(instance: dg.DagsterInstance, tenant_ids: Collection[str]) -> Sequence[str]:
+    """Make sure that the tenants have partitions; gives all partitions in their order."""
+    instance.add_dynamic_partitions(tenants.name or "", sorted(tenant_ids))
+    return instance.get_dynamic_partitions(tenants.name or "")

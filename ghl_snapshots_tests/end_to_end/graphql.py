@@ -1,0 +1,104 @@
+"""What the UI asks the webserver, word for word as far as the tests need it."""
+
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
+
+from ghl_snapshots_tests.end_to_end.stack import Webserver, eventually
+
+_ASSETS = """{ assetNodes {
+  assetKey { path } description groupName kinds jobNames
+  assetPartitionStatuses { ... on DefaultPartitionStatuses { materializedPartitions failedPartitions } }
+  partitionKeys
+} }"""
+_LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $params) {
+  ... on LaunchRunSuccess { run { runId } }
+  ... on PythonError { message }
+} }"""
+_BACKFILL = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
+  ... on LaunchBackfillSuccess { backfillId }
+  ... on PythonError { message }
+} }"""
+_RUN = """query($id: ID!) { runOrError(runId: $id) { ... on Run {
+  status tags { key value } repositoryOrigin { repositoryLocationName }
+} } }"""
+_BACKFILL_STATUS = """query($id: String!) { partitionBackfillOrError(backfillId: $id) {
+  ... on PartitionBackfill { status runs { runId status } }
+} }"""
+_EVENTS = """query($path: [String!]!, $partitions: [String!]!) {
+  assetNodeOrError(assetKey: {path: $path}) { ... on AssetNode {
+    assetMaterializations(partitions: $partitions) { partition metadataEntries {
+      label
+      ... on TextMetadataEntry { text }
+      ... on IntMetadataEntry { intValue }
+      ... on FloatMetadataEntry { floatValue }
+    } }
+  } }
+}"""
+
+
+def assets(webserver: Webserver) -> Mapping[str, Any]:
+    """Every asset by name."""
+    nodes = webserver.query(_ASSETS)["assetNodes"]
+    return {node["assetKey"]["path"][-1]: node for node in nodes}
+
+
+def launch(webserver: Webserver, asset_names: Sequence[str], tags: Mapping[str, str]) -> str:
+    """Materialize assets in one run as the UI's button does; the run's id."""
+    params = {
+        "selector": {
+            "repositoryLocationName": "ghl_snapshots.definitions",
+            "repositoryName": "__repository__",
+            "jobName": "__ASSET_JOB",
+            "assetSelection": [{"path": [name]} for name in asset_names],
+            "assetCheckSelection": [],
+        },
+        "mode": "default",
+        "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},
+    }
+    answer = webserver.query(_LAUNCH, params=params)["launchRun"]
+    assert "run" in answer, answer
+    run_id: str = answer["run"]["runId"]
+    return run_id
+
+
+def launch_backfill(webserver: Webserver, asset_names: Sequence[str], partitions: Sequence[str]) -> str:
+    """Backfill assets over partitions as the UI does; the backfill's id."""
+    params = {"assetSelection": [{"path": [name]} for name in asset_names], "partitionNames": partitions}
+    answer = webserver.query(_BACKFILL, params=params)["launchPartitionBackfill"]
+    assert "backfillId" in answer, answer
+    backfill_id: str = answer["backfillId"]
+    return backfill_id
+
+
+def finished_run(webserver: Webserver, run_id: str) -> Any:
+    """The run, once it is over."""
+
+    def over() -> Any:
+        run = webserver.query(_RUN, id=run_id)["runOrError"]
+        return run if run["status"] in {"SUCCESS", "FAILURE", "CANCELED"} else None
+
+    return eventually(over, f"run {run_id} is over")
+
+
+def finished_backfill(webserver: Webserver, backfill_id: str) -> Any:
+    """The backfill, once it is over; the daemon looks after backfills every 30 seconds."""
+
+    def over() -> Any:
+        backfill = webserver.query(_BACKFILL_STATUS, id=backfill_id)["partitionBackfillOrError"]
+        return backfill if backfill["status"] not in {"REQUESTED", "CANCELING", "FAILING"} else None
+
+    return eventually(over, f"backfill {backfill_id} is over", seconds=120)
+
+
+def materializations(webserver: Webserver, asset_name: str, partitions: Collection[str]) -> Sequence[Any]:
+    """The partitions' materializations with their metadata as plain values."""
+    found = webserver.query(_EVENTS, path=[asset_name], partitions=list(partitions))
+    return [
+        {"partition": event["partition"]}
+        | {entry["label"]: _value(entry) for entry in event["metadataEntries"]}
+        for event in found["assetNodeOrError"]["assetMaterializations"]
+    ]
+
+
+def _value(entry: Mapping[str, Any]) -> Any:
+    return next((entry[kind] for kind in ("text", "intValue", "floatValue") if kind in entry), None)

@@ -1,0 +1,82 @@
+"""The real webserver and daemon on a free port, and GraphQL as the UI speaks it."""
+
+import socket
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import requests
+
+from ghl_snapshots.local.environment import PROJECT
+from ghl_snapshots.local.processes import Processes
+
+_PATIENCE_SECONDS = 60.0
+_T = TypeVar("_T")
+
+
+class Webserver:
+    """A client of the webserver's GraphQL."""
+
+    def __init__(self, port: int) -> None:
+        self._url = f"http://127.0.0.1:{port}/graphql"
+        self._session = requests.Session()
+        self._session.trust_env = False
+
+    def query(self, query: str, **variables: object) -> Any:
+        """The data of an answer; GraphQL's own errors fail the test."""
+        answer = self._session.post(self._url, json={"query": query, "variables": variables}, timeout=30)
+        body = answer.json()
+        assert "errors" not in body, body["errors"]
+        return body["data"]
+
+    def close(self) -> None:
+        self._session.close()
+
+
+@contextmanager
+def running_stack(environment: Mapping[str, str], folder: Path) -> Iterator[Webserver]:
+    """Webserver and daemon as `ghl-snapshots dev` starts them, ready to be asked."""
+    port = _free_port()
+    scripts = Path(sys.executable).parent
+    workspace = ["-w", str(PROJECT / "workspace.yaml")]
+    with Processes(folder / "processes.json") as processes:
+        webserver = [str(scripts / "dagster-webserver"), "-h", "127.0.0.1", "-p", str(port), *workspace]
+        processes.start("webserver", webserver, environment)
+        processes.start("daemon", [str(scripts / "dagster-daemon"), "run", *workspace], environment)
+        client = Webserver(port)
+        try:
+            eventually(lambda: _ready(client, processes), "the webserver and the daemon are ready")
+            yield client
+        finally:
+            client.close()
+
+
+def eventually(value: Callable[[], _T | None], what: str, seconds: float = _PATIENCE_SECONDS) -> _T:
+    """Wait until there is a value (not None, not False), and give it."""
+    deadline = time.monotonic() + seconds
+    while not (found := value()):
+        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain: {what}"
+        time.sleep(0.1)
+    return found
+
+
+def _ready(client: Webserver, processes: Processes) -> bool:
+    assert processes.ended() is None, processes.ended()
+    try:
+        data = client.query(
+            "{ instance { daemonHealth { allDaemonStatuses { daemonType healthy required } } } }"
+        )
+    except requests.RequestException:
+        return False
+    statuses = data["instance"]["daemonHealth"]["allDaemonStatuses"]
+    return all(status["healthy"] for status in statuses if status["required"])
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,0 +1,67 @@
+"""The UI's way through the whole product: the real webserver, the real daemon, real runs."""
+
+import pytest
+
+from ghl_snapshots.model import SnapshotType
+from ghl_snapshots_tests.end_to_end import graphql
+from ghl_snapshots_tests.end_to_end.conftest import Stack
+from ghl_snapshots_tests.end_to_end.stack import eventually
+
+# The partitions appear when the sensor has looked at the registry.
+pytestmark = pytest.mark.usefixtures("partitions")
+
+
+@pytest.fixture(scope="module")
+def partitions(stack: Stack) -> None:
+    """Wait for the daemon's sensor to give every tenant its partition."""
+    eventually(
+        lambda: graphql.assets(stack.webserver)["workflows"]["partitionKeys"] == stack.product.tenant_ids,
+        "the sensor has added a partition for each tenant",
+    )
+
+
+def test_the_ui_lists_every_asset_with_its_description_and_group(stack: Stack) -> None:
+    assets = graphql.assets(stack.webserver)
+    assert set(assets) == set(SnapshotType)
+    for asset in assets.values():
+        assert "GHL call" in asset["description"]
+        assert asset["groupName"] == "ghl_snapshots"
+        assert "full_snapshot" in asset["jobNames"]
+
+
+def test_one_tenant_materialized_by_hand_is_captured_and_shown(stack: Stack) -> None:
+    run_id = graphql.launch(stack.webserver, ["calendars"], {"dagster/partition": "t05"})
+    assert graphql.finished_run(stack.webserver, run_id)["status"] == "SUCCESS"
+    [event] = graphql.materializations(stack.webserver, "calendars", ["t05"])
+    [row] = stack.product.rows("SELECT * FROM ghl_snapshot WHERE correlation_id = %s", f"manual_{run_id}")
+    assert (row["tenant_id"], row["snapshot_type"], row["source"]) == ("t05", "calendars", "manual")
+    assert event["snapshot_id"] == row["snapshot_id"]
+    assert event["record_count"] == row["record_count"]
+    assert event["checksum"] == row["checksum"]
+    assert event["status"] == "success"
+
+
+def test_a_backfill_over_all_tenants_shows_which_of_them_failed(stack: Stack) -> None:
+    """Two of the tenants in the middle lack a scope; the assets are otherwise green, one event each."""
+    for tenant in ("t02", "t04"):
+        stack.product.location(tenant).scopes.discard("voice-ai-agents.readonly")
+        stack.product.location(tenant).scopes.discard("conversation-ai.readonly")
+        stack.product.location(tenant).scopes.discard("agent-studio.readonly")
+    tenants = stack.product.tenant_ids
+    backfill_id = graphql.launch_backfill(stack.webserver, ["ai_workers", "locations"], tenants)
+    backfill = graphql.finished_backfill(stack.webserver, backfill_id)
+    assert backfill["status"] == "COMPLETED_FAILED"
+    assert len(backfill["runs"]) == 1
+    assets = graphql.assets(stack.webserver)
+    failed = assets["ai_workers"]["assetPartitionStatuses"]["failedPartitions"]
+    green = assets["ai_workers"]["assetPartitionStatuses"]["materializedPartitions"]
+    assert (sorted(failed), sorted(green)) == (["t02", "t04"], ["t00", "t01", "t03", "t05", "t06"])
+    assert assets["locations"]["assetPartitionStatuses"]["failedPartitions"] == []
+    events = graphql.materializations(stack.webserver, "ai_workers", tenants)
+    assert sorted(event["partition"] for event in events) == sorted(green)
+    assert {event["correlation_id"] for event in events} == {f"manual_{backfill_id}"}
+    rows = stack.product.rows(
+        "SELECT tenant_id, status FROM ghl_snapshot WHERE snapshot_type = 'ai_workers' ORDER BY tenant_id"
+    )
+    assert [row["tenant_id"] for row in rows] == tenants
+    assert [row["tenant_id"] for row in rows if row["status"] == "failed"] == ["t02", "t04"]

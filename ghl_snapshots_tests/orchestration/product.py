@@ -1,0 +1,94 @@
+"""The whole product for a test: databases of its own, a simulated GHL, tenants, Dagster's home."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import dagster as dg
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from ghl_snapshots.composition import open_database
+from ghl_snapshots.ledger.migrate import create_database, migrate
+from ghl_snapshots.ledger.tenants import TenantRegistry
+from ghl_snapshots.local.environment import product_environment
+from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots.model import AccountKind, Tenant
+from ghl_snapshots.settings import Settings
+from ghl_snapshots.simulator.accounts import Location
+from ghl_snapshots.simulator.generation import generated_accounts
+from ghl_snapshots.simulator.server import Simulator
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Product:
+    """A running product; tenants are `t00`, `t01`, ... with one location each, in the order of their ids."""
+
+    settings: Settings
+    simulator: Simulator
+    tenants: Mapping[str, Tenant]
+    superuser_url: str
+
+    @property
+    def tenant_ids(self) -> Sequence[str]:
+        """All tenants, in order."""
+        return list(self.tenants)
+
+    def location(self, tenant_id: str) -> Location:
+        """The tenant's location as the simulated GHL has it."""
+        return self.simulator.accounts.locations[self.tenants[tenant_id].ghl_account_id]
+
+    @contextmanager
+    def registry(self) -> Iterator[TenantRegistry]:
+        """The registry of tenants."""
+        with open_database(self.settings) as database:
+            yield TenantRegistry(database)
+
+    @contextmanager
+    def instance(self) -> Iterator[dg.DagsterInstance]:
+        """Dagster's instance."""
+        with dg.DagsterInstance.get() as instance:
+            yield instance
+
+    def rows(self, query: str, *parameters: object) -> list[dict[str, object]]:
+        """What a query by the superuser finds in the product's database."""
+        with psycopg.connect(self.superuser_url, row_factory=dict_row) as connection:
+            return connection.execute(query.encode(), parameters).fetchall()
+
+
+@contextmanager
+def running_product(server: EmbeddedPostgres, folder: Path, *, tenants: int) -> Iterator[Product]:
+    """The product with so many tenants, in the environment of this process."""
+    accounts = generated_accounts(7, tenants=tenants)
+    with ExitStack() as stack:
+        simulator = stack.enter_context(Simulator(accounts))
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        url = server.url(f"product_{uuid4().hex[:12]}")
+        patch.delenv("DAGSTER_HOME", raising=False)
+        for name, value in {
+            "GHL_SNAPSHOTS_DATABASE_URL": url,
+            "GHL_SNAPSHOTS_HOME": str(folder),
+            "GHL_BASE_URL": simulator.base_url,
+        }.items():
+            patch.setenv(name, value)
+        registered = {}
+        for number, location in enumerate(accounts.single_locations):
+            tenant_id = f"t{number:02}"
+            patch.setenv(f"TOKEN_{tenant_id}", location.private_integration_token)
+            registered[tenant_id] = Tenant(
+                tenant_id=tenant_id,
+                ghl_account_id=location.location_id,
+                account_kind=AccountKind.LOCATION,
+                credential=f"env:TOKEN_{tenant_id}",
+            )
+        settings = stack.enter_context(product_environment())
+        migrate(url)
+        create_database(f"{url.partition('?')[0]}_dagster?{url.partition('?')[2]}")
+        product = Product(settings=settings, simulator=simulator, tenants=registered, superuser_url=url)
+        with product.registry() as registry:
+            for tenant in registered.values():
+                registry.add(tenant)
+        yield product

@@ -1,0 +1,42 @@
+"""The instance as dagster.yaml configures it."""
+
+from pathlib import Path
+
+from ghl_snapshots_tests.orchestration.product import Product
+
+
+def test_dagsters_records_are_in_a_database_beside_the_products(product: Product) -> None:
+    with product.instance() as instance:
+        instance.add_dynamic_partitions("tenants", ["t00"])
+    assert not product.rows("SELECT 1 FROM pg_tables WHERE tablename = 'dynamic_partitions'")
+
+
+def test_runs_wait_in_a_queue_that_lets_a_few_of_them_work(product: Product) -> None:
+    with product.instance() as instance:
+        assert type(instance.run_coordinator).__name__ == "QueuedRunCoordinator"
+        assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 4
+
+
+def test_only_runs_whose_process_died_are_started_again(product: Product) -> None:
+    with product.instance() as instance:
+        assert instance.run_retries_enabled
+        assert instance.run_retries_max_retries == 2
+        assert not instance.run_retries_retry_on_asset_or_op_failure
+
+
+def test_runs_are_monitored(product: Product) -> None:
+    with product.instance() as instance:
+        assert instance.run_monitoring_enabled
+
+
+def test_nothing_is_sent_to_anybody(product: Product) -> None:
+    with product.instance() as instance:
+        assert not instance.telemetry_enabled
+
+
+def test_local_files_stay_below_dagsters_home(product: Product) -> None:
+    home = Path(product.settings.home).absolute() / "dagster"
+    with product.instance() as instance:
+        assert Path(instance.storage_directory()).is_relative_to(home)
+        assert "base_dir" in instance.get_ref().compute_logs_data.config_yaml
+        assert str(home) in instance.get_ref().compute_logs_data.config_yaml

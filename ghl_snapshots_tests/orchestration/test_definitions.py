@@ -1,0 +1,73 @@
+"""The definitions load anywhere, and tell a person what they are."""
+
+import os
+import subprocess
+import sys
+import tomllib
+
+import dagster as dg
+import pytest
+import yaml
+
+from ghl_snapshots.definitions import definitions
+from ghl_snapshots.ghl.endpoints import endpoints_of
+from ghl_snapshots.local.environment import PROJECT
+from ghl_snapshots.model import SnapshotType
+from ghl_snapshots.orchestration.io_manager import SnapshotIOManager
+from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource
+
+LOAD = """
+import socket
+def refuse(*_args, **_kwargs):
+    raise AssertionError("a connection while loading")
+socket.socket.connect = refuse
+import dagster as dg
+from ghl_snapshots.definitions import definitions
+dg.Definitions.validate_loadable(definitions())
+"""
+
+
+def test_loading_needs_no_environment_no_database_and_no_network() -> None:
+    """The webserver shows the assets even while everything else is down."""
+    environment = {
+        name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "PYTHONPATH"}
+    }
+    subprocess.run([sys.executable, "-c", LOAD], env=environment, cwd=PROJECT, check=True, timeout=60)
+
+
+def test_there_is_one_asset_for_each_snapshot_type() -> None:
+    keys = {spec.key.to_user_string() for spec in definitions().resolve_all_asset_specs()}
+    assert keys == {snapshot_type.value for snapshot_type in SnapshotType}
+
+
+@pytest.mark.parametrize("snapshot_type", SnapshotType)
+def test_an_assets_description_names_its_calls_and_their_scopes(snapshot_type: SnapshotType) -> None:
+    specs = {spec.key: spec for spec in definitions().resolve_all_asset_specs()}
+    spec = specs[dg.AssetKey(snapshot_type.value)]
+    assert spec.group_name == "ghl_snapshots"
+    for endpoint in endpoints_of(snapshot_type):
+        assert f"| `GET {endpoint.path}` | `{endpoint.scope}` | {endpoint.api_version} |" in (
+            spec.description or ""
+        )
+
+
+def test_the_job_full_snapshot_captures_all_types() -> None:
+    layer = definitions().resolve_job_def("full_snapshot").asset_layer
+    assert {key.to_user_string() for key in layer.executable_asset_keys} == set(SnapshotType)
+
+
+def test_no_resource_can_be_given_a_secret_in_dagster() -> None:
+    """What has no field cannot be filled in, shown or logged; everything comes from the environment."""
+    for resource in (DatabaseResource, GhlResource, SnapshotIOManager):
+        assert set(resource.model_fields) <= {"database"}
+
+
+def test_the_workspace_names_the_module_of_the_definitions() -> None:
+    workspace = yaml.safe_load((PROJECT / "workspace.yaml").read_text())
+    assert workspace == {"load_from": [{"python_module": "ghl_snapshots.definitions"}]}
+
+
+def test_nothing_in_pyproject_overrides_the_workspace() -> None:
+    """A [tool.dg] or [tool.dagster] block would win over workspace.yaml without a word."""
+    tools = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]
+    assert not {"dg", "dagster"} & tools.keys()

@@ -1,0 +1,169 @@
+"""One run, many tenants, each with its own verdict."""
+
+import logging
+from collections.abc import Collection, Mapping
+
+import dagster as dg
+import pytest
+
+from ghl_snapshots.definitions import composed
+from ghl_snapshots.ledger.ledger import Appended
+from ghl_snapshots.model import SnapshotType, Status
+from ghl_snapshots.orchestration.launch import Launched, capture_now
+from ghl_snapshots.orchestration.partitions import tenants
+from ghl_snapshots_tests.orchestration.product import Product
+
+CRITICAL = (SnapshotType.PIPELINES, SnapshotType.WORKFLOWS)
+
+
+def captured(product: Product, *tenant_ids: str, types: Collection[SnapshotType] = CRITICAL) -> Launched:
+    return capture_now(composed, tenant_ids or product.tenant_ids, types, reason="test")
+
+
+def statuses(product: Product, snapshot_type: SnapshotType) -> Mapping[str, str]:
+    """What the UI shows of each partition."""
+    with product.instance() as instance:
+        partitions = instance.get_dynamic_partitions(tenants.name or "")
+        found = instance.get_status_by_partition(dg.AssetKey(snapshot_type.value), partitions, tenants) or {}
+    return {partition: status.value if status else "never" for partition, status in found.items()}
+
+
+def events(product: Product, snapshot_type: SnapshotType) -> Mapping[str, list[dg.AssetMaterialization]]:
+    """The materializations of each partition."""
+    by_partition: dict[str, list[dg.AssetMaterialization]] = {}
+    with product.instance() as instance:
+        for record in instance.fetch_materializations(dg.AssetKey(snapshot_type.value), limit=1000).records:
+            assert record.asset_materialization
+            by_partition.setdefault(record.partition_key or "", []).append(record.asset_materialization)
+    return by_partition
+
+
+def test_one_run_captures_a_range_of_tenants(product: Product) -> None:
+    launched = captured(product, types=tuple(SnapshotType))
+    assert launched.success
+    assert len(launched.run_ids) == 1
+    stored = {(one.snapshot.tenant_id, one.snapshot.snapshot_type) for one in launched.stored}
+    assert stored == {(tenant, kind) for tenant in product.tenant_ids for kind in SnapshotType}
+    assert {one.snapshot.status for one in launched.stored} == {Status.SUCCESS}
+    for kind in SnapshotType:
+        assert statuses(product, kind) == dict.fromkeys(product.tenant_ids, "MATERIALIZED")
+
+
+def test_a_materialization_tells_all_about_its_snapshot(product: Product) -> None:
+    [stored] = captured(product, "t00", types=[SnapshotType.WORKFLOWS]).stored
+    snapshot = stored.snapshot
+    [event] = events(product, SnapshotType.WORKFLOWS)["t00"]
+    values = {name: value.value for name, value in event.metadata.items()}
+    assert (
+        values
+        | {
+            "record_count": snapshot.record_count,
+            "status": "success",
+            "checksum": snapshot.checksum,
+            "duration_seconds": snapshot.duration_ms / 1000,
+            "api_calls": 1,
+            "new_entities": snapshot.record_count,
+            "new_bytes": stored.new_bytes,
+            "snapshot_id": snapshot.snapshot_id,
+            "correlation_id": snapshot.correlation_id,
+        }
+        == values
+    )
+    assert (event.tags or {})["dagster/data_version"] == snapshot.checksum
+
+
+def test_failed_tenants_are_red_and_the_others_green_with_one_event_each(product: Product) -> None:
+    for tenant in ("t01", "t03"):
+        product.location(tenant).scopes.discard("workflows.readonly")
+    launched = captured(product)
+    assert statuses(product, SnapshotType.WORKFLOWS) == {
+        "t00": "MATERIALIZED",
+        "t01": "FAILED",
+        "t02": "MATERIALIZED",
+        "t03": "FAILED",
+        "t04": "MATERIALIZED",
+    }
+    assert {tenant: len(found) for tenant, found in events(product, SnapshotType.WORKFLOWS).items()} == {
+        "t00": 1,
+        "t02": 1,
+        "t04": 1,
+    }
+    assert statuses(product, SnapshotType.PIPELINES) == dict.fromkeys(product.tenant_ids, "MATERIALIZED")
+    [failure] = launched.failures
+    assert failure.startswith("workflows failed or is incomplete for 2 of 5 tenants.")
+    assert "t01 (failed): /workflows/" in failure
+    assert "workflows.readonly" in failure
+    rows = product.rows(
+        "SELECT tenant_id, status FROM ghl_snapshot WHERE snapshot_type = 'workflows' ORDER BY tenant_id"
+    )
+    assert [row["status"] for row in rows] == ["success", "failed", "success", "failed", "success"]
+
+
+def test_a_partly_captured_tenant_is_green_and_named_in_the_failure(product: Product) -> None:
+    product.location("t02").scopes.discard("calendars/groups.readonly")
+    launched = captured(product, types=[SnapshotType.CALENDARS])
+    assert set(statuses(product, SnapshotType.CALENDARS).values()) == {"MATERIALIZED"}
+    [event] = events(product, SnapshotType.CALENDARS)["t02"]
+    assert event.metadata["status"].value == "partial_failure"
+    assert "t02 (partial_failure): /calendars/groups" in launched.failures[0]
+
+
+def test_a_disabled_tenant_and_an_unknown_one_fail_alone(product: Product) -> None:
+    with product.registry() as registry:
+        registry.set_enabled("t01", enabled=False)
+    launched = captured(product, *product.tenant_ids, "stranger", types=[SnapshotType.PIPELINES])
+    assert statuses(product, SnapshotType.PIPELINES) == {
+        **dict.fromkeys(product.tenant_ids, "MATERIALIZED"),
+        "t01": "FAILED",
+        "stranger": "FAILED",
+    }
+    assert "t01 (disabled)" in launched.failures[0]
+    assert "stranger (unknown)" in launched.failures[0]
+
+
+def test_the_runs_log_tells_the_story_of_each_tenant(product: Product) -> None:
+    product.location("t01").scopes.discard("workflows.readonly")
+    [run_id] = captured(product, types=[SnapshotType.WORKFLOWS]).run_ids
+    with product.instance() as instance:
+        log = [
+            (entry.level, entry.user_message)
+            for entry in instance.all_logs(run_id)
+            if not entry.is_dagster_event
+        ]
+    for tenant in product.tenant_ids:
+        told = [(level, text) for level, text in log if text.startswith(f"{tenant}: workflows")]
+        assert 1 <= len(told) <= 2
+        assert (max(int(level) for level, _ in told) >= logging.ERROR) == (tenant == "t01")
+
+
+def test_tenants_apart_from_each_other_share_a_correlation_id_over_their_runs(product: Product) -> None:
+    captured(product)
+    launched = captured(product, "t00", "t01", "t04", types=[SnapshotType.PIPELINES])
+    assert len(launched.run_ids) == 2
+    assert {one.snapshot.correlation_id for one in launched.stored} == {launched.correlation_id}
+    assert {one.snapshot.tenant_id for one in launched.stored} == {"t00", "t01", "t04"}
+
+
+def test_an_unchanged_tenant_keeps_its_data_version(product: Product) -> None:
+    for _ in range(2):
+        captured(product, "t00", types=[SnapshotType.PIPELINES])
+    first, second = events(product, SnapshotType.PIPELINES)["t00"]
+    assert (first.tags or {})["dagster/data_version"] == (second.tags or {})["dagster/data_version"]
+    assert {first.metadata["new_bytes"].value, second.metadata["new_bytes"].value} > {0}
+
+
+def test_the_listener_hears_of_each_snapshot_as_it_is_stored(product: Product) -> None:
+    heard: list[tuple[str, int]] = []
+
+    def listener(appended: Appended) -> None:
+        rows = product.rows("SELECT count(*) AS stored FROM ghl_snapshot")
+        heard.append((appended.snapshot.tenant_id, int(str(rows[0]["stored"]))))
+
+    capture_now(composed, product.tenant_ids, [SnapshotType.PIPELINES], reason="test", on_stored=listener)
+    assert [count for _, count in heard] == [1, 2, 3, 4, 5]
+
+
+def test_a_launch_is_quiet(product: Product, capfd: pytest.CaptureFixture[str]) -> None:
+    product.location("t01").scopes.discard("workflows.readonly")
+    captured(product)
+    assert capfd.readouterr() == ("", "")
