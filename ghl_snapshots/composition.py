@@ -1,6 +1,5 @@
 """How the parts are put together from the settings, for the Dagster shell, the API and the command line."""
 
-from ghl_snapshots.capture import CaptureEngine
 from ghl_snapshots.errors import ConfigurationError
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.settings import Settings
