@@ -41,6 +41,14 @@ def _location_summaries(call: Call) -> Sequence[bytes]:
     return [summary for place in ordered for summary in place.entities["location_summaries"]]
 
 
+def _custom_fields(call: Call) -> Sequence[bytes]:
+    fields = call.subject.entities["custom_fields"]
+    model = call.query.get("model", "all")
+    if model not in {"all", "contact", "opportunity"}:
+        raise invalid("model must be one of the following values: contact, opportunity, all")
+    return [body for body in fields if model in {"all", json.loads(body).get("model")}]
+
+
 def _calendars(call: Call) -> Sequence[bytes]:
     calendars = call.subject.entities["calendars"]
     if call.query.get("showDrafted", "true") != "false":
@@ -82,8 +90,8 @@ ROUTES = (
         version=_JULY,
         scope="locations/customFields.readonly",
         items_key="customFields",
-        select=_kind("custom_fields"),
-        parameters=frozenset(),
+        select=_custom_fields,
+        parameters=frozenset({"model"}),
     ),
     Route(
         template="/locations/{locationId}/customValues",

@@ -134,6 +134,19 @@ def test_drafted_calendars_are_left_out_on_demand(client: Client, location: Loca
     assert len(active["calendars"]) < len(every["calendars"])
 
 
+def test_custom_fields_are_chosen_by_model(client: Client, location: Location) -> None:
+    path = f"/locations/{location.location_id}/customFields"
+
+    def names(**query: str) -> set[str]:
+        return {field["name"] for field in client.get(path, **query).json()["customFields"]}
+
+    contact, opportunity = names(model="contact"), names(model="opportunity")
+    assert contact
+    assert opportunity
+    assert names(model="all") == contact | opportunity
+    assert client.get(path, model="company").status_code == 422
+
+
 def test_actions_are_given_for_each_agent_of_the_location(client: Client, location: Location) -> None:
     for agent in client.get(CONVERSATION, limit=100).json()["agents"]:
         found = client.get(f"/conversation-ai/agents/{agent['id']}/actions/list").json()
