@@ -137,8 +137,8 @@ def test_drafted_calendars_are_left_out_on_demand(client: Client, location: Loca
 def test_custom_fields_are_chosen_by_model(client: Client, location: Location) -> None:
     path = f"/locations/{location.location_id}/customFields"
 
-    def names(**query: str) -> set[str]:
-        return {field["name"] for field in client.get(path, **query).json()["customFields"]}
+    def names(model: str) -> set[str]:
+        return {field["name"] for field in client.get(path, model=model).json()["customFields"]}
 
     contact, opportunity = names(model="contact"), names(model="opportunity")
     assert contact
