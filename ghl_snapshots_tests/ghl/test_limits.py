@@ -1,0 +1,234 @@
+"""No request is sent that GHL would refuse, and the customer keeps a part of each day's quota."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+import pytest
+
+from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.ghl.deadline import Deadline
+from ghl_snapshots.ghl.limits import RateLimiter, is_daily
+from ghl_snapshots.ghl.transport import Timeouts, Transport
+from ghl_snapshots.simulator.generation import generated_accounts
+from ghl_snapshots.simulator.server import Simulator
+
+PLACE: Final = "location-1"
+
+
+@dataclass
+class Time:
+    """A clock that stands still until it is moved."""
+
+    seconds: float = 1000.0
+    day: date = date(2026, 3, 3)
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def today(self) -> date:
+        return self.day
+
+
+@pytest.fixture
+def time() -> Time:
+    return Time()
+
+
+@pytest.fixture
+def limiter(time: Time) -> RateLimiter:
+    return RateLimiter(monotonic=time.monotonic, today=time.today)
+
+
+def headers(
+    *,
+    remaining: int = 99,
+    burst: int = 100,
+    interval_ms: int = 10_000,
+    daily: int = 200_000,
+    left: int = 200_000,
+) -> dict[str, str]:
+    return {
+        "X-RateLimit-Max": str(burst),
+        "X-RateLimit-Remaining": str(remaining),
+        "X-RateLimit-Interval-Milliseconds": str(interval_ms),
+        "X-RateLimit-Limit-Daily": str(daily),
+        "X-RateLimit-Daily-Remaining": str(left),
+    }
+
+
+def _taken(limiter: RateLimiter, place: str = PLACE, deadline: Deadline | None = None) -> ErrorKind | None:
+    """Take a slot; what kept it from being taken, if anything."""
+    try:
+        limiter.acquire(place, deadline or Deadline(1))
+    except GhlError as error:
+        return error.kind
+    return None
+
+
+def slots(limiter: RateLimiter, place: str = PLACE) -> int:
+    """How many requests may be sent at once now; each is taken."""
+    taken = 0
+    while (refused := _taken(limiter, place, Deadline(0))) is None:
+        taken += 1
+    assert refused is ErrorKind.TIMEOUT
+    return taken
+
+
+def test_five_percent_of_a_burst_stay_unused(limiter: RateLimiter) -> None:
+    assert slots(limiter) == 95
+
+
+def test_each_location_has_a_burst_of_its_own(limiter: RateLimiter) -> None:
+    assert (slots(limiter, "one"), slots(limiter, "two")) == (95, 95)
+
+
+def test_a_slot_is_free_again_a_whole_interval_after_the_answer(limiter: RateLimiter, time: Time) -> None:
+    """GHL may have counted the request as late as when it answered."""
+    assert slots(limiter) == 95
+    time.seconds += 60
+    assert slots(limiter) == 0
+    limiter.observe(PLACE, {}, None)
+    time.seconds += 9.99
+    assert slots(limiter) == 0
+    time.seconds += 0.02
+    assert slots(limiter) == 1
+
+
+def test_the_limit_is_the_one_that_the_headers_tell(limiter: RateLimiter, time: Time) -> None:
+    limiter.acquire(PLACE, Deadline(1))
+    limiter.observe(PLACE, headers(burst=20, remaining=19, interval_ms=2000), 200)
+    assert slots(limiter) == 18
+    time.seconds += 2.01
+    assert slots(limiter) == 1
+
+
+def test_requests_of_others_count_too(limiter: RateLimiter, time: Time) -> None:
+    limiter.acquire(PLACE, Deadline(1))
+    limiter.observe(PLACE, headers(remaining=40), 200)
+    assert slots(limiter) == 35
+    time.seconds += 10.01
+    assert slots(limiter) == 60
+
+
+def test_nothing_is_sent_when_the_headers_leave_nothing(limiter: RateLimiter) -> None:
+    limiter.acquire(PLACE, Deadline(1))
+    limiter.observe(PLACE, headers(remaining=0), 200)
+    assert slots(limiter) == 0
+
+
+def test_after_a_burst_was_refused_the_interval_is_waited_out(limiter: RateLimiter, time: Time) -> None:
+    limiter.acquire(PLACE, Deadline(1))
+    limiter.observe(PLACE, headers(remaining=50), 429)
+    assert slots(limiter) == 0
+    time.seconds += 9.9
+    assert slots(limiter) == 0
+    time.seconds += 0.2
+    assert slots(limiter) > 0
+
+
+def test_a_longer_retry_after_is_waited_out(limiter: RateLimiter, time: Time) -> None:
+    limiter.acquire(PLACE, Deadline(1))
+    limiter.observe(PLACE, {"Retry-After": "30"}, 429)
+    time.seconds += 29
+    assert slots(limiter) == 0
+    time.seconds += 2
+    assert slots(limiter) == 95
+
+
+@pytest.mark.parametrize("text", ["", "-1", "ten", "1.5", "9" * 400, "٣"])
+def test_a_header_that_is_no_number_is_left_alone(limiter: RateLimiter, text: str) -> None:
+    limiter.acquire(PLACE, Deadline(1))
+    limiter.observe(PLACE, dict.fromkeys(headers(), text), 200)
+    assert slots(limiter) == 94
+
+
+def test_half_of_the_day_is_left_to_the_customer(limiter: RateLimiter) -> None:
+    limiter.acquire(PLACE, Deadline(1))
+    limiter.observe(PLACE, headers(daily=1000, left=503), 200)
+    assert [_taken(limiter) for _ in range(4)] == [None, None, None, ErrorKind.DAILY_LIMIT]
+    with pytest.raises(GhlError, match="has 503 of 1,000 requests left today, and 50%") as caught:
+        limiter.acquire(PLACE, Deadline(1))
+    assert caught.value.attempts == 0
+
+
+def test_an_answer_that_was_overtaken_does_not_raise_the_quota_again(limiter: RateLimiter) -> None:
+    limiter.observe(PLACE, headers(daily=1000, left=500), 200)
+    limiter.observe(PLACE, headers(daily=1000, left=900), 200)
+    assert _taken(limiter) is ErrorKind.DAILY_LIMIT
+
+
+def test_a_new_day_brings_a_new_quota(limiter: RateLimiter, time: Time) -> None:
+    limiter.observe(PLACE, headers(daily=1000, left=0), 429)
+    assert _taken(limiter) is ErrorKind.DAILY_LIMIT
+    time.day = date(2026, 3, 4)
+    assert _taken(limiter) is None
+
+
+def test_without_a_reserve_all_of_the_day_is_used(time: Time) -> None:
+    limiter = RateLimiter(daily_reserve=0, monotonic=time.monotonic, today=time.today)
+    limiter.observe(PLACE, headers(daily=1000, left=1), 200)
+    assert [_taken(limiter) for _ in range(2)] == [None, ErrorKind.DAILY_LIMIT]
+
+
+def test_one_location_at_its_quota_leaves_the_others_alone(limiter: RateLimiter) -> None:
+    limiter.observe("spent", headers(left=0), 429)
+    assert _taken(limiter, "other") is None
+
+
+def test_only_the_headers_tell_a_spent_day_from_a_burst() -> None:
+    assert is_daily(headers(left=0))
+    assert not is_daily(headers(remaining=0, left=7))
+    assert not is_daily({})
+
+
+def test_a_wait_that_would_outlast_the_capture_is_not_begun(limiter: RateLimiter) -> None:
+    limiter.acquire(PLACE, Deadline(1))
+    limiter.observe(PLACE, headers(), 429)
+    with pytest.raises(
+        GhlError, match=r"allows the next request in 10.0 s, but the capture's total time of 5 s"
+    ):
+        limiter.acquire(PLACE, Deadline(5))
+
+
+def test_a_wait_ends_at_once_when_the_capture_is_cancelled() -> None:
+    limiter = RateLimiter()
+    limiter.observe(PLACE, headers(), 429)
+    deadline = Deadline(60)
+    threading.Timer(0.05, deadline.cancel).start()
+    with pytest.raises(GhlError, match="interrupted"):
+        limiter.acquire(PLACE, deadline)
+
+
+@pytest.fixture(scope="module")
+def tight() -> Iterator[Simulator]:
+    with Simulator(generated_accounts(1, tenants=2), burst_limit=20, burst_window_seconds=0.5) as simulator:
+        yield simulator
+
+
+def test_many_threads_on_two_locations_meet_no_429(tight: Simulator) -> None:
+    """Twelve threads and a limit that the client learns from the first answers only."""
+    transport = Transport(tight.base_url, Timeouts())
+    limiter = RateLimiter()
+    places = list(tight.accounts.single_locations)
+
+    def ask(number: int) -> int:
+        place = places[number % 2]
+        limiter.acquire(place.location_id, Deadline(30))
+        reply = transport.send(
+            "GET",
+            "/workflows/",
+            headers={"Authorization": f"Bearer {place.private_integration_token}", "Version": "2021-07-28"},
+            query={"locationId": place.location_id},
+            deadline=Deadline(30),
+        )
+        limiter.observe(place.location_id, reply.headers, reply.status)
+        return reply.status
+
+    with ThreadPoolExecutor(12) as pool:
+        statuses = list(pool.map(ask, range(150)))
+    transport.close()
+    assert statuses == [200] * 150
