@@ -7,7 +7,7 @@ SELECT set_config('app.tenant_id', %(tenant_id)s, true);
 SELECT max(version) AS version FROM ghl.schema_version;
 
 -- snapshot_of_trigger -- the snapshot that a trigger has already led to
-SELECT * FROM ghl.snapshot
+SELECT * FROM ghl.snapshot_record
 WHERE correlation_id = %(correlation_id)s AND tenant_id = %(tenant_id)s AND snapshot_type = %(snapshot_type)s;
 
 -- known_entities -- ids of those of the digests that the tenant already has
@@ -33,37 +33,43 @@ INSERT INTO ghl.manifest (tenant_id, digest, entity_ids)
 VALUES (%(tenant_id)s, %(digest)s, %(entity_ids)s::bigint[])
 ON CONFLICT (tenant_id, digest) DO NOTHING;
 
+-- add_provenance -- add the part of a payload's metadata that captures share, unless it is there
+INSERT INTO ghl.provenance (tenant_id, digest, body)
+SELECT %(tenant_id)s, %(digest)s, %(body)s
+WHERE NOT EXISTS (SELECT FROM ghl.provenance WHERE tenant_id = %(tenant_id)s AND digest = %(digest)s)
+ON CONFLICT (tenant_id, digest) DO NOTHING;
+
 -- add_snapshot -- append a snapshot; nothing comes back if its trigger has led to one meanwhile
 INSERT INTO ghl.snapshot (
     snapshot_id, tenant_id, ghl_account_id, snapshot_type, captured_at, version, status, record_count,
-    checksum, metadata, duration_ms, api_calls, source, correlation_id
+    checksum, provenance, sent_after_us, took_ms, trace_ids, duration_ms, api_calls, source, correlation_id
 ) VALUES (
     %(snapshot_id)s, %(tenant_id)s, %(ghl_account_id)s, %(snapshot_type)s, %(captured_at)s, %(version)s,
-    %(status)s, %(record_count)s, %(checksum)s, %(metadata)s, %(duration_ms)s, %(api_calls)s, %(source)s,
-    %(correlation_id)s
+    %(status)s, %(record_count)s, %(checksum)s, %(provenance)s, %(sent_after_us)s, %(took_ms)s::integer[],
+    %(trace_ids)s::uuid[], %(duration_ms)s, %(api_calls)s, %(source)s, %(correlation_id)s
 )
 ON CONFLICT (correlation_id, tenant_id, snapshot_type) DO NOTHING
-RETURNING *;
+RETURNING created_at, created_by, seq, encode(chain, 'hex') AS chain;
 
 -- add_audit_event -- append to the audit trail
 INSERT INTO ghl.audit_event (
     event_id, event_type, tenant_id, ghl_account_id, correlation_id, occurred_at, success, source, details
 ) VALUES (
-    %(event_id)s, %(event_type)s, %(tenant_id)s, %(ghl_account_id)s, %(correlation_id)s,
+    %(event_id)s::uuid, %(event_type)s, %(tenant_id)s, %(ghl_account_id)s, %(correlation_id)s,
     coalesce(%(occurred_at)s, clock_timestamp()), %(success)s, %(source)s, %(details)s
 );
 
 -- snapshot -- one snapshot by its id
-SELECT * FROM ghl.snapshot WHERE snapshot_id = %(snapshot_id)s;
+SELECT * FROM ghl.snapshot_record WHERE snapshot_id = %(snapshot_id)s;
 
 -- latest_snapshot -- the newest snapshot of a type captured at or before a moment; failed ones are passed over
-SELECT * FROM ghl.snapshot
+SELECT * FROM ghl.snapshot_record
 WHERE tenant_id = %(tenant_id)s AND snapshot_type = %(snapshot_type)s AND status <> 'failed'
     AND captured_at <= coalesce(%(as_of)s::timestamptz, 'infinity')
 ORDER BY captured_at DESC, seq DESC LIMIT 1;
 
 -- snapshots_of_trigger -- everything that one trigger led to
-SELECT * FROM ghl.snapshot WHERE correlation_id = %(correlation_id)s ORDER BY tenant_id, snapshot_type;
+SELECT * FROM ghl.snapshot_record WHERE correlation_id = %(correlation_id)s ORDER BY tenant_id, snapshot_type;
 
 -- bodies -- the exact bytes of a payload's entities in order
 SELECT entity.body
