@@ -1,0 +1,114 @@
+"""The tokens of a company's locations, each got with the company's own token and kept for its life."""
+
+import threading
+from typing import Final
+
+from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.ghl.oauth import OAuthAccount
+from ghl_snapshots.ghl.read_only import LOCATION_TOKEN_PATH
+from ghl_snapshots.ghl.tokens import Token, token_of
+
+_SCOPE: Final = "oauth.write"
+
+
+class LocationTokens:
+    """Location tokens kept for their life, shared by all captures of a process."""
+
+    def __init__(self) -> None:
+        self._tokens: dict[tuple[str, str], Token] = {}
+
+    def get(self, tenant_id: str, location_id: str) -> Token | None:
+        """The token kept for the tenant's location."""
+        return self._tokens.get((tenant_id, location_id))
+
+    def put(self, tenant_id: str, location_id: str, token: Token) -> None:
+        """Keep a token in the place of an older one."""
+        self._tokens[tenant_id, location_id] = token
+
+
+class OAuthLocation:
+    """The token of one location of a company in one capture, got with the company's own."""
+
+    def __init__(self, company: OAuthAccount, location_id: str, kept: LocationTokens) -> None:
+        self._company = company
+        self._location_id = location_id
+        self._kept = kept
+        self._failure: GhlError | None = None
+        self._lock = threading.Lock()
+
+    @property
+    def resource_id(self) -> str:
+        """The location."""
+        return self._location_id
+
+    @property
+    def reference(self) -> str:
+        """The credential in words."""
+        return self._company.reference
+
+    def token(self) -> str:
+        """The location's token; one that GHL would not give is not asked for again in the same capture.
+
+        Raises:
+            GhlError: the company's token or the location's cannot be had.
+            CredentialError: there are no tokens of the tenant.
+        """
+        with self._lock:
+            kept = self._kept.get(self._company.tenant.tenant_id, self._location_id)
+            if kept is not None and kept.good(self._company.clock()):
+                return kept.value
+            return self._exchanged()
+
+    def renewed(self, refused: str) -> str | None:
+        """The token that replaces one that GHL refused; raises like `token`."""
+        with self._lock:
+            kept = self._kept.get(self._company.tenant.tenant_id, self._location_id)
+            if kept is not None and kept.value != refused:
+                return kept.value
+            return self._exchanged()
+
+    def _exchanged(self) -> str:
+        if self._failure is not None:
+            raise self._failure
+        try:
+            token = self._ask()
+        except GhlError as error:
+            self._failure = _not_given(error)
+            raise self._failure from None
+        self._kept.put(self._company.tenant.tenant_id, self._location_id, token)
+        return token.value
+
+    def _ask(self) -> Token:
+        """Ask with the company's token, renewed once if GHL refuses it."""
+        company_token = self._company.token()
+        try:
+            return self._ask_with(company_token)
+        except GhlError as error:
+            renewed = (
+                self._company.renewed(company_token) if error.kind is ErrorKind.INVALID_CREDENTIAL else None
+            )
+            if renewed is None:
+                raise
+        return self._ask_with(renewed)
+
+    def _ask_with(self, company_token: str) -> Token:
+        company = self._company
+        answer = company.client.exchange(
+            LOCATION_TOKEN_PATH,
+            {"companyId": company.resource_id, "locationId": self._location_id},
+            scope=_SCOPE,
+            reference=company.reference,
+            budget=company.budget,
+            resource_id=company.resource_id,
+            token=company_token,
+        )
+        return token_of(answer, company.clock())
+
+
+def _not_given(error: GhlError) -> GhlError:
+    return GhlError(
+        error.kind,
+        f"GHL gives no token for the location: {error.message}",
+        status=error.status,
+        attempts=error.attempts,
+    )
