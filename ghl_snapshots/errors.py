@@ -61,8 +61,11 @@ class ErrorKind(StrEnum):
 
     @property
     def ends_tenant(self) -> bool:
-        """Whether every further call for the tenant would fail alike, so that none is sent."""
-        return self in {ErrorKind.INVALID_CREDENTIAL, ErrorKind.DAILY_LIMIT}
+        """Whether every further call for the tenant would fail alike, so that none is sent.
+
+        A spent day does not: it is that of one location or of the company, which alone are left in peace.
+        """
+        return self is ErrorKind.INVALID_CREDENTIAL
 
 
 _RETRYABLE = frozenset(

@@ -17,7 +17,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_at
 from ghl_snapshots.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.endpoints import Endpoint
-from ghl_snapshots.ghl.entities import Answer, read_answer, read_object
+from ghl_snapshots.ghl.entities import Answer, Slice, read_answer, read_object
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.quoting import quoted
 from ghl_snapshots.ghl.refusals import refusal
@@ -78,6 +78,21 @@ class Fetched:
     duration_ms: int
     attempts: int
     """HTTP requests sent for it."""
+
+    @property
+    def slices(self) -> tuple[Slice, ...]:
+        """The answer's entities."""
+        return self.answer.slices
+
+    @property
+    def total(self) -> int | None:
+        """How many entities the whole list has, if GHL says."""
+        return self.answer.total
+
+    @property
+    def has_more(self) -> bool | None:
+        """Whether another page follows, if GHL says."""
+        return self.answer.has_more
 
 
 @dataclass(slots=True)
@@ -285,5 +300,7 @@ def _read(read: Callable[[bytes], Content], reply: Reply, request: _Request) -> 
     try:
         return read(reply.body)
     except GhlError as error:
-        text = f"{error.message}; received {quoted(reply.body, request.token or '')}"
+        # The answers of the token paths are not quoted, because they may hold tokens.
+        received = quoted(reply.body, request.token or "") if request.method == "GET" else "a token's answer"
+        text = f"{error.message}; received {received}"
         raise GhlError(error.kind, text, status=reply.status) from None

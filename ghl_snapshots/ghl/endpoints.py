@@ -50,6 +50,8 @@ class Endpoint:
     paging: Paging = Paging.NONE
     page_size: int = 0
     id_key: str = "id"
+    agency_token: bool = False
+    """Whether an agency's own Private Integration Token opens it; GHL answers it 401 everywhere else."""
     parent: str | None = None
     """Path of the endpoint for each of whose entities this call is made, its id being `{parentId}`."""
 
@@ -81,6 +83,7 @@ LOCATION_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         scope="locations.readonly",
         items_key="location",
         shape=Shape.OBJECT,
+        agency_token=True,
     ),
     Endpoint(
         snapshot_type=SnapshotType.LOCATIONS,
@@ -88,6 +91,7 @@ LOCATION_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         api_version=_VERSION_2021_07,
         scope="locations/customFields.readonly",
         items_key="customFields",
+        query=(("model", "all"),),  # without it GHL leaves out the fields of opportunities
     ),
     Endpoint(
         snapshot_type=SnapshotType.LOCATIONS,

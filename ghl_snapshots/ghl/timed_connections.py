@@ -17,6 +17,7 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ghl_snapshots.ghl.deadline import Deadline
 
+_TURN_SECONDS: Final = 0.5
 _current: ContextVar[Deadline | None] = ContextVar("ghl_deadline", default=None)
 
 
@@ -31,7 +32,10 @@ def reading_until(deadline: Deadline) -> Iterator[None]:
 
 
 class _TimedReads(io.RawIOBase):
-    """A socket's incoming bytes; a read keeps to the connection's timeout and to the deadline."""
+    """A socket's incoming bytes; a read keeps to the connection's timeout and to the deadline.
+
+    It waits in short turns, so that a capture that is broken off does not wait for GHL any longer.
+    """
 
     def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
         self._raw = raw
@@ -43,16 +47,19 @@ class _TimedReads(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 (as declared by the base)
-        left = self._deadline.remaining if self._deadline else self._usual_seconds
-        if left is None or (self._usual_seconds is not None and left >= self._usual_seconds):
+        if self._deadline is None or self._usual_seconds is None:
             return self._raw.readinto(buffer)
-        if not left:
-            raise TimeoutError("the deadline is over")
-        self._connection.settimeout(left)
+        silent = 0.0
         try:
-            return self._raw.readinto(buffer)
+            while turn := min(_TURN_SECONDS, self._usual_seconds - silent, self._deadline.remaining):
+                self._connection.settimeout(turn)
+                try:
+                    return self._connection.recv_into(buffer)
+                except TimeoutError:
+                    silent += turn
         finally:
             self._connection.settimeout(self._usual_seconds)
+        raise TimeoutError("the deadline is over, or the other side was silent for too long")
 
     def close(self) -> None:
         self._raw.close()
