@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import psycopg
 from psycopg import Connection
-from psycopg.conninfo import make_conninfo
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -19,6 +19,12 @@ WRITER = "ghl_snapshots_writer"
 READER = "ghl_snapshots_reader"
 AUDITOR = "ghl_snapshots_auditor"
 
+# An append relies on seeing what others committed while it waited for its place in the chain; a refresh of
+# OAuth tokens keeps a transaction open while GHL answers. Neither may hang on a server's or login's defaults.
+_SESSION = (
+    "-c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off "
+    "-c idle_in_transaction_session_timeout=0 -c row_security=on -c timezone=UTC"
+)
 _WAIT_SECONDS = 10
 _MOST_CONNECTIONS = 20
 
@@ -84,7 +90,10 @@ class Database:
     def _pool(self, role: str) -> ConnectionPool[Connection[DictRow]]:
         with self._opening:
             if role not in self._pools:
-                self._pools[role] = _opened(connection_string(self._urls[role], role))
+                conninfo = connection_string(self._urls[role], role)
+                # A pool waits for a server that is away; at the first use the reason should come at once.
+                psycopg.connect(conninfo, connect_timeout=_WAIT_SECONDS).close()
+                self._pools[role] = _opened(conninfo)
             return self._pools[role]
 
     def _reason(self, role: str) -> str:
@@ -103,7 +112,8 @@ def connection_string(url: str, role: str) -> str:
         ConfigurationError: the URL cannot be understood; it is not quoted, for the password in it.
     """
     try:
-        return make_conninfo(url, options=f"-c role={role}", application_name="ghl_snapshots")
+        options = f"{conninfo_to_dict(url).get('options', '')} {_SESSION} -c role={role}"
+        return make_conninfo(url, options=options.strip(), application_name="ghl_snapshots")
     except psycopg.ProgrammingError:
         raise ConfigurationError(
             "The database URL cannot be understood; it has the form postgresql://user:password@host:port/database."

@@ -18,7 +18,7 @@ from ghl_snapshots.ledger.contract import problem_with
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.ledger.records import snapshot_of
-from ghl_snapshots.model import AuditEvent, Capture, Snapshot, SnapshotType
+from ghl_snapshots.model import AuditEvent, Capture, Snapshot, SnapshotType, legal_text
 
 _ROWS_AT_A_TIME = 200
 _TRIES = 3
@@ -137,7 +137,7 @@ def _refusal(capture: Capture, problem: str) -> AuditEvent:
         event_type="ghl_snapshot_refused",
         tenant_id=capture.tenant_id,
         ghl_account_id=capture.ghl_account_id,
-        correlation_id=capture.correlation_id[:200] or "none",
+        correlation_id=legal_text(capture.correlation_id)[:200] or "none",
         success=False,
         source=capture.source,
         details={"snapshotType": str(capture.snapshot_type), "problem": problem},

@@ -1,5 +1,6 @@
 """Bringing a database's schema up to this release: numbered migrations, forward only."""
 
+from contextlib import suppress
 from importlib.resources import files
 
 import psycopg
@@ -37,14 +38,25 @@ def create_database(url: str) -> None:
     Raises:
         psycopg.Error: the server does not answer, or refuses.
     """
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        if not _create_if_missing(url):
+            raise
+
+
+def _create_if_missing(url: str) -> bool:
+    """Whether the database that the URL names was missing on a server that answers, and is there now."""
     name = conninfo_to_dict(url).get("dbname")
-    if _exists(url):
-        return
+    if not name:
+        return False
     with psycopg.connect(make_conninfo(url, dbname="postgres"), autocommit=True) as connection:
-        try:
+        if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount:
+            return False
+        # Either is the answer when another process makes it at this moment.
+        with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(str(name))))
-        except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
-            return  # made by another process at this moment
+    return True
 
 
 def check_schema(database: Database) -> None:
@@ -54,29 +66,29 @@ def check_schema(database: Database) -> None:
         SchemaError: it is missing, older or newer; says what to do.
         LedgerError: the server does not answer.
     """
-    with database.auditor() as connection:
-        try:
-            row = connection.execute(query("schema_version")).fetchone()
-        except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
-            row = None
-    found = row["version"] if row else 0
-    newest = max(_migrations())
+    found, newest = _version(database), max(_migrations())
     if found < newest:
+        at = f"at version {found}" if found else "missing"
         raise SchemaError(
-            f"The database's schema is at {found or 'nothing'}, this release needs {newest}: "
+            f"The database's schema is {at} and this release needs version {newest}: "
             "run `ghl-snapshots migrate`."
         )
     _refuse_newer(found, newest)
 
 
-def _exists(url: str) -> bool:
+def _version(database: Database) -> int:
+    """The newest migration that the database has, 0 if it has none."""
     try:
-        psycopg.connect(url).close()
-    except psycopg.OperationalError as error:
-        if "does not exist" in str(error) and "database" in str(error):
-            return False
+        with database.auditor() as connection:
+            row = connection.execute(query("schema_version")).fetchone()
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
+        return 0
+    except LedgerError as error:
+        # The server says so of the database or of the role, in words only: a refused login has no code.
+        if "does not exist" in str(error):
+            return 0
         raise
-    return True
+    return int(row["version"] or 0) if row else 0
 
 
 def _migrated(connection: Connection) -> list[str]:

@@ -1,6 +1,7 @@
 """The registry of tenants; every change to it is an audit event in the same transaction."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from psycopg import Connection
@@ -48,7 +49,17 @@ class TenantRegistry:
                 raise ConfigurationError(
                     f"Tenant {tenant.tenant_id!r} exists already; `ghl-snapshots tenants list` shows it."
                 )
-            _record(connection, "ghl_snapshot_tenant_added", tenant)
+            _record(connection, "ghl_snapshot_tenant_added", tenant, _correlation_id())
+
+    def update(self, tenant: Tenant) -> bool:
+        """Give a tenant these properties in place of its own; whether that changed anything.
+
+        Raises:
+            UnknownTenantError: the registry does not hold it.
+        """
+        with self._database.writer(tenant.tenant_id) as connection:
+            _locked(connection, tenant.tenant_id)
+            return _change(connection, tenant, _correlation_id())
 
     def set_enabled(self, tenant_id: str, *, enabled: bool) -> bool:
         """Let a tenant be captured, or no longer; whether that changed anything.
@@ -56,37 +67,45 @@ class TenantRegistry:
         Raises:
             UnknownTenantError: the registry does not hold it.
         """
-        known = self.get(tenant_id)
-        changed = Tenant(
-            tenant_id=known.tenant_id,
-            ghl_account_id=known.ghl_account_id,
-            account_kind=known.account_kind,
-            credential=known.credential,
-            enabled=enabled,
-        )
         with self._database.writer(tenant_id) as connection:
-            return _change(connection, changed)
+            known = _locked(connection, tenant_id)
+            return _change(connection, replace(known, enabled=enabled), _correlation_id())
 
     def import_all(self, tenants: Sequence[Tenant]) -> Sequence[Tenant]:
         """Add or change all these tenants in one transaction; those that were not just so already."""
         if not tenants:
             return []
-        with self._database.writer(tenants[0].tenant_id) as connection:
-            return [tenant for tenant in tenants if _add_or_change(connection, tenant)]
+        # In the order of their ids, so that two imports at once wait for each other in turn.
+        ordered = sorted(tenants, key=lambda tenant: tenant.tenant_id)
+        correlation_id = _correlation_id()
+        with self._database.writer(ordered[0].tenant_id) as connection:
+            return [tenant for tenant in ordered if _add_or_change(connection, tenant, correlation_id)]
 
 
-def _add_or_change(connection: Connection[DictRow], tenant: Tenant) -> bool:
+def _locked(connection: Connection[DictRow], tenant_id: str) -> Tenant:
+    """A tenant that nobody else changes until the transaction ends."""
+    row = connection.execute(query("tenant_to_change"), {"tenant_id": tenant_id}).fetchone()
+    if row is None:
+        raise UnknownTenantError(tenant_id)
+    return _tenant(row)
+
+
+def _correlation_id() -> str:
+    return f"tenants_{uuid7()}"
+
+
+def _add_or_change(connection: Connection[DictRow], tenant: Tenant, correlation_id: str) -> bool:
     connection.execute(query("set_tenant"), {"tenant_id": tenant.tenant_id})
     if _applied(connection, "add_tenant", tenant):
-        _record(connection, "ghl_snapshot_tenant_added", tenant)
+        _record(connection, "ghl_snapshot_tenant_added", tenant, correlation_id)
         return True
-    return _change(connection, tenant)
+    return _change(connection, tenant, correlation_id)
 
 
-def _change(connection: Connection[DictRow], tenant: Tenant) -> bool:
+def _change(connection: Connection[DictRow], tenant: Tenant, correlation_id: str) -> bool:
     changed = _applied(connection, "change_tenant", tenant)
     if changed:
-        _record(connection, "ghl_snapshot_tenant_changed", tenant)
+        _record(connection, "ghl_snapshot_tenant_changed", tenant, correlation_id)
     return changed
 
 
@@ -108,12 +127,12 @@ def _tenant(row: Mapping[str, Any]) -> Tenant:
     return Tenant(**{**row, "account_kind": AccountKind(row["account_kind"])})
 
 
-def _record(connection: Connection[DictRow], event_type: str, tenant: Tenant) -> None:
+def _record(connection: Connection[DictRow], event_type: str, tenant: Tenant, correlation_id: str) -> None:
     event = AuditEvent(
         event_type=event_type,
         tenant_id=tenant.tenant_id,
         ghl_account_id=tenant.ghl_account_id,
-        correlation_id=f"tenant_{uuid7()}",
+        correlation_id=correlation_id,
         success=True,
         source=Source.MANUAL,
         details={

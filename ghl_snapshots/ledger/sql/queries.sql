@@ -94,6 +94,10 @@ SELECT tenant_id, ghl_account_id, account_kind, credential, enabled FROM ghl.ten
 SELECT tenant_id, ghl_account_id, account_kind, credential, enabled FROM ghl.tenant
 WHERE tenant_id = %(tenant_id)s;
 
+-- tenant_to_change -- one tenant, which no other transaction may change before this one is over
+SELECT tenant_id, ghl_account_id, account_kind, credential, enabled FROM ghl.tenant
+WHERE tenant_id = %(tenant_id)s FOR NO KEY UPDATE;
+
 -- add_tenant -- add a tenant; nothing comes back if its id is taken
 INSERT INTO ghl.tenant (tenant_id, ghl_account_id, account_kind, credential, enabled)
 VALUES (%(tenant_id)s, %(ghl_account_id)s, %(account_kind)s, %(credential)s, %(enabled)s)

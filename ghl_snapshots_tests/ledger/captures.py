@@ -1,0 +1,92 @@
+"""Captures made by hand, for tests of what becomes of them in the ledger."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+from ghl_snapshots.errors import ErrorKind
+from ghl_snapshots.model import (
+    AccountKind,
+    Capture,
+    CaptureError,
+    Entity,
+    RequestRecord,
+    SnapshotType,
+    Source,
+    Status,
+    Tenant,
+)
+
+NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
+ENDPOINT = "/workflows/"
+BODIES = (b'{"id":"a","v":1}', b'{"id":"b","v":1.10}')
+
+
+def tenant(tenant_id: str) -> Tenant:
+    """A tenant whose account is named after it."""
+    return Tenant(
+        tenant_id=tenant_id,
+        ghl_account_id=f"account-{tenant_id}",
+        account_kind=AccountKind.LOCATION,
+        credential="env:TOKEN",
+    )
+
+
+def capture(
+    tenant_id: str = "acme",
+    bodies: Sequence[bytes] = BODIES,
+    *,
+    correlation_id: str | None = None,
+    snapshot_type: SnapshotType = SnapshotType.WORKFLOWS,
+    captured_at: datetime = NOON,
+    status: Status = Status.SUCCESS,
+) -> Capture:
+    """A capture of these bodies through one request; the entity ids are e0, e1, ..."""
+    return Capture(
+        tenant_id=tenant_id,
+        ghl_account_id=f"account-{tenant_id}",
+        snapshot_type=snapshot_type,
+        captured_at=captured_at,
+        duration_ms=250,
+        status=status,
+        entities=tuple(
+            Entity(body=body, endpoint=ENDPOINT, entity_id=f"e{place}", location_id="location-1")
+            for place, body in enumerate(bodies)
+        ),
+        requests=(request(0, len(bodies), sent_at=captured_at + timedelta(milliseconds=3)),),
+        errors=() if status is Status.SUCCESS else (failure(),),
+        api_calls={(ENDPOINT, 200): 1},
+        api_version="2021-07-28",
+        source=Source.SCHEDULED,
+        correlation_id=correlation_id or f"scheduled_{uuid4()}",
+    )
+
+
+def request(offset: int, count: int, *, sent_at: datetime = NOON, endpoint: str = ENDPOINT) -> RequestRecord:
+    """The record of a request that brought `count` entities."""
+    return RequestRecord(
+        endpoint=endpoint,
+        location_id="location-1",
+        parent_id=None,
+        offset=offset,
+        count=count,
+        status=200,
+        api_version="2021-07-28",
+        trace_id=str(uuid4()),
+        requested_at=sent_at,
+        duration_ms=40,
+        attempts=1,
+    )
+
+
+def failure(message: str = "gone") -> CaptureError:
+    """A missing part of a capture."""
+    return CaptureError(
+        endpoint=ENDPOINT,
+        location_id="location-2",
+        parent_id=None,
+        kind=ErrorKind.NOT_FOUND,
+        status=404,
+        message=message,
+        attempts=1,
+    )
