@@ -1,7 +1,17 @@
 """How the parts are put together from the settings, for the Dagster shell, the API and the command line."""
 
+import os
+from datetime import UTC, datetime
+
+from ghl_snapshots.capture import CaptureEngine
 from ghl_snapshots.errors import ConfigurationError
+from ghl_snapshots.ghl.client import GhlClient, Retries
+from ghl_snapshots.ghl.credentials import Credentials
+from ghl_snapshots.ghl.limits import RateLimiter
+from ghl_snapshots.ghl.oauth import OAuthApp
+from ghl_snapshots.ghl.transport import Timeouts, Transport
 from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.settings import Settings
 
 
@@ -17,3 +27,40 @@ def open_database(settings: Settings) -> Database:
             "PostgreSQL, anything else needs postgresql://user:password@host:port/database."
         )
     return Database(settings.database_url.get_secret_value())
+
+
+def capture_engine(settings: Settings, database: Database) -> CaptureEngine:
+    """The engine that captures from GHL, as a context manager; OAuth tokens are kept in the database."""
+    transport = Transport(
+        settings.base_url,
+        Timeouts(
+            connect_seconds=settings.connect_timeout_seconds, read_seconds=settings.read_timeout_seconds
+        ),
+    )
+    client = GhlClient(transport, RateLimiter(), Retries(max_attempts=settings.max_attempts), clock=_now)
+    credentials = Credentials(
+        client,
+        environ=os.environ,
+        app=_app(settings),
+        store=OAuthTokens(database, settings.encryption_keys_text),
+        clock=_now,
+    )
+    return CaptureEngine(
+        client,
+        credentials,
+        concurrency=settings.concurrency,
+        capture_timeout_seconds=settings.capture_timeout_seconds,
+        clock=_now,
+    )
+
+
+def _app(settings: Settings) -> OAuthApp | None:
+    if not settings.oauth_client_id or not settings.oauth_client_secret:
+        return None
+    return OAuthApp(
+        client_id=settings.oauth_client_id, client_secret=settings.oauth_client_secret.get_secret_value()
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

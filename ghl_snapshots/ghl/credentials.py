@@ -1,156 +1,173 @@
-"""From a tenant's credential reference to the tokens that its calls carry."""
+"""Credential references become bearers: whose token goes with which call.
 
-import os
-import re
+A reference is `env:NAME` or `file:/path`, where a Private Integration Token is read each time a capture
+begins, or `oauth`. A token is never a part of a tenant's record, of an error or of a log.
+"""
+
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
 
-from ghl_snapshots.errors import CredentialError
+from ghl_snapshots.errors import ConfigurationError, CredentialError
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import Bearer, GhlClient
 from ghl_snapshots.ghl.location_tokens import LocationTokens, OAuthLocation
 from ghl_snapshots.ghl.oauth import OAuthAccount, OAuthApp, TokenStore
 from ghl_snapshots.model import AccountKind, Tenant
 
-_TOKEN: Final = re.compile(r"[!-~]{1,16384}")
-_MOST_FILE_BYTES: Final = 65_536
+_LONGEST_TOKEN: Final = 16_384
 
 
-class Account(Protocol):
-    """A tenant's GHL account in one capture."""
-
-    @property
-    def own(self) -> Bearer:
-        """What calls about the account itself carry."""
-
-    def location(self, location_id: str) -> Bearer:
-        """What calls about a location carry; the account's own where it has no other."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PrivateIntegration:
-    """A Private Integration Token, which never changes, as an account and as its bearer."""
-
-    reference: str
-    resource_id: str
-    _token: str = field(repr=False)
-
-    def token(self) -> str:
-        """The token."""
-        return self._token
-
-    def renewed(self, refused: str) -> str | None:
-        """None."""
-        return None
+class Access(Protocol):
+    """What one tenant's credential opens during one capture."""
 
     @property
-    def own(self) -> Bearer:
-        """Itself."""
-        return self
+    def account(self) -> Bearer:
+        """Whose token asks about the account itself, such as which locations a company has."""
+
+    @property
+    def agency_only(self) -> bool:
+        """Whether the token reads a company's own endpoints only, and none that need a location's token."""
 
     def location(self, location_id: str) -> Bearer:
-        """Itself: an agency's token reads no more than GHL lets it."""
-        return self
-
-
-class _OAuthCompany:
-    """A company with the OAuth app, whose locations have tokens of their own."""
-
-    def __init__(self, own: OAuthAccount, kept: LocationTokens) -> None:
-        self.own: Bearer = own
-        self._company = own
-        self._kept = kept
-        self._locations: dict[str, OAuthLocation] = {}
-
-    def location(self, location_id: str) -> Bearer:
-        fresh = OAuthLocation(self._company, location_id, self._kept)
-        return self._locations.setdefault(location_id, fresh)
-
-
-class _OAuthSubAccount:
-    """A single location with the OAuth app."""
-
-    def __init__(self, own: OAuthAccount) -> None:
-        self.own: Bearer = own
-
-    def location(self, location_id: str) -> Bearer:
-        return self.own
+        """Whose token asks about a location."""
 
 
 class Credentials:
-    """Reads credential references: `env:NAME`, `file:/path` and `oauth`."""
+    """Opens tenants' accounts by their credential references; location tokens are kept for their life."""
 
     def __init__(
         self,
+        client: GhlClient,
         *,
-        oauth_app: OAuthApp | None = None,
-        token_store: TokenStore | None = None,
-        environment: Mapping[str, str] = os.environ,
+        environ: Mapping[str, str],
+        app: OAuthApp | None,
+        store: TokenStore | None,
+        clock: Callable[[], datetime],
     ) -> None:
-        self._oauth_app = oauth_app
-        self._token_store = token_store
-        self._environment = environment
+        self._client = client
+        self._environ = environ
+        self._app = app
+        self._store = store
+        self._clock = clock
         self._location_tokens = LocationTokens()
 
-    def account(
-        self, tenant: Tenant, *, client: GhlClient, budget: Budget, clock: Callable[[], datetime]
-    ) -> Account:
-        """The tenant's account for one capture.
+    def open(self, tenant: Tenant, budget: Budget) -> Access:
+        """What the tenant's credential opens; no token is read or asked for before a call needs it."""
+        if tenant.credential != "oauth":
+            return _IntegrationAccess(tenant, self._environ)
+        if self._app is None or self._store is None:
+            return _NoAccess(tenant)
+        account = OAuthAccount(
+            tenant, app=self._app, store=self._store, client=self._client, budget=budget, clock=self._clock
+        )
+        return _OAuthAccess(tenant, account, self._location_tokens)
 
-        Raises:
-            CredentialError: naming the reference, what is wrong with it and what to do.
-        """
-        kind, _, place = tenant.credential.partition(":")
-        if kind == "oauth":
-            return self._oauth(tenant, client, budget, clock)
-        token = self._from_environment(tenant, place) if kind == "env" else _from_file(tenant, Path(place))
-        return PrivateIntegration(
-            reference=tenant.credential, resource_id=tenant.ghl_account_id, _token=token
+
+class _IntegrationAccess:
+    """One Private Integration Token for everything."""
+
+    def __init__(self, tenant: Tenant, environ: Mapping[str, str]) -> None:
+        self.account = _IntegrationToken(tenant, environ)
+        self.agency_only = tenant.account_kind is AccountKind.COMPANY
+
+    def location(self, _location_id: str) -> Bearer:
+        return self.account
+
+
+class _OAuthAccess:
+    """A company's token and those of its locations, or the one token of a location."""
+
+    agency_only = False
+
+    def __init__(self, tenant: Tenant, account: OAuthAccount, kept: LocationTokens) -> None:
+        self.account = account
+        self._tenant = tenant
+        self._kept = kept
+
+    def location(self, location_id: str) -> Bearer:
+        if self._tenant.account_kind is AccountKind.LOCATION:
+            return self.account
+        return OAuthLocation(self.account, location_id, self._kept)
+
+
+class _NoAccess:
+    """The credential `oauth` in a deployment that has no OAuth app."""
+
+    agency_only = False
+
+    def __init__(self, tenant: Tenant) -> None:
+        self.resource_id = tenant.ghl_account_id
+        self.reference = tenant.credential
+
+    @property
+    def account(self) -> Bearer:
+        return self
+
+    def location(self, _location_id: str) -> Bearer:
+        return self
+
+    def token(self) -> str:
+        raise ConfigurationError(
+            "The tenant has the credential oauth, but GHL_OAUTH_CLIENT_ID and GHL_OAUTH_CLIENT_SECRET, which "
+            "name the GHL app, are not set."
         )
 
-    def _from_environment(self, tenant: Tenant, name: str) -> str:
-        if name not in self._environment:
-            raise _unusable(tenant, f"the environment variable {name} is not set; set it to the token")
-        return _checked(tenant, self._environment[name], f"the environment variable {name}")
-
-    def _oauth(
-        self, tenant: Tenant, client: GhlClient, budget: Budget, clock: Callable[[], datetime]
-    ) -> Account:
-        if self._oauth_app is None:
-            raise _unusable(tenant, "GHL_OAUTH_CLIENT_ID and GHL_OAUTH_CLIENT_SECRET are not both set")
-        if self._token_store is None:
-            raise _unusable(tenant, "there is no database to keep its tokens in")
-        own = OAuthAccount(
-            tenant, app=self._oauth_app, store=self._token_store, client=client, budget=budget, clock=clock
-        )
-        if tenant.account_kind is AccountKind.LOCATION:
-            return _OAuthSubAccount(own)
-        return _OAuthCompany(own, self._location_tokens)
+    def renewed(self, _refused: str) -> str | None:
+        return None
 
 
-def _from_file(tenant: Tenant, path: Path) -> str:
-    try:
-        with path.open(encoding="utf-8") as file:
-            text = file.read(_MOST_FILE_BYTES)
-    except OSError as error:
-        raise _unusable(tenant, f"the file cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise _unusable(tenant, "the file is not text; put the token there and nothing else") from None
-    return _checked(tenant, text, "the file")
+class _IntegrationToken:
+    """A Private Integration Token that an environment variable or a file holds."""
 
+    def __init__(self, tenant: Tenant, environ: Mapping[str, str]) -> None:
+        self.resource_id = tenant.ghl_account_id
+        self.reference = tenant.credential
+        self._environ = environ
+        self._token: str | None = None
 
-def _checked(tenant: Tenant, text: str, place: str) -> str:
-    """The token in a text that may end in a line break."""
-    token = text.strip()
-    if not token:
-        raise _unusable(tenant, f"{place} is empty; put the token there")
-    if not _TOKEN.fullmatch(token):
-        raise _unusable(tenant, f"{place} holds what cannot be a token; put the token there and nothing else")
-    return token
+    def token(self) -> str:
+        """The token, read once in a capture; threads that read it at once read the same."""
+        if self._token is None:
+            self._token = self._read()
+        return self._token
 
+    def renewed(self, refused: str) -> str | None:
+        """Another token, if one was put in the refused one's place meanwhile."""
+        present = self._read()
+        self._token = present
+        return present if present != refused else None
 
-def _unusable(tenant: Tenant, problem: str) -> CredentialError:
-    return CredentialError(f"Credential {tenant.credential} of tenant {tenant.tenant_id}: {problem}.")
+    def _read(self) -> str:
+        kind, _, place = self.reference.partition(":")
+        text = self._from_environment(place) if kind == "env" else self._from_file(Path(place))
+        token = text.strip()
+        if not token:
+            raise CredentialError(f"The credential {self.reference} is empty; put a token there.")
+        if not token.isascii() or not token.isprintable() or " " in token or len(token) > _LONGEST_TOKEN:
+            raise CredentialError(
+                f"What the credential {self.reference} names is no token: it must be one line of printable "
+                "ASCII characters without spaces."
+            )
+        return token
+
+    def _from_environment(self, name: str) -> str:
+        try:
+            return self._environ[name]
+        except KeyError:
+            raise CredentialError(
+                f"The environment variable {name}, which the credential {self.reference} names, is not set "
+                "in the process that captures."
+            ) from None
+
+    def _from_file(self, path: Path) -> str:
+        try:
+            with path.open("rb") as file:
+                return file.read(_LONGEST_TOKEN + 1).decode()
+        except UnicodeDecodeError:
+            raise CredentialError(f"The file of the credential {self.reference} is not text.") from None
+        except OSError as error:
+            raise CredentialError(
+                f"The file of the credential {self.reference} cannot be read: {error.strerror}."
+            ) from None

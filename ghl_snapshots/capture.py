@@ -1,0 +1,188 @@
+"""The capture engine: a tenant and a snapshot type in, a capture out, whatever GHL does meanwhile."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+from ghl_snapshots.ghl.budget import Budget
+from ghl_snapshots.ghl.client import GhlClient
+from ghl_snapshots.ghl.credentials import Credentials
+from ghl_snapshots.ghl.deadline import Deadline
+from ghl_snapshots.ghl.endpoints import endpoints_of
+from ghl_snapshots.ghl.part import Part
+from ghl_snapshots.ghl.reading import AccountReading
+from ghl_snapshots.model import (
+    AccountKind,
+    Capture,
+    CaptureError,
+    Entity,
+    RequestRecord,
+    SnapshotType,
+    Source,
+    Status,
+    Tenant,
+)
+
+_COMPANIES_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """One capture to be made."""
+
+    tenant: Tenant
+    snapshot_type: SnapshotType
+    source: Source
+    correlation_id: str
+    budget: Budget
+
+
+class CaptureEngine:
+    """Captures tenants; all its captures share one pool of `concurrency` requests under way.
+
+    A context manager: closing it breaks off what still goes on and closes the connections to GHL.
+    """
+
+    def __init__(
+        self,
+        client: GhlClient,
+        credentials: Credentials,
+        *,
+        concurrency: int,
+        capture_timeout_seconds: float,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._credentials = credentials
+        self._concurrency = concurrency
+        self._capture_timeout_seconds = capture_timeout_seconds
+        self._clock = clock
+        self._monotonic = monotonic
+        self._requests = ThreadPoolExecutor(concurrency, thread_name_prefix="ghl-request")
+        self._captures = ThreadPoolExecutor(concurrency, thread_name_prefix="ghl-capture")
+
+    def __enter__(self) -> Self:
+        """Be ready to capture."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections, once the requests under way have ended."""
+        self._captures.shutdown(cancel_futures=True)
+        self._requests.shutdown(cancel_futures=True)
+        self._client.close()
+
+    def capture(
+        self, tenant: Tenant, snapshot_type: SnapshotType, *, source: Source, correlation_id: str
+    ) -> Capture:
+        """Capture one type of one tenant; what GHL or the credential refuses is in the capture's errors."""
+        order = self._order(tenant, snapshot_type, source, correlation_id)
+        try:
+            return self._made(order)
+        finally:
+            order.budget.deadline.cancel()
+
+    def captures(
+        self, tenants: Iterable[Tenant], snapshot_type: SnapshotType, *, source: Source, correlation_id: str
+    ) -> Iterator[Capture]:
+        """Capture one type of many tenants, several at once, each given as soon as it is finished.
+
+        Tenants are taken up only as far ahead as keeps the requests busy, so what is held in memory does not
+        grow with their number. Closing the iterator breaks off the captures under way.
+        """
+        waiting = iter(tenants)
+        running: dict[Future[Capture], _Order] = {}
+        try:
+            while True:
+                while self._has_room(running.values()) and (tenant := next(waiting, None)) is not None:
+                    order = self._order(tenant, snapshot_type, source, correlation_id)
+                    running[self._captures.submit(self._made, order)] = order
+                if not running:
+                    return
+                for finished in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield finished.result()
+                    del running[finished]
+        finally:
+            for order in running.values():
+                order.budget.deadline.cancel()
+
+    def _order(
+        self, tenant: Tenant, snapshot_type: SnapshotType, source: Source, correlation_id: str
+    ) -> _Order:
+        return _Order(
+            tenant=tenant,
+            snapshot_type=snapshot_type,
+            source=source,
+            correlation_id=correlation_id,
+            budget=Budget(deadline=Deadline(self._capture_timeout_seconds)),
+        )
+
+    def _has_room(self, running: Iterable[_Order]) -> bool:
+        """Whether another tenant may be taken up; a company counts for several, because it may be large."""
+        heavy = max(1, self._concurrency // _COMPANIES_AT_ONCE)
+        load = sum(heavy if order.tenant.account_kind is AccountKind.COMPANY else 1 for order in running)
+        return load < self._concurrency
+
+    def _made(self, order: _Order) -> Capture:
+        captured_at, started = self._clock(), self._monotonic()
+        reading = AccountReading(
+            order.tenant,
+            order.snapshot_type,
+            access=self._credentials.open(order.tenant, order.budget),
+            client=self._client,
+            budget=order.budget,
+            pool=self._requests,
+            width=self._concurrency,
+        )
+        listing = reading.locations()
+        parts = reading.parts()
+        entities, requests = _joined(parts)
+        errors = tuple(part.error for part in (listing, *parts) if part.error is not None)
+        return Capture(
+            tenant_id=order.tenant.tenant_id,
+            ghl_account_id=order.tenant.ghl_account_id,
+            snapshot_type=order.snapshot_type,
+            captured_at=captured_at,
+            duration_ms=round((self._monotonic() - started) * 1000),
+            status=_status(requests, errors),
+            entities=entities,
+            requests=(*_empty_handed(listing), *requests),
+            errors=errors,
+            api_calls=order.budget.calls(),
+            api_version=endpoints_of(order.snapshot_type)[0].api_version,
+            source=order.source,
+            correlation_id=order.correlation_id,
+        )
+
+
+def _joined(parts: Sequence[Part]) -> tuple[tuple[Entity, ...], tuple[RequestRecord, ...]]:
+    """The entities of all parts in order, and the requests with their offsets among these."""
+    entities: list[Entity] = []
+    requests: list[RequestRecord] = []
+    for part in parts:
+        start = len(entities)
+        requests += (replace(request, offset=start + request.offset) for request in part.requests)
+        entities += part.entities
+    return tuple(entities), tuple(requests)
+
+
+def _empty_handed(listing: Part) -> Iterator[RequestRecord]:
+    """The requests that told which locations there are; they contribute no entity to a payload."""
+    return (replace(request, offset=0, count=0) for request in listing.requests)
+
+
+def _status(requests: Sequence[RequestRecord], errors: Sequence[CaptureError]) -> Status:
+    """Without an error all was captured; with one, all of it or a part is missing."""
+    if not errors:
+        return Status.SUCCESS
+    return Status.PARTIAL_FAILURE if requests else Status.FAILED
