@@ -2,7 +2,8 @@
 
 GHL counts a request at some moment between its sending and its answer. So a slot stays taken until a whole
 interval after the answer, and no delay on the way can put one request too many into GHL's window. What the
-headers say of requests that others made fills the window too.
+headers say of requests that others made fills the window too. That comes too late when several processes
+begin at once, so they may share a window besides.
 """
 
 import threading
@@ -11,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from typing import Final
+from typing import Final, Protocol
 
 from ghl_snapshots.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.deadline import Deadline
@@ -20,6 +21,8 @@ _BURST: Final = 100
 _INTERVAL_SECONDS: Final = 10.0
 _LONGEST_NAP_SECONDS: Final = 0.02
 _TOO_MANY_REQUESTS: Final = 429
+_UNDERWAY: Final = 0.1
+"""Part of the interval that is added to a shared slot's time, because its end is set before it is used."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +55,18 @@ def is_daily(headers: Mapping[str, str]) -> bool:
     return read_limits(headers).daily_remaining == 0
 
 
+class SharedWindow(Protocol):
+    """The slots that several processes take from one window for each location and company."""
+
+    def claim(self, resource_id: str, *, most: int, hold_seconds: float) -> float:
+        """Take one of `most` slots for `hold_seconds` and give 0, or give the seconds until one is free."""
+
+
 class RateLimiter:
     """Holds each request back until its location or company may make it; shared by all threads.
 
     `margin` is the part of a burst left unused, `daily_reserve` the part of the day's quota left to the
-    customer's own integrations.
+    customer's own integrations; `shared` is the window that other processes keep to as well.
     """
 
     def __init__(
@@ -64,11 +74,13 @@ class RateLimiter:
         *,
         margin: float = 0.05,
         daily_reserve: float = 0.5,
+        shared: SharedWindow | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         today: Callable[[], date] = lambda: datetime.now(UTC).date(),
     ) -> None:
         self._margin = margin
         self._daily_reserve = daily_reserve
+        self._shared = shared
         self._monotonic = monotonic
         self._today = today
         self._lock = threading.Lock()
@@ -81,7 +93,7 @@ class RateLimiter:
             GhlError: DAILY_LIMIT when the day's quota is down to its reserve, TIMEOUT when the slot would
                 come after the deadline.
         """
-        while wait := self._wait_or_take(resource_id):
+        while wait := self._wait_or_take(resource_id) or self._wait_or_claim(resource_id):
             if wait >= deadline.remaining:
                 raise _too_late(resource_id, wait, deadline)
             deadline.sleep(wait)
@@ -108,6 +120,19 @@ class RateLimiter:
             if not wait:
                 usage.in_flight += 1
             return wait
+
+    def _wait_or_claim(self, resource_id: str) -> float:
+        """Claim a shared slot for the one just taken and give 0, or put that back and give the wait."""
+        if self._shared is None:
+            return 0.0
+        with self._lock:
+            usage = self._usages[resource_id]
+            most, hold = usage.most(self._margin), usage.interval_seconds * (1 + _UNDERWAY)
+        wait = self._shared.claim(resource_id, most=most, hold_seconds=hold)
+        if wait:
+            with self._lock:
+                usage.in_flight -= 1
+        return wait
 
 
 @dataclass(slots=True)
@@ -167,13 +192,16 @@ class _Usage:
         self._forget_ended(now)
         if now < self.blocked_until:
             return self.blocked_until - now
-        most = max(1, int(self.burst * (1 - margin)))
-        if self.in_flight + len(self.ends) < most:
+        surplus = self.in_flight + len(self.ends) - self.most(margin)
+        if surplus < 0:
             return 0.0
-        surplus = self.in_flight + len(self.ends) - most
         if surplus < len(self.ends):
             return max(self.ends[surplus] - now, 0.001)
         return _LONGEST_NAP_SECONDS
+
+    def most(self, margin: float) -> int:
+        """Requests of a burst that are made use of."""
+        return max(1, int(self.burst * (1 - margin)))
 
     def _forget_ended(self, now: float) -> None:
         while self.ends and self.ends[0] <= now:
