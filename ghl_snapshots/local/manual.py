@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ghl_snapshots import summary
 from ghl_snapshots.composition import open_database
 from ghl_snapshots.errors import ConfigurationError, UnknownTenantError
-from ghl_snapshots.ledger.ledger import Appended
+from ghl_snapshots.ledger.appending import Appended
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.environment import migrate_databases, product_environment
 from ghl_snapshots.model import SnapshotType
