@@ -3,11 +3,17 @@
 import dagster as dg
 
 from ghl_snapshots.model import SnapshotType
-from ghl_snapshots.orchestration.assets import IO_MANAGER_KEY, LISTENER_KEY, snapshot_asset
+from ghl_snapshots.orchestration.assets import (
+    IO_MANAGER_KEY,
+    LISTENER_KEY,
+    MOST_TENANTS_IN_A_RUN,
+    snapshot_asset,
+)
 from ghl_snapshots.orchestration.io_manager import SnapshotIOManager
-from ghl_snapshots.orchestration.jobs import full_snapshot
+from ghl_snapshots.orchestration.jobs import critical_snapshot, full_snapshot
 from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource, StoredListener, unheard
-from ghl_snapshots.orchestration.sensors import tenant_partitions
+from ghl_snapshots.orchestration.schedules import DAILY, HOURLY, TIMEZONE, WEEKLY, snapshot_schedule
+from ghl_snapshots.orchestration.sensors import tenant_sensor
 
 
 @dg.definitions
@@ -23,8 +29,12 @@ def composed(on_stored: StoredListener) -> dg.Definitions:
     database = DatabaseResource.configure_at_launch()
     return dg.Definitions(
         assets=[snapshot_asset(snapshot_type) for snapshot_type in SnapshotType],
-        jobs=[full_snapshot],
-        sensors=[tenant_partitions],
+        jobs=[full_snapshot, critical_snapshot],
+        schedules=[
+            snapshot_schedule(cadence, timezone=TIMEZONE, tenants_per_run=MOST_TENANTS_IN_A_RUN)
+            for cadence in (HOURLY, DAILY, WEEKLY)
+        ],
+        sensors=[tenant_sensor(MOST_TENANTS_IN_A_RUN)],
         resources={
             "database": database,
             "ghl": GhlResource(database=database),

@@ -7,19 +7,21 @@ others. Dagster then shows the yielded partitions as materialized and the rest o
 needs the asset to be skippable, or a step that captured everyone would fail for want of its Output.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain
 
 import dagster as dg
 
 from ghl_snapshots.errors import GhlSnapshotsError
-from ghl_snapshots.ledger.ledger import Appended
+from ghl_snapshots.ledger.appending import Appended
+from ghl_snapshots.ledger.coverage import stored_for_trigger
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.model import Capture, SnapshotType, Status, Tenant
 from ghl_snapshots.orchestration.descriptions import asset_description
 from ghl_snapshots.orchestration.io_manager import SnapshotIOManager
 from ghl_snapshots.orchestration.partitions import tenants
 from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource, StoredListener
-from ghl_snapshots.orchestration.trigger import trigger_of
+from ghl_snapshots.orchestration.trigger import Trigger, trigger_of
 from ghl_snapshots.orchestration.verdicts import Shortfalls, causes, materialization, told
 
 GROUP = "ghl_snapshots"
@@ -47,15 +49,21 @@ def snapshot_asset(snapshot_type: SnapshotType) -> dg.AssetsDefinition:
         trigger = trigger_of(context.run, context.instance.get_run_by_id)
         shortfalls = Shortfalls(snapshot_type, context.log.error)
         enabled = _enabled(context.partition_keys, database.tenants, shortfalls)
+        earlier = _stored_earlier(database, trigger, snapshot_type, enabled)
         captures = ghl.engine.captures(
-            enabled, snapshot_type, source=trigger.source, correlation_id=trigger.correlation_id
+            [tenant for tenant in enabled if tenant.tenant_id not in earlier],
+            snapshot_type,
+            source=trigger.source,
+            correlation_id=trigger.correlation_id,
         )
-        for capture in captures:
-            appended = _stored(capture, snapshots, shortfalls)
-            if appended:
-                context.log.info(told(appended))
-                on_stored(appended)
-            if appended and appended.snapshot.status is not Status.FAILED:
+        for appended in chain(earlier.values(), _stored(captures, snapshots, shortfalls)):
+            context.log.info(told(appended))
+            on_stored(appended)
+            if appended.snapshot.status is not Status.SUCCESS:
+                shortfalls.add(
+                    appended.snapshot.tenant_id, appended.snapshot.status.value, causes(appended.snapshot)
+                )
+            if appended.snapshot.status is not Status.FAILED:
                 yield materialization(appended)
         shortfalls.fail(tenants=len(context.partition_keys), correlation_id=trigger.correlation_id)
 
@@ -87,13 +95,29 @@ def _enabled(tenant_ids: Sequence[str], registry: TenantRegistry, shortfalls: Sh
     return enabled
 
 
-def _stored(capture: Capture, snapshots: SnapshotIOManager, shortfalls: Shortfalls) -> Appended | None:
-    """Store a capture and note what it lacks; a refused one costs its own tenant only."""
-    try:
-        appended = snapshots.store(capture)
-    except GhlSnapshotsError as error:
-        shortfalls.add(capture.tenant_id, "not stored", str(error))
-        return None
-    if appended.snapshot.status is not Status.SUCCESS:
-        shortfalls.add(capture.tenant_id, appended.snapshot.status.value, causes(appended.snapshot))
-    return appended
+def _stored_earlier(
+    database: DatabaseResource, trigger: Trigger, snapshot_type: SnapshotType, tenants_: Sequence[Tenant]
+) -> Mapping[str, Appended]:
+    """What the same trigger has stored already, by a run that died say; that is not captured again."""
+    found = stored_for_trigger(
+        database.database, trigger.correlation_id, snapshot_type, [tenant.tenant_id for tenant in tenants_]
+    )
+    return {
+        tenant_id: Appended(
+            snapshot=database.ledger.get(snapshot_id, tenant_id=tenant_id), already_stored=True
+        )
+        for tenant_id, snapshot_id in found.items()
+    }
+
+
+def _stored(
+    captures: Iterable[Capture], snapshots: SnapshotIOManager, shortfalls: Shortfalls
+) -> Iterator[Appended]:
+    """Store captures as they come in; one that is refused costs its own tenant only."""
+    for capture in captures:
+        try:
+            appended = snapshots.store(capture)
+        except GhlSnapshotsError as error:
+            shortfalls.add(capture.tenant_id, "not stored", str(error))
+        else:
+            yield appended

@@ -11,3 +11,11 @@ full_snapshot = dg.define_asset_job(
     executor_def=dg.in_process_executor,
     description="Captures all five snapshot types of the run's tenants.",
 )
+
+critical_snapshot = dg.define_asset_job(
+    "critical_snapshot",
+    selection=[SnapshotType.PIPELINES.value, SnapshotType.WORKFLOWS.value],
+    executor_def=dg.in_process_executor,
+    description="Captures what changes most and matters soonest: the pipelines and workflows of the run's "
+    "tenants.",
+)

@@ -3,16 +3,17 @@
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 from uuid import uuid4
 
 import dagster as dg
 
-from ghl_snapshots.ledger.ledger import Appended
+from ghl_snapshots.ledger.appending import Appended
 from ghl_snapshots.model import SnapshotType, Source
 from ghl_snapshots.orchestration.assets import MOST_TENANTS_IN_A_RUN
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions, ranges
 from ghl_snapshots.orchestration.resources import StoredListener, unheard
-from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG, REASON_TAG, SOURCE_TAG
+from ghl_snapshots.orchestration.trigger import Priority, Trigger, trigger_tags
 
 # The webserver lists a run under its code location by this tag; Dagster sets it where it launches the run.
 _CODE_LOCATION_TAG = ".dagster/repository"
@@ -20,6 +21,16 @@ _CODE_LOCATION = "__repository__@ghl_snapshots.definitions"
 _FAILURE_REASON_TAG = "dagster/failure_reason"
 _INTERRUPTED = "UNEXPECTED_TERMINATION"
 _QUIET: Mapping[str, object] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+
+
+class _Error(Protocol):
+    """An error as Dagster keeps it."""
+
+    @property
+    def message(self) -> str: ...
+
+    @property
+    def cause(self) -> "_Error | None": ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,16 +70,20 @@ def capture_now(
         stored.append(appended)
         on_stored(appended)
 
-    correlation_id = f"{Source.MANUAL}_{uuid4()}"
+    trigger = Trigger(source=Source.MANUAL, correlation_id=f"{Source.MANUAL}_{uuid4()}")
+    tags = {
+        **trigger_tags(trigger, reason=reason, priority=Priority.NORMAL),
+        _CODE_LOCATION_TAG: _CODE_LOCATION,
+    }
     job = composed(listener).resolve_job_def("full_snapshot")
     with _instance() as instance:
         partitions = add_partitions(instance, tenant_ids)
         results = [
-            _run(job, instance, tenant_range, snapshot_types, _tags(correlation_id, reason))
+            _run(job, instance, tenant_range, snapshot_types, tags)
             for tenant_range in ranges(partitions, tenant_ids, at_most=MOST_TENANTS_IN_A_RUN)
         ]
     return Launched(
-        correlation_id=correlation_id,
+        correlation_id=trigger.correlation_id,
         run_ids=tuple(result.run_id for result in results),
         stored=tuple(stored),
         failures=tuple(failure for result in results for failure in _failures(result)),
@@ -87,15 +102,6 @@ def _instance() -> Iterator[dg.DagsterInstance]:
     )
     with dg.DagsterInstance.from_ref(reference._replace(compute_logs_data=compute_logs)) as instance:
         yield instance
-
-
-def _tags(correlation_id: str, reason: str) -> dict[str, str]:
-    return {
-        CORRELATION_ID_TAG: correlation_id,
-        SOURCE_TAG: Source.MANUAL.value,
-        REASON_TAG: reason,
-        _CODE_LOCATION_TAG: _CODE_LOCATION,
-    }
 
 
 def _run(
@@ -120,17 +126,25 @@ def _run(
 
 def _failures(result: dg.ExecuteInProcessResult) -> Sequence[str]:
     """What the run's failed steps say, or the run itself if it failed outside of any step."""
-    said = [_cause(event) for event in result.all_events if event.is_step_failure]
+    said = [_step_cause(event) for event in result.all_events if event.is_step_failure]
     if said or result.success:
         return said
-    return [event.message or "" for event in result.all_events if event.is_failure]
+    return [_run_cause(event) for event in result.all_events if event.is_failure]
 
 
-def _cause(event: dg.DagsterEvent) -> str:
+def _step_cause(event: dg.DagsterEvent) -> str:
     step = event.step_failure_data
     if step.user_failure_data and step.user_failure_data.description:
         return step.user_failure_data.description
-    error = step.error
-    while error and error.cause:  # Dagster's own wrapping comes first
+    return _root_cause(step.error) or "a step failed without a word"
+
+
+def _run_cause(event: dg.DagsterEvent) -> str:
+    return _root_cause(event.job_failure_data.error) or event.message or "the run failed without a word"
+
+
+def _root_cause(error: _Error | None) -> str:
+    """The message at the root; Dagster's own wrapping comes first."""
+    while error and error.cause:
         error = error.cause
-    return error.message.strip() if error else "a step failed without a word"
+    return error.message.strip() if error else ""

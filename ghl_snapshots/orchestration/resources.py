@@ -8,8 +8,9 @@ from pydantic import PrivateAttr
 
 from ghl_snapshots.capture import CaptureEngine
 from ghl_snapshots.composition import capture_engine, open_database
+from ghl_snapshots.ledger.appending import Appended
 from ghl_snapshots.ledger.database import Database
-from ghl_snapshots.ledger.ledger import Appended, Ledger
+from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.settings import load_settings
 

@@ -3,12 +3,17 @@
 from collections.abc import Collection, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import dagster as dg
+import psycopg
 
 from ghl_snapshots.errors import GhlSnapshotsError
+from ghl_snapshots.ledger.coverage import never_captured
 from ghl_snapshots.orchestration.partitions import covered, tenants
 from ghl_snapshots.orchestration.resources import DatabaseResource
+from ghl_snapshots.orchestration.schedules import run_requests, scheduled
+from ghl_snapshots.orchestration.trigger import Priority
 
 _IN_FLIGHT = [
     dg.DagsterRunStatus.QUEUED,
@@ -46,35 +51,68 @@ def partition_changes(
     )
 
 
-@dg.sensor(
-    minimum_interval_seconds=30,
-    default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Keeps the partitions `tenants` equal to the enabled tenants of the registry. A disabled "
-    "tenant's partition goes when no run covers it any more; its snapshots stay for ever. While the registry "
-    "cannot be read, nothing changes.",
-)
-def tenant_partitions(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SensorResult:
-    """Wire the decision above to the registry and to Dagster's partitions."""
-    partitions = context.instance.get_dynamic_partitions(tenants.name or "")
-    enabled, problem = _enabled(database)
-    changes = partition_changes(enabled, partitions, _in_flight(context.instance, partitions))
+def first_captures(
+    new: AbstractSet[str],
+    partitions: Sequence[str],
+    changes: PartitionChanges,
+    in_flight: AbstractSet[str],
+) -> tuple[Sequence[str], AbstractSet[str]]:
+    """The partitions as the changes leave them, and those whose tenant no run has captured or is about to."""
+    after = [tenant_id for tenant_id in partitions if tenant_id not in changes.delete] + list(changes.add)
+    return after, (new & frozenset(after)) - in_flight
+
+
+def tenant_sensor(tenants_per_run: int) -> dg.SensorDefinition:
+    """The sensor that keeps Dagster's partitions equal to the enabled tenants."""
+
+    @dg.sensor(
+        job_name="full_snapshot",
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Keeps the partitions `tenants` equal to the enabled tenants of the registry, and asks "
+        "for a new tenant's first full snapshot. A disabled tenant's partition goes when no run covers it "
+        "any more; its snapshots stay for ever. While the registry cannot be read, nothing changes.",
+    )
+    def tenant_partitions(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SensorResult:
+        partitions = context.instance.get_dynamic_partitions(tenants.name or "")
+        in_flight = _in_flight(context.instance, partitions)
+        enabled, new, problem = _registered(database)
+        changes = partition_changes(enabled, partitions, in_flight)
+        after, first = first_captures(new, partitions, changes, in_flight)
+        # Whoever has a snapshot, even a failed one, is the schedules' business; so one request suffices.
+        trigger = scheduled("first", datetime.now(UTC))
+        requests = run_requests(
+            trigger, after, first, at_most=tenants_per_run, key="first", priority=Priority.NORMAL
+        )
+        runs = list(requests)
+        return dg.SensorResult(
+            run_requests=runs,
+            dynamic_partitions_requests=_requests(changes),
+            skip_reason=None if runs else dg.SkipReason(problem or _told(changes)),
+        )
+
+    return tenant_partitions
+
+
+def _requests(
+    changes: PartitionChanges,
+) -> list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
     requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
     if changes.add:
         requests.append(tenants.build_add_request(changes.add))
     if changes.delete:
         requests.append(tenants.build_delete_request(changes.delete))
-    return dg.SensorResult(
-        dynamic_partitions_requests=requests, skip_reason=dg.SkipReason(problem or _told(changes))
-    )
+    return requests
 
 
-def _enabled(database: DatabaseResource) -> tuple[AbstractSet[str] | None, str | None]:
-    """Ids of the enabled tenants, or None and what kept them from being read."""
+def _registered(database: DatabaseResource) -> tuple[AbstractSet[str] | None, AbstractSet[str], str | None]:
+    """The enabled tenants (None if they could not be read), those never captured, and what went wrong."""
     try:
         registered = database.tenants.list()
-    except GhlSnapshotsError as error:
-        return None, f"The registry of tenants could not be read, so nothing was changed: {error}"
-    return {tenant.tenant_id for tenant in registered if tenant.enabled}, None
+        new = never_captured(database.database)
+    except (GhlSnapshotsError, psycopg.Error) as error:
+        return None, frozenset(), f"The registry could not be read, so nothing was changed: {error}"
+    return {tenant.tenant_id for tenant in registered if tenant.enabled}, new, None
 
 
 def _in_flight(instance: dg.DagsterInstance, partitions: Sequence[str]) -> AbstractSet[str]:

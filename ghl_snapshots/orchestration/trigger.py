@@ -7,6 +7,7 @@ wish for something new: it is a trigger of its own.
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from enum import Enum
 
 import dagster as dg
 
@@ -21,6 +22,15 @@ PRIORITY_TAG = "ghl_snapshots/priority"
 # Dagster has no public names for its own tags.
 _BACKFILL_TAG = "dagster/backfill"
 _RETRY_NUMBER_TAG = "dagster/retry_number"
+_QUEUE_PRIORITY_TAG = "dagster/priority"
+
+
+class Priority(Enum):
+    """How soon a run's turn comes in the queue; the values are Dagster's, the higher the sooner."""
+
+    LOW = -10
+    NORMAL = 0
+    HIGH = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +39,17 @@ class Trigger:
 
     source: Source
     correlation_id: str
+
+
+def trigger_tags(trigger: Trigger, *, priority: Priority, reason: str | None = None) -> dict[str, str]:
+    """The tags by which a run carries its trigger."""
+    tags = {
+        CORRELATION_ID_TAG: trigger.correlation_id,
+        SOURCE_TAG: trigger.source.value,
+        PRIORITY_TAG: priority.name.lower(),
+        _QUEUE_PRIORITY_TAG: str(priority.value),
+    }
+    return {**tags, REASON_TAG: reason} if reason else tags
 
 
 def trigger_of(run: dg.DagsterRun, run_of: Callable[[str], dg.DagsterRun | None]) -> Trigger:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import dagster as dg
 
-from ghl_snapshots.ledger.ledger import Appended
+from ghl_snapshots.ledger.appending import Appended
 from ghl_snapshots.model import Snapshot, SnapshotType
 
 _MOST_CAUSES = 3
@@ -41,6 +41,8 @@ def told(appended: Appended) -> str:
     snapshot = appended.snapshot
     seconds = snapshot.duration_ms / 1000
     news = f"{appended.new_entities:,} new" if appended.new_entities else "nothing new"
+    if appended.already_stored:
+        news = "stored before for this trigger"
     return (
         f"{snapshot.tenant_id}: {snapshot.snapshot_type} {snapshot.status}, {snapshot.record_count:,} "
         f"records ({news}) from {snapshot.api_calls:,} API calls in {seconds:.2f} s, "

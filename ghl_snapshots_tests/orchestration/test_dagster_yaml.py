@@ -14,7 +14,9 @@ def test_dagsters_records_are_in_a_database_beside_the_products(product: Product
 def test_runs_wait_in_a_queue_that_lets_a_few_of_them_work(product: Product) -> None:
     with product.instance() as instance:
         assert type(instance.run_coordinator).__name__ == "QueuedRunCoordinator"
-        assert instance.get_concurrency_config().run_queue_config.max_concurrent_runs == 4
+        queue = instance.get_concurrency_config().run_queue_config
+        assert queue is not None
+        assert queue.max_concurrent_runs == 4
 
 
 def test_only_runs_whose_process_died_are_started_again(product: Product) -> None:
