@@ -1,0 +1,112 @@
+"""The GHL client and the capture engine put together for a test, with waits that are short."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from ghl_snapshots.capture import CaptureEngine
+from ghl_snapshots.ghl.budget import Budget
+from ghl_snapshots.ghl.client import Fetched, GhlClient, Retries
+from ghl_snapshots.ghl.credentials import Credentials
+from ghl_snapshots.ghl.deadline import Deadline
+from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, LOCATION_SEARCH, Endpoint
+from ghl_snapshots.ghl.limits import RateLimiter
+from ghl_snapshots.ghl.oauth import OAuthApp, TokenStore
+from ghl_snapshots.ghl.transport import Timeouts, Transport
+from ghl_snapshots.model import AccountKind, Capture, SnapshotType, Source, Tenant
+from ghl_snapshots.simulator.accounts import Agency, Location
+from ghl_snapshots.simulator.server import Simulator
+
+PIT = "SIMULATED_TOKEN"
+ENDPOINTS: Mapping[str, Endpoint] = {
+    endpoint.name: endpoint for endpoint in (LOCATION_SEARCH, *LOCATION_ENDPOINTS)
+}
+
+
+def now() -> datetime:
+    """The present moment."""
+    return datetime.now(UTC)
+
+
+def tenant_of(
+    holder: Location | Agency, *, credential: str = f"env:{PIT}", tenant_id: str = "acme"
+) -> Tenant:
+    """A tenant whose account is the simulated one."""
+    if isinstance(holder, Agency):
+        account_id, kind = holder.company_id, AccountKind.COMPANY
+    else:
+        account_id, kind = holder.location_id, AccountKind.LOCATION
+    return Tenant(tenant_id=tenant_id, ghl_account_id=account_id, account_kind=kind, credential=credential)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rig:
+    """An engine on a simulated GHL; `environment` is where it finds tokens."""
+
+    simulator: Simulator
+    client: GhlClient
+    credentials: Credentials
+    engine: CaptureEngine
+    environment: dict[str, str] = field(repr=False)
+
+    def capture(
+        self, tenant: Tenant, snapshot_type: SnapshotType = SnapshotType.WORKFLOWS, **given: Any
+    ) -> Capture:
+        """One capture."""
+        named = {"source": Source.MANUAL, "correlation_id": "manual_test_1", **given}
+        return self.engine.capture(tenant, snapshot_type, **named)
+
+    def pit(self, holder: Location | Agency) -> Tenant:
+        """A tenant with the holder's Private Integration Token."""
+        name = f"{PIT}_{len(self.environment)}"
+        self.environment[name] = holder.private_integration_token
+        return tenant_of(holder, credential=f"env:{name}", tenant_id=f"tenant{len(self.environment)}")
+
+    def fetch(
+        self, tenant: Tenant, endpoint: str = "/workflows/", *, seconds: float = 10.0, **query: str
+    ) -> Fetched:
+        """One call by the tenant's own token."""
+        budget = Budget(deadline=Deadline(seconds))
+        path = endpoint.format(locationId=tenant.ghl_account_id)
+        bearer = self.credentials.open(tenant, budget).account
+        return self.client.fetch(ENDPOINTS[endpoint], path, query, bearer=bearer, budget=budget)
+
+
+@contextmanager
+def rigged(
+    simulator: Simulator,
+    *,
+    store: TokenStore | None = None,
+    retries: Retries | None = None,
+    timeouts: Timeouts | None = None,
+    limiter: RateLimiter | None = None,
+    capture_timeout_seconds: float = 20.0,
+    concurrency: int = 8,
+) -> Iterator[Rig]:
+    """An engine that lives as long as the block."""
+    environment: dict[str, str] = {}
+    client = GhlClient(
+        Transport(simulator.base_url, timeouts or Timeouts(connect_seconds=1, read_seconds=1)),
+        limiter or RateLimiter(),
+        retries or Retries(max_attempts=3, first_wait_seconds=0.001, longest_wait_seconds=0.002),
+        clock=now,
+    )
+    app = OAuthApp(client_id=simulator.accounts.client_id, client_secret=simulator.accounts.client_secret)
+    credentials = Credentials(client, environ=environment, app=app, store=store, clock=now)
+    engine = CaptureEngine(
+        client,
+        credentials,
+        concurrency=concurrency,
+        capture_timeout_seconds=capture_timeout_seconds,
+        clock=now,
+    )
+    with engine:
+        yield Rig(
+            simulator=simulator,
+            client=client,
+            credentials=credentials,
+            engine=engine,
+            environment=environment,
+        )
