@@ -30,18 +30,20 @@ def open_database(settings: Settings) -> Database:
 
 
 def capture_engine(settings: Settings, database: Database) -> CaptureEngine:
-    """The engine that captures from GHL, as a context manager; OAuth tokens are kept in the database."""
-    transport = Transport(
-        settings.base_url,
-        Timeouts(
-            connect_seconds=settings.connect_timeout_seconds, read_seconds=settings.read_timeout_seconds
-        ),
+    """The engine as a context manager; it reads a tenant's credential only when it captures that tenant."""
+    timeouts = Timeouts(
+        connect_seconds=settings.connect_timeout_seconds, read_seconds=settings.read_timeout_seconds
     )
-    client = GhlClient(transport, RateLimiter(), Retries(max_attempts=settings.max_attempts), clock=_now)
+    client = GhlClient(
+        Transport(settings.base_url, timeouts),
+        RateLimiter(),
+        Retries(max_attempts=settings.max_attempts),
+        clock=_now,
+    )
     credentials = Credentials(
         client,
         environ=os.environ,
-        app=_app(settings),
+        app=_oauth_app(settings),
         store=OAuthTokens(database, settings.encryption_keys_text),
         clock=_now,
     )
@@ -54,8 +56,8 @@ def capture_engine(settings: Settings, database: Database) -> CaptureEngine:
     )
 
 
-def _app(settings: Settings) -> OAuthApp | None:
-    if not settings.oauth_client_id or not settings.oauth_client_secret:
+def _oauth_app(settings: Settings) -> OAuthApp | None:
+    if settings.oauth_client_id is None or settings.oauth_client_secret is None:
         return None
     return OAuthApp(
         client_id=settings.oauth_client_id, client_secret=settings.oauth_client_secret.get_secret_value()

@@ -8,6 +8,7 @@ needs the asset to be skippable, or a step that captured everyone would fail for
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from itertools import chain
 
 import dagster as dg
@@ -50,21 +51,17 @@ def snapshot_asset(snapshot_type: SnapshotType) -> dg.AssetsDefinition:
         shortfalls = Shortfalls(snapshot_type, context.log.error)
         enabled = _enabled(context.partition_keys, database.tenants, shortfalls)
         earlier = _stored_earlier(database, trigger, snapshot_type, enabled)
-        captures = ghl.engine.captures(
-            [tenant for tenant in enabled if tenant.tenant_id not in earlier],
-            snapshot_type,
-            source=trigger.source,
-            correlation_id=trigger.correlation_id,
-        )
-        for appended in chain(earlier.values(), _stored(captures, snapshots, shortfalls)):
-            context.log.info(told(appended))
-            on_stored(appended)
-            if appended.snapshot.status is not Status.SUCCESS:
-                shortfalls.add(
-                    appended.snapshot.tenant_id, appended.snapshot.status.value, causes(appended.snapshot)
-                )
-            if appended.snapshot.status is not Status.FAILED:
-                yield materialization(appended)
+        lacking = [tenant for tenant in enabled if tenant.tenant_id not in earlier]
+        with closing(ghl.captures(lacking, snapshot_type, trigger)) as captures:
+            for appended in chain(earlier.values(), _stored(captures, snapshots, shortfalls)):
+                context.log.info(told(appended))
+                on_stored(appended)
+                if appended.snapshot.status is not Status.SUCCESS:
+                    shortfalls.add(
+                        appended.snapshot.tenant_id, appended.snapshot.status.value, causes(appended.snapshot)
+                    )
+                if appended.snapshot.status is not Status.FAILED:
+                    yield materialization(appended)
         shortfalls.fail(tenants=len(context.partition_keys), correlation_id=trigger.correlation_id)
 
     return capture_tenants

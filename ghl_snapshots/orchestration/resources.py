@@ -1,6 +1,6 @@
 """What the assets work with; everything is configured by the environment, so no secret is in Dagster."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
 
 import dagster as dg
@@ -12,6 +12,8 @@ from ghl_snapshots.ledger.appending import Appended
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.tenants import TenantRegistry
+from ghl_snapshots.model import Capture, SnapshotType, Tenant
+from ghl_snapshots.orchestration.trigger import Trigger
 from ghl_snapshots.settings import load_settings
 
 StoredListener = Callable[[Appended], None]
@@ -58,10 +60,13 @@ class GhlResource(dg.ConfigurableResource["GhlResource"]):
             self._engine = engine
             yield self
 
-    @property
-    def engine(self) -> CaptureEngine:
-        """The engine that captures tenants, several at once."""
-        return self._engine
+    def captures(
+        self, tenants: Iterable[Tenant], snapshot_type: SnapshotType, trigger: Trigger
+    ) -> Generator[Capture]:
+        """Captures of the tenants as they are finished, several at once; closing breaks off the others."""
+        yield from self._engine.captures(
+            tenants, snapshot_type, source=trigger.source, correlation_id=trigger.correlation_id
+        )
 
 
 def unheard(appended: Appended) -> None:
