@@ -5,6 +5,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
+
+from cryptography.fernet import Fernet
 
 from ghl_snapshots.capture import CaptureEngine
 from ghl_snapshots.ghl.budget import Budget
@@ -15,11 +18,17 @@ from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, LOCATION_SEARCH, End
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.oauth import OAuthApp, TokenStore
 from ghl_snapshots.ghl.transport import Timeouts, Transport
-from ghl_snapshots.model import AccountKind, Capture, SnapshotType, Source, Tenant
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.migrate import migrate
+from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
+from ghl_snapshots.ledger.tenants import TenantRegistry
+from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots.model import AccountKind, Capture, SnapshotType, Source, StoredTokens, Tenant
 from ghl_snapshots.simulator.accounts import Agency, Location
 from ghl_snapshots.simulator.server import Simulator
 
 PIT = "SIMULATED_TOKEN"
+KEY = Fernet.generate_key().decode()
 ENDPOINTS: Mapping[str, Endpoint] = {
     endpoint.name: endpoint for endpoint in (LOCATION_SEARCH, *LOCATION_ENDPOINTS)
 }
@@ -110,3 +119,23 @@ def rigged(
             engine=engine,
             environment=environment,
         )
+
+
+@contextmanager
+def token_database(server: EmbeddedPostgres) -> Iterator[Database]:
+    """A migrated database of its own."""
+    url = server.url(f"tokens_{uuid4().hex}")
+    migrate(url)
+    with Database(url) as database:
+        yield database
+
+
+def installed(database: Database, holder: Agency | Location, *, tenant_id: str) -> OAuthTokens:
+    """The database's token store, in which the tenant has the OAuth app in the simulated account."""
+    registry = TenantRegistry(database)
+    if tenant_id not in {tenant.tenant_id for tenant in registry.list()}:
+        registry.add(tenant_of(holder, credential="oauth", tenant_id=tenant_id))
+    store = OAuthTokens(database, KEY)
+    with store.locked(tenant_id) as locked:
+        locked.store(StoredTokens(refresh_token=holder.refresh_token))
+    return store
