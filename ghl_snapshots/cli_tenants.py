@@ -88,10 +88,8 @@ def import_(
 def disable(tenant: _TenantId) -> None:
     """Stop capturing a tenant; its snapshots stay and stay readable."""
     with _registry() as registry:
-        registry.set_enabled(tenant, enabled=False)
-    typer.echo(
-        f"Disabled {tenant}. Its snapshots stay; capture it again: ghl-snapshots tenants enable {tenant}"
-    )
+        changed = registry.set_enabled(tenant, enabled=False)
+    typer.echo(f"Disabled {tenant}; its snapshots stay." if changed else f"{tenant} was disabled already.")
 
 
 @tenants.command()

@@ -34,7 +34,8 @@ def run(port: int, say: Callable[[str], None]) -> None:
     with _terminated_like_interrupted(), ExitStack() as stack:
         home = load_settings().home.absolute()
         home.mkdir(parents=True, exist_ok=True)
-        processes = stack.enter_context(Processes(home / "processes.json"))
+        processes = Processes(home / "processes.json")
+        processes.end_leftovers()
         _check_free(port)
         settings = stack.enter_context(product_environment())
         migrate_databases(settings)
@@ -42,6 +43,7 @@ def run(port: int, say: Callable[[str], None]) -> None:
         if "GHL_BASE_URL" not in os.environ:
             ghl = stack.enter_context(simulated_ghl(settings))
             say(f"Simulated GHL  {ghl.base_url}")
+        stack.enter_context(processes)  # the last to be entered, so that they end before what they use
         for name, *arguments in (
             ("dagster-webserver", "-h", _HOST, "-p", str(port)),
             ("dagster-daemon", "run"),

@@ -26,10 +26,13 @@ class Processes:
         self._record = record
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
-    def __enter__(self) -> Self:
-        """End what an earlier group with the same record left running."""
+    def end_leftovers(self) -> None:
+        """End what an earlier group with the same record left running, because its supervisor was killed."""
         _end(_recorded(self._record))
         self._record.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        """Children may start now."""
         return self
 
     def __exit__(
@@ -74,10 +77,13 @@ def _recorded(record: Path) -> list[psutil.Process]:
 
 
 def _end(processes: Sequence[psutil.Process]) -> None:
-    """Interrupt the processes, as Ctrl-C would, and kill what is left of their families after a while."""
+    """Ask the processes to end, and kill what is left of their families after a while.
+
+    By SIGTERM, which Dagster's processes take for Ctrl-C, and which one that is not yet up obeys silently.
+    """
     families = [member for process in processes for member in (process, *_descendants(process))]
     for process in processes:
-        _send(process, signal.SIGINT)
+        _send(process, signal.SIGTERM)
     _, alive = psutil.wait_procs(families, timeout=_GRACE_SECONDS)
     for process in alive:
         _send(process, signal.SIGKILL)

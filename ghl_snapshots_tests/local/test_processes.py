@@ -49,15 +49,15 @@ def test_what_a_killed_supervisor_left_behind_ends_at_the_next_start(tmp_path: P
         assert subprocess.run(command, stdout=output, check=False).returncode == -signal.SIGKILL
     orphan = int((tmp_path / "output").read_text())
     assert is_running(orphan)
-    with Processes(tmp_path / "record"):
-        assert not is_running(orphan)
+    Processes(tmp_path / "record").end_leftovers()
+    assert not is_running(orphan)
 
 
 def test_a_recorded_process_id_that_now_belongs_to_another_program_is_left_alone(tmp_path: Path) -> None:
     with subprocess.Popen(SLEEPER) as bystander:
         (tmp_path / "record").write_text(f"[[{bystander.pid}, 1.0]]")
-        with Processes(tmp_path / "record"):
-            assert is_running(bystander.pid)
+        Processes(tmp_path / "record").end_leftovers()
+        assert is_running(bystander.pid)
         bystander.kill()
 
 
