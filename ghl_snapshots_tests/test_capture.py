@@ -35,7 +35,7 @@ KINDS = {
     "/conversation-ai/agents/search": "conversation_ai_agents",
     "/agent-studio/agent": "agent_studio_agents",
 }
-ACTIONS = "/conversation-ai/agents/{parentId}/actions/list"
+ACTIONS = "/conversation-ai/agents/{agentId}/actions/list"
 GONE = Respond(status=404, body=b'{"statusCode":404,"message":"gone"}')
 
 

@@ -36,7 +36,7 @@ class Shape(Enum):
 class Endpoint:
     """One GHL call: how it is asked, how it pages, and where its answer holds entities.
 
-    `path` and the values of `query` may hold `{locationId}`, `{companyId}` and `{parentId}`.
+    `path` and the values of `query` may hold `{locationId}`, `{companyId}` and `{agentId}`.
     """
 
     snapshot_type: SnapshotType
@@ -53,7 +53,7 @@ class Endpoint:
     agency_token: bool = False
     """Whether an agency's own Private Integration Token opens it; GHL answers it 401 everywhere else."""
     parent: str | None = None
-    """Path of the endpoint for each of whose entities this call is made, its id being `{parentId}`."""
+    """Path of the endpoint for each of whose entities this call is made, its id being `{agentId}`."""
 
     @property
     def name(self) -> str:
@@ -180,7 +180,7 @@ LOCATION_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
     ),
     Endpoint(
         snapshot_type=SnapshotType.AI_WORKERS,
-        path="/conversation-ai/agents/{parentId}/actions/list",
+        path="/conversation-ai/agents/{agentId}/actions/list",
         api_version=_VERSION_2021_04,
         scope="conversation-ai.readonly",
         items_key="data",

@@ -1,7 +1,7 @@
 """One part of a capture: what one endpoint tells of one location, followed to its end or to its failure."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -53,7 +53,7 @@ class Subject:
         )
 
     def _ids(self) -> Mapping[str, str]:
-        named = {"locationId": self.location_id, "companyId": self.company_id, "parentId": self.parent_id}
+        named = {"locationId": self.location_id, "companyId": self.company_id, "agentId": self.parent_id}
         ids = {name: value for name, value in named.items() if value is not None}
         for value in ids.values():
             if not _ID.fullmatch(value):
@@ -76,8 +76,18 @@ class Part:
     error: CaptureError | None = None
 
 
-def read_part(subject: Subject, bearer: Bearer, client: GhlClient, budget: Budget) -> Part:
-    """Ask for every page of what the subject is; nothing that GHL or a credential does raises."""
+def read_part(
+    subject: Subject,
+    bearer: Bearer,
+    client: GhlClient,
+    budget: Budget,
+    *,
+    tell: Callable[[Sequence[Entity]], None] | None = None,
+) -> Part:
+    """Ask for every page of what the subject is; nothing that GHL or a credential does raises.
+
+    `tell` is called with each page's entities before the next page is asked for.
+    """
     entities: list[Entity] = []
     requests: list[RequestRecord] = []
 
@@ -91,11 +101,14 @@ def read_part(subject: Subject, bearer: Bearer, client: GhlClient, budget: Budge
     try:
         for page in pages(subject.endpoint, fetch):
             requests.append(_record(subject, page, offset=len(entities)))
-            entities += (_entity(subject, found) for found in page.slices)
+            found = [_entity(subject, slice_) for slice_ in page.slices]
+            entities += found
+            if tell is not None:
+                tell(found)
     except GhlError as failure:
         error = subject.error(failure)
     except (CredentialError, ConfigurationError) as failure:
-        return unread_part(subject, ErrorKind.INVALID_CREDENTIAL, str(failure))
+        error = subject.error(GhlError(ErrorKind.INVALID_CREDENTIAL, str(failure), attempts=0))
     return Part(subject=subject, entities=tuple(entities), requests=tuple(requests), error=error)
 
 
