@@ -1,8 +1,8 @@
-"""How fast and how lean captures are: `python benchmarks/capture.py`, a few minutes on two cores.
+"""How fast and how lean captures are: `python benchmarks/capture.py`, about two minutes on two cores.
 
-Each row runs in a process of its own against a simulated GHL in another. `ideal` is calls x latency ÷ threads.
-`CPU` is the client's alone. The first row of each latency is a plain loop that stores and checks nothing: the
-same `requests` library, a thread pool, each location's token in hand.
+Each row runs in a process of its own against a simulated GHL in another. `ideal` is calls x latency over
+threads, `CPU` the client alone. The first row of each latency is a plain loop that checks and stores nothing: the
+the same `requests` library, as many threads, each location's token in hand.
 """
 
 import argparse
@@ -43,7 +43,6 @@ from ghl_snapshots.simulator.accounts import Accounts
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator
 
-THREADS = 32
 SEED = 1
 _SPAWN = multiprocessing.get_context("spawn")
 
@@ -53,6 +52,7 @@ class World:
     """What the simulated GHL of a row is like."""
 
     locations: int
+    threads: int
     latency_ms: int = 0
     burst: int = 10**9
     interval_seconds: float = 10.0
@@ -146,7 +146,7 @@ def plain_loop(base_url: str, world: World) -> tuple[int, int, int]:
         reply.raise_for_status()
         return len(reply.json())
 
-    with ThreadPoolExecutor(THREADS) as pool:
+    with ThreadPoolExecutor(world.threads) as pool:
         return len(list(pool.map(ask, range(len(asked))))), 0, 0
 
 
@@ -207,7 +207,7 @@ def _captured(
     )
     calls = refused = records = 0
     with CaptureEngine(
-        client, credentials, concurrency=THREADS, capture_timeout_seconds=600, clock=_now
+        client, credentials, concurrency=world.threads, capture_timeout_seconds=600, clock=_now
     ) as engine:
         for snapshot_type in types:
             capture = engine.capture(
@@ -217,7 +217,7 @@ def _captured(
                 sys.stderr.write(f"{snapshot_type}: {len(capture.errors)} errors: {capture.errors[0]}\n")
             store(capture)
             calls += capture.api_call_count
-            refused += sum(count for (_, status), count in capture.api_calls.items() if status == 429)  # noqa: PLR2004
+            refused += sum(count for (_, status), count in capture.api_calls.items() if status == 429)
             records += capture.record_count
     return calls, refused, records
 
@@ -291,21 +291,23 @@ def _run(row: Row) -> Measured:
     return measured
 
 
-def _rows(locations: int, large: int) -> list[Row]:
+def _rows(locations: int, large: int, threads: int) -> list[Row]:
     rows = []
     for latency in (0, 20, 100):
-        world = World(locations=locations, latency_ms=latency)
+        world = World(locations=locations, threads=threads, latency_ms=latency)
         rows += [
             Row(name="plain requests loop", world=world, work=plain_loop),
             Row(name="capture, limiter off", world=world, work=capture_unlimited),
             Row(name="capture, limiter on", world=world, work=capture_all),
             Row(name="capture and store", world=world, work=capture_and_store),
         ]
-    tight = World(locations=locations, latency_ms=20, burst=20, interval_seconds=1.0)
+    tight = World(locations=locations, threads=threads, latency_ms=20, burst=20, interval_seconds=1.0)
     rows.append(Row(name="limit 20 a second, limiter off", world=tight, work=capture_unlimited))
     rows.append(Row(name="limit 20 a second, limiter on", world=tight, work=capture_all))
     if large:
-        rows.append(Row(name="type locations", world=World(locations=large), work=capture_locations))
+        rows.append(
+            Row(name="type locations", world=World(locations=large, threads=threads), work=capture_locations)
+        )
     return rows
 
 
@@ -314,14 +316,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--locations", type=int, default=50, help="locations of the agency (50)")
     parser.add_argument("--large", type=int, default=2000, help="of the large agency; 0 leaves it out (2000)")
+    parser.add_argument("--threads", type=int, default=16, help="requests under way at once (16)")
     options = parser.parse_args()
-    table = Table(title=f"{THREADS} threads; five snapshot types of one agency")
+    table = Table(title=f"{options.threads} threads; five snapshot types of one agency")
     for heading in ("locations", "latency", "what", "calls", "429s", "records", "wall s", "calls/s"):
         table.add_column(heading, justify="left" if heading == "what" else "right")
     for heading in ("ideal s", "wall/ideal", "CPU ms a call", "CPU/plain", "peak MB"):
         table.add_column(heading, justify="right")
     plain: dict[int, float] = {}
-    for row in _rows(options.locations, options.large):
+    for row in _rows(options.locations, options.large, options.threads):
         measured = _run(row)
         cost = measured.cpu_seconds * 1000 / measured.calls
         if row.work is plain_loop:
@@ -331,7 +334,7 @@ def main() -> None:
 
 
 def _cells(row: Row, measured: Measured, cost: float, plain: float | None) -> list[str]:
-    ideal = measured.calls * row.world.latency_ms / 1000 / THREADS
+    ideal = measured.calls * row.world.latency_ms / 1000 / row.world.threads
     values: list[Any] = [
         row.world.locations,
         f"{row.world.latency_ms} ms",

@@ -142,10 +142,9 @@ class CaptureEngine:
             client=self._client,
             budget=order.budget,
             pool=self._requests,
-            width=self._concurrency,
+            width=2 * self._concurrency,
         )
-        listing = reading.locations()
-        parts = reading.parts()
+        listing, parts = reading.read()
         entities, requests = _joined(parts)
         errors = tuple(part.error for part in (listing, *parts) if part.error is not None)
         return Capture(

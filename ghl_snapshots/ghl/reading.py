@@ -1,7 +1,7 @@
 """All parts of one snapshot type of one account: which there are, read at once, put into a fixed order."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from queue import SimpleQueue
@@ -11,9 +11,9 @@ from ghl_snapshots.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import Bearer, GhlClient
 from ghl_snapshots.ghl.credentials import Access
-from ghl_snapshots.ghl.endpoints import LOCATION_SEARCH, Endpoint, endpoints_of
+from ghl_snapshots.ghl.endpoints import LOCATION_SEARCH, Endpoint, Paging, endpoints_of
 from ghl_snapshots.ghl.part import Part, Subject, read_part, unread_part
-from ghl_snapshots.model import AccountKind, CaptureError, SnapshotType, Tenant
+from ghl_snapshots.model import AccountKind, CaptureError, Entity, SnapshotType, Tenant
 
 _Place: TypeAlias = tuple[int, int, int]
 """Where a part stands in a payload: its location's, its endpoint's and its parent entity's turn."""
@@ -32,7 +32,8 @@ class AccountReading:
     """One capture's reading of an account: breadth first over its locations, on a pool that others share.
 
     Not more than `width` of its parts are handed to the pool at once, so that a large account leaves room for
-    the captures beside it.
+    the captures beside it. Everything but the reading itself happens in the thread that called `read`, which
+    the pool's threads tell by events what they have found.
     """
 
     def __init__(
@@ -54,39 +55,67 @@ class AccountReading:
         self._pool = pool
         self._width = width
         self._bearers: dict[str, Bearer] = {}
+        self._turns: dict[str, int] = {}
         self._endings: dict[str | None, CaptureError] = {}
+        self._listing = Part(subject=Subject(endpoint=LOCATION_SEARCH))
+        self._parts: dict[_Place, Part] = {}
+        self._waiting: deque[tuple[_Place, Subject]] = deque()
+        self._running = 0
+        self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
 
-    def locations(self) -> Part:
-        """The locations that the account has, as GHL lists them; the account itself if it is one."""
+    def read(self) -> tuple[Part, list[Part]]:
+        """The part that told which locations there are, and what every endpoint tells of each, in order."""
         if self._tenant.account_kind is AccountKind.LOCATION:
-            self._bearers = {self._tenant.ghl_account_id: self._access.account}
-            return Part(subject=Subject(endpoint=LOCATION_SEARCH))
-        subject = Subject(endpoint=LOCATION_SEARCH, company_id=self._tenant.ghl_account_id)
-        if not self._readable():
-            return Part(subject=subject)
-        part = self._pool.submit(self._read, subject, self._access.account).result()
-        named = [entity.entity_id for entity in part.entities if entity.entity_id is not None]
-        self._bearers = {location_id: self._access.location(location_id) for location_id in named}
-        if len(named) < len(part.entities) and part.error is None:
-            nameless = GhlError(ErrorKind.MALFORMED_RESPONSE, "GHL lists a location without an id")
-            return replace(part, error=subject.error(nameless))
-        return part
+            self._add_location(self._tenant.ghl_account_id, self._access.account)
+            self._ask_about([self._tenant.ghl_account_id])
+        elif self._readable():
+            self._begin_listing()
+        while self._waiting or self._running:
+            while self._waiting and self._running < self._width:
+                self._submit(*self._waiting.popleft())
+            self._events.get()()
+        return self._listing, [*(self._parts[place] for place in sorted(self._parts)), *self._closed()]
 
-    def parts(self) -> list[Part]:
-        """What every endpoint tells of every location that `locations` found, in payload order."""
-        parts: dict[_Place, Part] = {}
-        done: SimpleQueue[tuple[_Place, Future[Part]]] = SimpleQueue()
-        waiting = deque(self._first_subjects())
-        running = 0
-        while waiting or running:
-            while waiting and running < self._width:
-                self._submit(*waiting.popleft(), done)
-                running += 1
-            place, future = done.get()
-            running -= 1
-            parts[place] = future.result()
-            waiting.extend(self._children(place, parts[place]))
-        return [parts[place] for place in sorted(parts)] + list(self._closed())
+    def _begin_listing(self) -> None:
+        """List a company's locations; those of a page are read while the next page is asked for."""
+        subject = Subject(endpoint=LOCATION_SEARCH, company_id=self._tenant.ghl_account_id)
+
+        def tell(found: Sequence[Entity]) -> None:
+            self._events.put(lambda: self._add_locations(found))
+
+        self._running += 1
+        future = self._pool.submit(self._read, subject, self._access.account, tell)
+        future.add_done_callback(lambda finished: self._events.put(lambda: self._end_listing(finished)))
+
+    def _end_listing(self, finished: "Future[Part]") -> None:
+        self._running -= 1
+        part = finished.result()
+        if part.error is None and any(entity.entity_id is None for entity in part.entities):
+            nameless = GhlError(ErrorKind.MALFORMED_RESPONSE, "GHL lists a location without an id")
+            part = replace(part, error=part.subject.error(nameless))
+        self._listing = part
+
+    def _add_locations(self, found: Sequence[Entity]) -> None:
+        named = [entity.entity_id for entity in found if entity.entity_id is not None]
+        for location_id in named:
+            self._add_location(location_id, self._access.location(location_id))
+        self._ask_about(named)
+
+    def _add_location(self, location_id: str, bearer: Bearer) -> None:
+        self._bearers[location_id] = bearer
+        self._turns[location_id] = len(self._turns)
+
+    def _ask_about(self, location_ids: Sequence[str]) -> None:
+        """Line up the locations, those endpoints first that take several requests one after the other."""
+        for turn, endpoint in sorted(self._readable(), key=lambda item: self._is_short(item[1])):
+            for location_id in location_ids:
+                place = (self._turns[location_id], turn, 0)
+                self._waiting.append((place, Subject(endpoint=endpoint, location_id=location_id)))
+
+    def _is_short(self, endpoint: Endpoint) -> bool:
+        """Whether one request is all that the endpoint takes."""
+        is_parent = any(other.parent == endpoint.path for other in self._endpoints)
+        return endpoint.paging is Paging.NONE and not is_parent
 
     def _readable(self) -> Sequence[tuple[int, Endpoint]]:
         """The endpoints that the credential can open, with their turns, those with a parent left out."""
@@ -95,11 +124,6 @@ class AccountReading:
             for turn, endpoint in enumerate(self._endpoints)
             if endpoint.parent is None and (endpoint.agency_token or not self._access.agency_only)
         ]
-
-    def _first_subjects(self) -> Iterator[tuple[_Place, Subject]]:
-        for turn, endpoint in self._readable():
-            for place, location_id in enumerate(self._bearers):
-                yield (place, turn, 0), Subject(endpoint=endpoint, location_id=location_id)
 
     def _children(self, place: _Place, part: Part) -> Iterator[tuple[_Place, Subject]]:
         """What is to be asked for each entity of a part."""
@@ -123,20 +147,25 @@ class AccountReading:
             if endpoint.parent is None and endpoint not in readable:
                 yield unread_part(Subject(endpoint=endpoint), ErrorKind.MISSING_SCOPE, _AGENCY_ONLY)
 
-    def _submit(
-        self, place: _Place, subject: Subject, done: "SimpleQueue[tuple[_Place, Future[Part]]]"
-    ) -> None:
-        bearer = self._bearers[subject.location_id or ""]
-        future = self._pool.submit(self._read, subject, bearer)
-        future.add_done_callback(lambda finished: done.put((place, finished)))
+    def _submit(self, place: _Place, subject: Subject) -> None:
+        self._running += 1
+        future = self._pool.submit(self._read, subject, self._bearers[subject.location_id or ""])
+        future.add_done_callback(lambda finished: self._events.put(lambda: self._end(place, finished)))
 
-    def _read(self, subject: Subject, bearer: Bearer) -> Part:
+    def _end(self, place: _Place, finished: "Future[Part]") -> None:
+        self._running -= 1
+        part = self._parts[place] = finished.result()
+        self._waiting.extend(self._children(place, part))
+
+    def _read(
+        self, subject: Subject, bearer: Bearer, tell: Callable[[Sequence[Entity]], None] | None = None
+    ) -> Part:
         """Read a part, unless what became of another one tells that it would fail alike."""
         ending = self._endings.get(_WHOLE) or self._endings.get(subject.location_id)
         if ending is not None:
             why = f"not asked, because {ending.endpoint} failed: {ending.message}"
             return unread_part(subject, ending.kind, why)
-        part = read_part(subject, bearer, self._client, self._budget)
+        part = read_part(subject, bearer, self._client, self._budget, tell=tell)
         if part.error is not None:
             self._note_ending(part.error, bearer)
         return part
