@@ -1,10 +1,11 @@
-"""The ledger's SQL by name; the statements themselves are in sql/queries.sql."""
+"""The ledger's SQL by name; the statements themselves are in sql/queries.sql and sql/verify.sql."""
 
 import re
 from functools import cache
 from importlib.resources import files
 
-_STATEMENT = re.compile(r"^-- (\w+) -- .+\n((?:(?!-- ).*\n?)+)", re.MULTILINE)
+_FILES = ("queries.sql", "verify.sql")
+_STATEMENT = re.compile(r"^-- (\w+) -- .+\n((?:(?!-- \w+ -- ).*\n?)+)", re.MULTILINE)
 
 
 def query(name: str) -> str:
@@ -18,8 +19,8 @@ def query(name: str) -> str:
 
 @cache
 def _queries() -> dict[str, str]:
-    text = sql_text("queries.sql")
-    return {name: body.strip() for name, body in _STATEMENT.findall(text)}
+    found = [match for file in _FILES for match in _STATEMENT.findall(sql_text(file))]
+    return {name: body.strip() for name, body in found}
 
 
 def sql_text(name: str) -> str:

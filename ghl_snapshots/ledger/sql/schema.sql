@@ -166,6 +166,7 @@ BEGIN
     FROM manifest WHERE tenant_id = row_.tenant_id AND digest = row_.checksum;
     SELECT * INTO told FROM provenance WHERE tenant_id = row_.tenant_id AND digest = row_.provenance;
     RETURN CASE
+        WHEN entities IS NULL OR told IS NULL THEN 'its payload or provenance is not there'
         WHEN entities <> row_.record_count OR told.records <> row_.record_count THEN
             format('record_count is %s, the payload holds %s entities and its provenance says %s',
                 row_.record_count, entities, told.records)

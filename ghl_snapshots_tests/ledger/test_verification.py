@@ -1,0 +1,360 @@
+"""Whatever a superuser does to the stored rows is found by `Verification` or by a checkpoint kept outside."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from psycopg import Connection
+
+from ghl_snapshots.errors import ConfigurationError
+from ghl_snapshots.ledger.checkpoint import (
+    create_checkpoint,
+    new_key,
+    private_key,
+    public_key,
+    verify_checkpoint,
+)
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.ledger import Ledger
+from ghl_snapshots.ledger.verification import Progress, Verification
+from ghl_snapshots.model import Snapshot, SnapshotType
+from ghl_snapshots_tests.ledger.captures import NOON, capture
+
+KEY = Ed25519PrivateKey.generate()
+NOW = NOON
+
+UNGUARDED = """
+    ALTER TABLE snapshot DISABLE TRIGGER ALL;
+    ALTER TABLE manifest DISABLE TRIGGER ALL;
+    ALTER TABLE provenance DISABLE TRIGGER ALL;
+    ALTER TABLE entity DISABLE TRIGGER ALL;
+    ALTER TABLE entity DROP CONSTRAINT entity_check;
+    ALTER TABLE provenance DROP CONSTRAINT provenance_check;
+"""
+GUARDED = """
+    ALTER TABLE snapshot ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER link_snapshot;
+    ALTER TABLE manifest ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER check_manifest;
+    ALTER TABLE provenance ENABLE ALWAYS TRIGGER append_only;
+    ALTER TABLE entity ENABLE ALWAYS TRIGGER append_only;
+    ALTER TABLE entity ADD CONSTRAINT entity_check CHECK (digest = sha256(body)) NOT VALID;
+    ALTER TABLE provenance ADD CONSTRAINT provenance_check
+        CHECK (digest = sha256(convert_to(body::text, 'UTF8'))) NOT VALID;
+    UPDATE pg_constraint SET convalidated = true WHERE conname IN ('entity_check', 'provenance_check');
+"""
+RECHAIN = """
+    DO $$
+    DECLARE
+        one snapshot;
+        previous bytea;
+        place bigint := 0;
+    BEGIN
+        FOR one IN SELECT * FROM snapshot WHERE tenant_id = 'acme' AND snapshot_type = 'workflows'
+            ORDER BY seq LOOP
+            place := place + 1;
+            one.seq := place;
+            previous := chain_value(previous, one);
+            UPDATE snapshot SET seq = place, chain = previous WHERE snapshot_id = one.snapshot_id;
+        END LOOP;
+    END $$;
+"""
+FORGED = """
+    UPDATE snapshot SET seq = seq + 100 WHERE tenant_id = 'acme' AND snapshot_type = 'workflows' AND seq >= 3;
+    INSERT INTO snapshot
+    SELECT (json_populate_record(snapshot, json_build_object('snapshot_id',
+        '00000000-0000-7000-8000-000000000000', 'correlation_id', 'forged', 'seq', 3))).*
+    FROM snapshot WHERE tenant_id = 'acme' AND snapshot_type = 'workflows' AND seq = 2;
+    UPDATE snapshot SET seq = seq - 99 WHERE seq >= 100;
+"""
+
+
+@pytest.fixture
+def history(ledger: Ledger) -> list[Snapshot]:
+    """Six snapshots in the chain of acme's workflows, each of other content, and two other chains."""
+    for tenant_id, snapshot_type in (("acme", SnapshotType.PIPELINES), ("zenith", SnapshotType.WORKFLOWS)):
+        ledger.append(capture(tenant_id, snapshot_type=snapshot_type, bodies=[b"{}"]))
+    return [
+        ledger.append(
+            capture(
+                bodies=[b'{"id":"same"}', b'{"hour":%d}' % hour], captured_at=NOON + timedelta(hours=hour)
+            )
+        ).snapshot
+        for hour in range(6)
+    ]
+
+
+@pytest.fixture
+def tamper(superuser: Connection, history: list[Snapshot]) -> Callable[[str], None]:
+    """Do something to acme's history with every protection off, and put the protection back."""
+
+    def tampered(statements: str) -> None:
+        superuser.execute("SET allow_system_table_mods = on")
+        with superuser.transaction():
+            superuser.execute(UNGUARDED)
+            superuser.execute(statements)
+        superuser.execute(GUARDED)
+
+    return tampered
+
+
+def found(database: Database, **scope: Any) -> list[tuple[int | None, str]]:
+    return [(finding.seq, finding.problem) for finding in Verification(database, **scope)]
+
+
+ALTERED = "does not follow: the row was altered"
+TAMPERINGS = {
+    "a column": ("UPDATE snapshot SET status = 'partial_failure' WHERE seq = 4", [(4, ALTERED)]),
+    "a moment": (
+        "UPDATE snapshot SET captured_at = captured_at + interval '1 microsecond' WHERE seq = 4",
+        [(4, ALTERED)],
+    ),
+    "who made it": ("UPDATE snapshot SET created_by = 'nobody' WHERE seq = 4", [(4, ALTERED)]),
+    "a request's moment": ("UPDATE snapshot SET sent_after_us = '{7}' WHERE seq = 4", [(4, ALTERED)]),
+    "a trace id": (
+        "UPDATE snapshot SET trace_ids = ARRAY[gen_random_uuid()] WHERE seq = 4",
+        [(4, ALTERED)],
+    ),
+    "the payload that it points to": (
+        "UPDATE snapshot SET checksum = (SELECT checksum FROM snapshot WHERE seq = 5) WHERE seq = 4",
+        [(4, ALTERED)],
+    ),
+    "a chain value": (
+        "UPDATE snapshot SET chain = sha256('x') WHERE seq = 4",
+        [(4, ALTERED), (5, ALTERED)],
+    ),
+    "a removed row": ("DELETE FROM snapshot WHERE seq = 4", [(5, "number 4 is missing")]),
+    "a removed beginning": (
+        "DELETE FROM snapshot WHERE seq < 3 AND tenant_id = 'acme' AND snapshot_type = 'workflows'",
+        [(3, "2 before it removed: number 1 is missing")],
+    ),
+    "a forged row in the middle": (
+        FORGED,
+        [(3, ALTERED), (4, ALTERED), (5, ALTERED), (6, ALTERED), (7, ALTERED)],
+    ),
+    "two rows swapped": (
+        (
+            "UPDATE snapshot SET seq = 1000 WHERE seq = 4; UPDATE snapshot SET seq = 4 WHERE seq = 5; "
+            "UPDATE snapshot SET seq = 5 WHERE seq = 1000"
+        ),
+        [(4, ALTERED), (5, ALTERED), (6, ALTERED)],
+    ),
+    "an entity's digest": (
+        "UPDATE entity SET digest = sha256('x') WHERE body = '{\"hour\":3}'",
+        [(4, "its entities give the checksum")],
+    ),
+    "a removed entity": ("DELETE FROM entity WHERE body = '{\"hour\":3}'", [(4, "its payload is not there")]),
+    "the order of a payload": (
+        (
+            "UPDATE manifest SET entity_ids = ARRAY[entity_ids[2], entity_ids[1]] "
+            "WHERE digest = (SELECT checksum FROM snapshot WHERE seq = 4)"
+        ),
+        [(4, "its entities give the checksum")],
+    ),
+    "a removed payload": (
+        "DELETE FROM manifest WHERE digest = (SELECT checksum FROM snapshot WHERE seq = 4)",
+        [(4, "its payload or provenance is not there")],
+    ),
+    "a provenance": (
+        (
+            "UPDATE provenance SET body = replace(body::text, '/workflows/', '/other/')::json "
+            "WHERE tenant_id = 'acme' AND records = 2"
+        ),
+        [(1, "its provenance")],
+    ),
+}
+
+
+@pytest.mark.parametrize(("statements", "expected"), TAMPERINGS.values(), ids=TAMPERINGS)
+def test_tampering_is_found_where_it_happened(
+    database: Database,
+    tamper: Callable[[str], None],
+    statements: str,
+    expected: list[tuple[int, str]],
+) -> None:
+    tamper(statements)
+    findings = found(database)
+    assert [seq for seq, _ in findings] == [seq for seq, _ in expected], findings
+    assert all(wanted in problem for (_, problem), (_, wanted) in zip(findings, expected, strict=True)), (
+        findings
+    )
+
+
+def test_an_untouched_ledger_holds(database: Database, history: list[Snapshot]) -> None:
+    progress: list[Progress] = []
+    verification = Verification(database, deep=True, on_progress=progress.append)
+    assert list(verification) == []
+    assert (verification.checked.snapshots, verification.checked.payloads) == (8, 8)
+    assert (verification.checked.entities, verification.checked.bytes) == (9, 13 + 6 * 10 + 2 * 2)
+    assert (progress[-1].done, progress[-1].total) == (8, 8)
+
+
+def test_an_empty_ledger_holds(database: Database) -> None:
+    assert found(database, deep=True) == []
+
+
+def test_altered_bytes_are_found_by_hashing_them_all(
+    database: Database, tamper: Callable[[str], None]
+) -> None:
+    tamper("UPDATE entity SET body = '{\"hour\":9}' WHERE body = '{\"hour\":3}'")
+    assert found(database) == []
+    [(_, problem)] = found(database, deep=True)
+    assert "do not match its digest" in problem
+
+
+def test_a_verification_keeps_to_its_scope(
+    database: Database, tamper: Callable[[str], None], history: list[Snapshot]
+) -> None:
+    tamper("UPDATE snapshot SET status = 'partial_failure' WHERE seq IN (2, 4)")
+    assert [seq for seq, _ in found(database, tenant_id="acme")] == [2, 4]
+    assert [seq for seq, _ in found(database, since=history[2].created_at)] == [4]
+    assert found(database, tenant_id="zenith") == []
+    assert found(database, snapshot_type=SnapshotType.PIPELINES) == []
+
+
+GUARDS = {
+    "a dropped trigger": ("DROP TRIGGER append_only ON snapshot", "trigger append_only on snapshot"),
+    "a disabled trigger": (
+        "ALTER TABLE entity DISABLE TRIGGER append_only",
+        "trigger append_only on entity is missing, disabled or another",
+    ),
+    "a trigger that replication walks past": (
+        "ALTER TABLE snapshot ENABLE TRIGGER link_snapshot",
+        "trigger link_snapshot on snapshot",
+    ),
+    "a trigger that no longer refuses": (
+        (
+            "CREATE OR REPLACE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS "
+            "'BEGIN RETURN NULL; END'"
+        ),
+        "function refuse_change is not the one of this release",
+    ),
+    "row security switched off": (
+        "ALTER TABLE manifest DISABLE ROW LEVEL SECURITY",
+        "row security of manifest is not enabled and forced",
+    ),
+    "an owner who may pass row security": (
+        "ALTER TABLE snapshot NO FORCE ROW LEVEL SECURITY",
+        "row security of snapshot",
+    ),
+    "a policy that lets everything through": (
+        "CREATE POLICY generous ON snapshot TO ghl_snapshots_reader USING (true)",
+        "policy generous on snapshot lets more through",
+    ),
+    "all rows for the reader": (
+        "ALTER POLICY all_rows_read ON entity TO ghl_snapshots_reader",
+        "policy all_rows_read on entity",
+    ),
+    "a right to update": (
+        "GRANT UPDATE ON snapshot TO ghl_snapshots_writer",
+        "role ghl_snapshots_writer may UPDATE on snapshot",
+    ),
+    "a right of everybody's": (
+        "GRANT DELETE ON audit_event TO PUBLIC",
+        "role ghl_snapshots_reader may DELETE on audit_event",
+    ),
+    "another owner": ("ALTER TABLE tenant OWNER TO postgres", "the owner of tenant is postgres"),
+    "a view with its owner's rights": (
+        "ALTER VIEW ghl_snapshot RESET (security_invoker)",
+        "view ghl_snapshot is not bound by row security",
+    ),
+    "a dropped check": (
+        "ALTER TABLE entity DROP CONSTRAINT entity_check",
+        "the check that entity rows match their digest is missing",
+    ),
+}
+
+
+@pytest.mark.parametrize(("statement", "problem"), GUARDS.values(), ids=GUARDS)
+def test_a_missing_protection_is_found(
+    database: Database, superuser: Connection, statement: str, problem: str
+) -> None:
+    superuser.execute(statement)
+    assert problem in "; ".join(finding.problem for finding in Verification(database))
+
+
+REWRITTEN = {
+    "a removed end": (
+        "DELETE FROM snapshot WHERE seq > 4",
+        "the checkpoint saw 6 snapshots, there are 4: the rest was removed",
+    ),
+    "a removed chain": (
+        "DELETE FROM snapshot WHERE tenant_id = 'acme' AND snapshot_type = 'workflows'",
+        "workflows: the checkpoint saw 6 snapshots, there are 0",
+    ),
+    "an altered row and the chain made new": (
+        f"UPDATE snapshot SET created_by = 'nobody' WHERE seq = 2; {RECHAIN}",
+        "the chain was rewritten",
+    ),
+    "a removed row and the chain made new": (
+        f"DELETE FROM snapshot WHERE seq = 2; {RECHAIN}",
+        "the checkpoint saw 6 snapshots, there are 5",
+    ),
+    "a forged row and the chain made new": (f"{FORGED}; {RECHAIN}", "the chain was rewritten"),
+}
+
+
+@pytest.mark.parametrize(("statements", "problem"), REWRITTEN.values(), ids=REWRITTEN)
+def test_only_a_checkpoint_finds_a_chain_that_was_cut_or_rewritten(
+    database: Database, tamper: Callable[[str], None], statements: str, problem: str
+) -> None:
+    checkpoint = create_checkpoint(database, KEY, NOW)
+    tamper(statements)
+    assert found(database, deep=True) == []
+    [finding] = verify_checkpoint(database, checkpoint, KEY.public_key())
+    assert problem in str(finding)
+    assert (finding.tenant_id, finding.snapshot_type, finding.seq) == ("acme", "workflows", 6)
+
+
+def test_a_checkpoint_holds_while_its_chains_grow(
+    database: Database, ledger: Ledger, history: list[Snapshot]
+) -> None:
+    checkpoint = create_checkpoint(database, KEY, NOW)
+    ledger.append(capture())
+    ledger.append(capture("zenith", snapshot_type=SnapshotType.CALENDARS))
+    assert list(verify_checkpoint(database, checkpoint, KEY.public_key())) == []
+
+
+def test_a_checkpoint_of_an_empty_ledger_holds(database: Database) -> None:
+    assert list(verify_checkpoint(database, create_checkpoint(database, KEY, NOW), KEY.public_key())) == []
+
+
+@pytest.mark.parametrize(
+    ("part", "other"),
+    [("workflows", "pipelines"), ('"seq": 6', '"seq": 5'), ("2026-03-03", "2026-03-04"), ("acme", "acne")],
+)
+def test_an_altered_checkpoint_is_not_believed(
+    database: Database, history: list[Snapshot], part: str, other: str
+) -> None:
+    altered = create_checkpoint(database, KEY, NOW).replace(part, other)
+    [finding] = verify_checkpoint(database, altered, KEY.public_key())
+    assert "altered, or signed with another key" in finding.problem
+
+
+def test_a_checkpoint_signed_by_somebody_else_is_not_believed(database: Database) -> None:
+    forged = create_checkpoint(database, Ed25519PrivateKey.generate(), NOW)
+    [finding] = verify_checkpoint(database, forged, KEY.public_key())
+    assert "altered, or signed with another key" in finding.problem
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "{}", '{"format": "ghl-snapshots checkpoint 2"}'])
+def test_a_text_that_is_no_checkpoint_is_said_to_be_none(database: Database, text: str) -> None:
+    with pytest.raises(ConfigurationError, match="This is no checkpoint"):
+        list(verify_checkpoint(database, text, KEY.public_key()))
+
+
+def test_a_new_key_signs_and_verifies(database: Database) -> None:
+    private, public = new_key()
+    checkpoint = create_checkpoint(database, private_key(private), NOW)
+    for pem in (public, private):
+        assert list(verify_checkpoint(database, checkpoint, public_key(pem))) == []
+
+
+@pytest.mark.parametrize(
+    "pem", [b"", b"rubbish", b"-----BEGIN PRIVATE KEY-----\nsecret\n-----END PRIVATE KEY-----"]
+)
+def test_a_wrong_key_is_refused_without_being_quoted(pem: bytes) -> None:
+    for read in (private_key, public_key):
+        with pytest.raises(ConfigurationError, match="no Ed25519") as refused:
+            read(pem)
+        assert "secret" not in str(refused.value)
