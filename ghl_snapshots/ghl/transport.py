@@ -72,18 +72,16 @@ class Transport:
         """
         deadline.check()
         started = time.monotonic()
+        session = self._session()
         try:
+            # Prepared without the session, whose merging of settings would cost a tenth of the whole call.
+            request = requests.Request(
+                method, self._base_url + path, {**session.headers, **headers}, params=query, data=form
+            ).prepare()
             with (
                 reading_until(deadline),
-                self._session().request(
-                    method,
-                    self._base_url + path,
-                    params=query,
-                    data=form,
-                    headers=headers,
-                    timeout=self._within(deadline),
-                    allow_redirects=False,
-                    stream=True,
+                session.send(
+                    request, timeout=self._within(deadline), allow_redirects=False, stream=True
                 ) as response,
             ):
                 return Reply(status=response.status_code, headers=response.headers, body=self._body(response))
