@@ -1,8 +1,8 @@
 """How fast and how lean captures are: `python benchmarks/capture.py`, about two minutes on two cores.
 
 Each row runs in a process of its own against a simulated GHL in another. `ideal` is calls x latency over
-threads, `CPU` the client's alone. The first row of each latency is a plain loop that neither checks nor stores:
-the same `requests` library, as many threads, each location's token in hand.
+threads, `CPU` the client's alone. The first row of each latency is a plain loop that neither checks nor
+stores: the same `requests` library, as many threads, each location's token in hand.
 """
 
 import argparse
