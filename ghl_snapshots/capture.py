@@ -1,7 +1,7 @@
 """The capture engine: a tenant and a snapshot type in, a capture out, whatever GHL does meanwhile."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -44,7 +44,7 @@ class _Order:
 class CaptureEngine:
     """Captures tenants; all its captures share one pool of `concurrency` requests under way.
 
-    A context manager: closing it breaks off what still goes on and closes the connections to GHL.
+    A context manager: closing it waits for the captures under way and closes the connections to GHL.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class CaptureEngine:
         self.close()
 
     def close(self) -> None:
-        """Close the connections, once the requests under way have ended."""
+        """Close the connections, once the captures under way have ended."""
         self._captures.shutdown(cancel_futures=True)
         self._requests.shutdown(cancel_futures=True)
         self._client.close()
@@ -94,11 +94,11 @@ class CaptureEngine:
 
     def captures(
         self, tenants: Iterable[Tenant], snapshot_type: SnapshotType, *, source: Source, correlation_id: str
-    ) -> Iterator[Capture]:
+    ) -> Generator[Capture, None, None]:
         """Capture one type of many tenants, several at once, each given as soon as it is finished.
 
         Tenants are taken up only as far ahead as keeps the requests busy, so what is held in memory does not
-        grow with their number. Closing the iterator breaks off the captures under way.
+        grow with their number. Closing the generator breaks off the captures under way.
         """
         waiting = iter(tenants)
         running: dict[Future[Capture], _Order] = {}
