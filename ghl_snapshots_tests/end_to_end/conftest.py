@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots_tests.end_to_end.stack import Webserver, running_stack
+from ghl_snapshots_tests.end_to_end import graphql
+from ghl_snapshots_tests.end_to_end.stack import Webserver, eventually, running_stack
 from ghl_snapshots_tests.orchestration.product import Product, running_product
 
 
@@ -28,3 +29,12 @@ def stack(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) 
         running_stack(dict(os.environ), folder) as webserver,
     ):
         yield Stack(product, webserver)
+
+
+@pytest.fixture(scope="package")
+def partitions(stack: Stack) -> None:
+    """Wait for the daemon's sensor to give every tenant its partition."""
+    eventually(
+        lambda: graphql.assets(stack.webserver)["workflows"]["partitionKeys"] == stack.product.tenant_ids,
+        "the sensor has added a partition for each tenant",
+    )

@@ -1,5 +1,6 @@
 """What the UI asks the webserver, word for word as far as the tests need it."""
 
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -20,6 +21,10 @@ _BACKFILL = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfil
 } }"""
 _RUN = """query($id: ID!) { runOrError(runId: $id) { ... on Run {
   status tags { key value } repositoryOrigin { repositoryLocationName }
+  eventConnection { events { ... on EngineEvent { message } } }
+} } }"""
+_GROUP = """query($id: ID!) { runGroupOrError(runId: $id) { ... on RunGroup {
+  runs { runId status parentRunId }
 } } }"""
 _BACKFILL_STATUS = """query($id: String!) { partitionBackfillOrError(backfillId: $id) {
   ... on PartitionBackfill { status runs { runId status } }
@@ -59,6 +64,25 @@ def launch(webserver: Webserver, asset_names: Sequence[str], tags: Mapping[str, 
     assert "run" in answer, answer
     run_id: str = answer["run"]["runId"]
     return run_id
+
+
+def worker_pid(webserver: Webserver, run_id: str) -> int:
+    """The process that executes the run, as it introduced itself in the run's log."""
+
+    def introduced() -> re.Match[str] | None:
+        events = webserver.query(_RUN, id=run_id)["runOrError"]["eventConnection"]["events"]
+        texts = (
+            re.search(r"Started process for run \(pid: (\d+)\)", event.get("message", "")) for event in events
+        )
+        return next((text for text in texts if text), None)
+
+    return int(eventually(introduced, f"run {run_id} has a process")[1])
+
+
+def retries(webserver: Webserver, run_id: str) -> Sequence[Any]:
+    """The runs that took this one's place."""
+    group = webserver.query(_GROUP, id=run_id)["runGroupOrError"]
+    return [run for run in group.get("runs", []) if run["parentRunId"]]
 
 
 def launch_backfill(webserver: Webserver, asset_names: Sequence[str], partitions: Sequence[str]) -> str:

@@ -5,19 +5,9 @@ import pytest
 from ghl_snapshots.model import SnapshotType
 from ghl_snapshots_tests.end_to_end import graphql
 from ghl_snapshots_tests.end_to_end.conftest import Stack
-from ghl_snapshots_tests.end_to_end.stack import eventually
 
 # The partitions appear when the sensor has looked at the registry.
 pytestmark = pytest.mark.usefixtures("partitions")
-
-
-@pytest.fixture(scope="module")
-def partitions(stack: Stack) -> None:
-    """Wait for the daemon's sensor to give every tenant its partition."""
-    eventually(
-        lambda: graphql.assets(stack.webserver)["workflows"]["partitionKeys"] == stack.product.tenant_ids,
-        "the sensor has added a partition for each tenant",
-    )
 
 
 def test_the_ui_lists_every_asset_with_its_description_and_group(stack: Stack) -> None:

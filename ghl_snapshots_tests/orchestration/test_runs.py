@@ -10,7 +10,9 @@ from ghl_snapshots.definitions import composed
 from ghl_snapshots.ledger.appending import Appended
 from ghl_snapshots.model import SnapshotType, Status
 from ghl_snapshots.orchestration.launch import Launched, capture_now
-from ghl_snapshots.orchestration.partitions import tenants
+from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions, tenants
+from ghl_snapshots.orchestration.resources import unheard
+from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG
 from ghl_snapshots_tests.orchestration.product import Product
 
 CRITICAL = (SnapshotType.PIPELINES, SnapshotType.WORKFLOWS)
@@ -172,3 +174,35 @@ def test_a_launch_leaves_the_terminal_to_its_caller(
     product.location("t01").scopes.discard("workflows.readonly")
     capture_now(composed, product.tenant_ids, CRITICAL, reason="test")
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_trigger_that_is_taken_up_again_captures_only_what_it_lacks(product: Product) -> None:
+    """As after a crash; a failed capture counts as well, since it is that trigger's verdict."""
+    product.location("t01").scopes.discard("workflows.readonly")
+    first = captured(product, "t00", "t01", types=[SnapshotType.WORKFLOWS])
+    product.simulator.clear_request_log()
+    with product.instance() as instance:
+        add_partitions(instance, product.tenant_ids)
+        result = (
+            composed(unheard)
+            .resolve_job_def("full_snapshot")
+            .execute_in_process(
+                instance=instance,
+                asset_selection=[dg.AssetKey("workflows")],
+                tags={
+                    CORRELATION_ID_TAG: first.correlation_id,
+                    **TenantRange(first="t00", last="t02").tags(),
+                },
+                raise_on_error=False,
+            )
+        )
+    assert len(product.simulator.request_log) == 1, "t02 alone was lacking"
+    assert not result.success, "t01 is still not captured"
+    assert statuses(product, SnapshotType.WORKFLOWS) == {
+        "t00": "MATERIALIZED",
+        "t01": "FAILED",
+        "t02": "MATERIALIZED",
+        **dict.fromkeys(["t03", "t04"], "never"),
+    }
+    rows = product.rows("SELECT tenant_id FROM ghl_snapshot ORDER BY tenant_id")
+    assert [row["tenant_id"] for row in rows] == ["t00", "t01", "t02"]

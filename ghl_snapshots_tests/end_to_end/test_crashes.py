@@ -1,0 +1,59 @@
+"""A run whose process dies is taken up again, and captures only what its trigger still lacks."""
+
+import os
+import signal
+from collections.abc import Iterator
+from functools import partial
+from itertools import product as pairs
+
+import pytest
+
+from ghl_snapshots.model import SnapshotType
+from ghl_snapshots.orchestration.partitions import TenantRange
+from ghl_snapshots_tests.end_to_end import graphql
+from ghl_snapshots_tests.end_to_end.conftest import Stack
+from ghl_snapshots_tests.end_to_end.stack import eventually
+
+MOMENTS = (0, 1, 17, 34)
+"""How many of the 35 snapshots are stored when the process is killed."""
+
+
+@pytest.fixture
+def slow_ghl(stack: Stack) -> Iterator[None]:
+    """Answers that take long enough for a run to be caught at a moment."""
+    stack.product.simulator.latency_seconds = 0.3
+    yield
+    stack.product.simulator.latency_seconds = 0.0
+
+
+def stored(stack: Stack, correlation_id: str) -> list[tuple[object, object, object]]:
+    rows = stack.product.rows(
+        "SELECT tenant_id, snapshot_type, status FROM ghl_snapshot WHERE correlation_id = %s "
+        "ORDER BY tenant_id, snapshot_type",
+        correlation_id,
+    )
+    return [(row["tenant_id"], row["snapshot_type"], row["status"]) for row in rows]
+
+
+def has_stored(stack: Stack, correlation_id: str, count: int) -> bool:
+    return len(stored(stack, correlation_id)) >= count
+
+
+@pytest.mark.usefixtures("partitions", "slow_ghl")
+def test_a_run_killed_at_any_moment_is_completed_by_another_one(stack: Stack) -> None:
+    tenants = stack.product.tenant_ids
+    whole = TenantRange(first=tenants[0], last=tenants[-1]).tags()
+    killed = {}
+    for moment in MOMENTS:
+        trigger = f"scheduled_killed_{moment}"
+        tags = {**whole, "ghl_snapshots/correlation_id": trigger, "ghl_snapshots/source": "scheduled"}
+        run_id = graphql.launch(stack.webserver, list(SnapshotType), tags)
+        pid = graphql.worker_pid(stack.webserver, run_id)
+        eventually(partial(has_stored, stack, trigger, moment), "it is time to kill")
+        os.kill(pid, signal.SIGKILL)
+        killed[trigger] = run_id
+    expected = [(tenant, kind) for tenant, kind in pairs(tenants, sorted(SnapshotType))]
+    for trigger, run_id in killed.items():
+        [retry] = eventually(partial(graphql.retries, stack.webserver, run_id), f"{trigger} is retried")
+        graphql.finished_run(stack.webserver, retry["runId"])
+        assert [(tenant, kind) for tenant, kind, _ in stored(stack, trigger)] == expected
