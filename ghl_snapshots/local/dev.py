@@ -14,7 +14,7 @@ import requests
 
 from ghl_snapshots.errors import ConfigurationError, GhlSnapshotsError
 from ghl_snapshots.local.environment import PROJECT, migrate_databases, product_environment
-from ghl_snapshots.local.processes import Processes
+from ghl_snapshots.local.processes import Processes, Record
 from ghl_snapshots.local.simulated import simulated_ghl
 from ghl_snapshots.orchestration.instance import prepare_storage
 from ghl_snapshots.settings import load_settings
@@ -33,9 +33,7 @@ def run(port: int, say: Callable[[str], None]) -> None:
     """
     with _terminated_like_interrupted(), ExitStack() as stack:
         home = load_settings().home.absolute()
-        home.mkdir(parents=True, exist_ok=True)
-        processes = Processes(home / "processes.json")
-        processes.end_leftovers()
+        record = stack.enter_context(Record(home / "processes.json"))
         _check_free(port)
         settings = stack.enter_context(product_environment())
         migrate_databases(settings)
@@ -43,7 +41,7 @@ def run(port: int, say: Callable[[str], None]) -> None:
         if "GHL_BASE_URL" not in os.environ:
             ghl = stack.enter_context(simulated_ghl(settings))
             say(f"Simulated GHL  {ghl.base_url}")
-        stack.enter_context(processes)  # the last to be entered, so that they end before what they use
+        processes = stack.enter_context(Processes(record))  # entered last, to end before what they use
         for name, *arguments in (
             ("dagster-webserver", "-h", _HOST, "-p", str(port)),
             ("dagster-daemon", "run"),

@@ -1,10 +1,12 @@
 """The child processes of `ghl-snapshots dev`: started together, watched together, ended together.
 
 Each child leads a session of its own, so that Ctrl-C reaches only the supervisor, which then ends the
-children in an orderly way. Their process ids are kept in a file, so that a start after the supervisor itself
-was killed first ends what it left behind.
+children in an orderly way. Their process ids are kept in a file that the supervisor holds a lock on, so that
+a start after the supervisor itself was killed first ends what it left behind, and a second supervisor of the
+same home is refused.
 """
 
+import fcntl
 import json
 import signal
 import subprocess
@@ -12,24 +14,68 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 
 import psutil
+
+from ghl_snapshots.errors import ConfigurationError
 
 _GRACE_SECONDS = 15
 
 
-class Processes:
-    """A group of named child processes, recorded in the file `record`."""
+class Record:
+    """The file in which one supervisor at a time notes its children."""
 
-    def __init__(self, record: Path) -> None:
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: IO[str] | None = None
+
+    def __enter__(self) -> Self:
+        """Take the record, and end what a supervisor that was killed left running.
+
+        Raises:
+            ConfigurationError: another supervisor holds it.
+        """
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        file = self._path.open("a+")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise ConfigurationError(
+                f"The product is running already from {self._path.parent}; end that first, or set "
+                "GHL_SNAPSHOTS_HOME to another folder."
+            ) from None
+        self._file = file
+        file.seek(0)
+        _end(_running(file.read()))
+        self.note([])
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Give the record up."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def note(self, running: Sequence[psutil.Process]) -> None:
+        """Note these processes in the place of those noted before."""
+        if self._file is None:
+            raise RuntimeError("The record is only ours inside its context.")
+        self._file.seek(0)
+        self._file.truncate()
+        self._file.write(json.dumps([[process.pid, process.create_time()] for process in running]))
+        self._file.flush()
+
+
+class Processes:
+    """A group of named child processes, noted in a record."""
+
+    def __init__(self, record: Record) -> None:
         self._record = record
         self._children: dict[str, subprocess.Popen[bytes]] = {}
-
-    def end_leftovers(self) -> None:
-        """End what an earlier group with the same record left running, because its supervisor was killed."""
-        _end(_recorded(self._record))
-        self._record.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:
         """Children may start now."""
@@ -39,18 +85,19 @@ class Processes:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End every child and all that they started, gently first."""
-        _end([psutil.Process(child.pid) for child in self._children.values() if child.poll() is None])
+        _end(self._alive())
         for child in self._children.values():
             child.wait()
-        self._record.unlink(missing_ok=True)
+        self._record.note([])
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
         """Start a child whose output goes where ours goes."""
         self._children[name] = subprocess.Popen(
             command, env=dict(environment), stdin=subprocess.DEVNULL, start_new_session=True
         )
-        running = [psutil.Process(child.pid) for child in self._children.values() if child.poll() is None]
-        self._record.write_text(json.dumps([[process.pid, process.create_time()] for process in running]))
+        self._record.note(
+            [psutil.Process(child.pid) for child in self._children.values() if child.poll() is None]
+        )
 
     def ended(self) -> tuple[str, int] | None:
         """Name and exit code of a child that has ended, or None while all of them run."""
@@ -60,12 +107,14 @@ class Processes:
                 return name, code
         return None
 
+    def _alive(self) -> list[psutil.Process]:
+        return [psutil.Process(child.pid) for child in self._children.values() if child.poll() is None]
 
-def _recorded(record: Path) -> list[psutil.Process]:
-    if not record.exists():
-        return []
+
+def _running(recorded: str) -> list[psutil.Process]:
+    """Those of the recorded processes that still run."""
     processes = []
-    for pid, created in json.loads(record.read_text() or "[]"):
+    for pid, created in json.loads(recorded or "[]"):
         try:
             process = psutil.Process(pid)
             # The same number may belong to another program by now; its start time tells.

@@ -8,15 +8,17 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
-from ghl_snapshots.local.processes import Processes
+from ghl_snapshots.errors import ConfigurationError
+from ghl_snapshots.local.processes import Processes, Record
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 SUPERVISOR_THAT_IS_KILLED = """
 import os, signal, sys
 from pathlib import Path
-from ghl_snapshots.local.processes import Processes
-with Processes(Path(sys.argv[1])) as processes:
+from ghl_snapshots.local.processes import Processes, Record
+with Record(Path(sys.argv[1])) as record, Processes(record) as processes:
     processes.start("sleeper", [sys.executable, "-c", "import time; time.sleep(60)"], os.environ)
     print(processes._children["sleeper"].pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
@@ -36,11 +38,10 @@ def children_of_this_process() -> list[psutil.Process]:
 
 
 def test_children_end_when_the_group_ends(tmp_path: Path) -> None:
-    with Processes(tmp_path / "record") as processes:
+    with Record(tmp_path / "record") as record, Processes(record) as processes:
         processes.start("sleeper", SLEEPER, os.environ)
         child = children_of_this_process()[-1]
     assert not is_running(child.pid)
-    assert not (tmp_path / "record").exists()
 
 
 def test_what_a_killed_supervisor_left_behind_ends_at_the_next_start(tmp_path: Path) -> None:
@@ -49,23 +50,31 @@ def test_what_a_killed_supervisor_left_behind_ends_at_the_next_start(tmp_path: P
         assert subprocess.run(command, stdout=output, check=False).returncode == -signal.SIGKILL
     orphan = int((tmp_path / "output").read_text())
     assert is_running(orphan)
-    Processes(tmp_path / "record").end_leftovers()
-    assert not is_running(orphan)
+    with Record(tmp_path / "record"):
+        assert not is_running(orphan)
 
 
 def test_a_recorded_process_id_that_now_belongs_to_another_program_is_left_alone(tmp_path: Path) -> None:
     with subprocess.Popen(SLEEPER) as bystander:
         (tmp_path / "record").write_text(f"[[{bystander.pid}, 1.0]]")
-        Processes(tmp_path / "record").end_leftovers()
-        assert is_running(bystander.pid)
+        with Record(tmp_path / "record"):
+            assert is_running(bystander.pid)
         bystander.kill()
 
 
 def test_an_ended_child_is_named_with_its_exit_code(tmp_path: Path) -> None:
-    with Processes(tmp_path / "record") as processes:
+    with Record(tmp_path / "record") as record, Processes(record) as processes:
         processes.start("sleeper", SLEEPER, os.environ)
         assert processes.ended() is None
         processes.start("failing", [sys.executable, "-c", "raise SystemExit(3)"], os.environ)
         while (ended := processes.ended()) is None:
             time.sleep(0.01)
         assert ended == ("failing", 3)
+
+
+def test_a_second_group_with_the_same_record_is_refused_and_leaves_the_first_alone(tmp_path: Path) -> None:
+    with Record(tmp_path / "record") as record, Processes(record) as first:
+        first.start("sleeper", SLEEPER, os.environ)
+        with pytest.raises(ConfigurationError, match="running already from"):
+            Record(tmp_path / "record").__enter__()
+        assert first.ended() is None
