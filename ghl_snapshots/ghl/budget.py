@@ -2,7 +2,8 @@
 
 import threading
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from ghl_snapshots.ghl.deadline import Deadline
 
@@ -14,6 +15,10 @@ class Budget:
     deadline: Deadline
     _calls: Counter[tuple[str, int | None]] = field(default_factory=Counter, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def apart(self, seconds: float) -> Self:
+        """The same count with a time of its own, for what must not be cut short with the capture."""
+        return replace(self, deadline=Deadline(seconds))
 
     def count(self, endpoint: str, status: int | None) -> None:
         """Note a request that was sent; `status` is None where no whole answer came."""

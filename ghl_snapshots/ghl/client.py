@@ -167,9 +167,9 @@ class GhlClient:
         path: str,
         form: Mapping[str, str],
         *,
-        scope: str,
         reference: str,
         budget: Budget,
+        scope: str = "",
         resource_id: str | None = None,
         token: str | None = None,
     ) -> dict[str, Any]:

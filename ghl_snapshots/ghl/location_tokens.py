@@ -69,12 +69,12 @@ class OAuthLocation:
 
     def _exchanged(self) -> str:
         if self._failure is not None:
-            raise self._failure
+            raise _not_given(self._failure, attempts=0)
         try:
             token = self._ask()
         except GhlError as error:
-            self._failure = _not_given(error)
-            raise self._failure from None
+            self._failure = error
+            raise _not_given(error, attempts=error.attempts) from None
         self._kept.put(self._company.tenant.tenant_id, self._location_id, token)
         return token.value
 
@@ -105,10 +105,10 @@ class OAuthLocation:
         return token_of(answer, company.clock())
 
 
-def _not_given(error: GhlError) -> GhlError:
+def _not_given(error: GhlError, *, attempts: int) -> GhlError:
     return GhlError(
         error.kind,
         f"GHL gives no token for the location: {error.message}",
         status=error.status,
-        attempts=error.attempts,
+        attempts=attempts,
     )

@@ -9,7 +9,6 @@ from typing import Any, Final
 from ghl_snapshots.ghl.entities import malformed
 
 _EARLY: Final = timedelta(minutes=5)
-"""How long before its end a token is no longer used, so that none runs out on its way."""
 _DEFAULT_LIFE_SECONDS: Final = 3600
 _LIFE: Final = re.compile(r"[0-9]{1,9}")
 _TOKEN: Final = re.compile(r"[!-~]{1,16384}")
@@ -21,10 +20,12 @@ class Token:
 
     value: str = field(repr=False)
     expires_at: datetime
+    early: timedelta = _EARLY
+    """How long before its end it is no longer used, so that it does not run out on its way."""
 
     def good(self, now: datetime) -> bool:
         """Whether it may still be used."""
-        return now + _EARLY < self.expires_at
+        return now + self.early < self.expires_at
 
 
 def token_of(answer: Mapping[str, Any], now: datetime) -> Token:
@@ -36,6 +37,6 @@ def token_of(answer: Mapping[str, Any], now: datetime) -> Token:
     value = answer.get("access_token")
     if not isinstance(value, str) or not _TOKEN.fullmatch(value):
         raise malformed("the answer holds no access_token")
-    life = str(answer.get("expires_in", ""))
-    seconds = int(life) if _LIFE.fullmatch(life) else _DEFAULT_LIFE_SECONDS
-    return Token(value=value, expires_at=now + timedelta(seconds=seconds))
+    text = str(answer.get("expires_in", ""))
+    life = timedelta(seconds=int(text) if _LIFE.fullmatch(text) else _DEFAULT_LIFE_SECONDS)
+    return Token(value=value, expires_at=now + life, early=min(_EARLY, life / 10))

@@ -1,13 +1,12 @@
 """The GHL client and the capture engine put together for a test, with waits that are short."""
 
+import base64
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
-
-from cryptography.fernet import Fernet
 
 from ghl_snapshots.capture import CaptureEngine
 from ghl_snapshots.ghl.budget import Budget
@@ -28,7 +27,7 @@ from ghl_snapshots.simulator.accounts import Agency, Location
 from ghl_snapshots.simulator.server import Simulator
 
 PIT = "SIMULATED_TOKEN"
-KEY = Fernet.generate_key().decode()
+KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
 ENDPOINTS: Mapping[str, Endpoint] = {
     endpoint.name: endpoint for endpoint in (LOCATION_SEARCH, *LOCATION_ENDPOINTS)
 }
@@ -87,6 +86,8 @@ class Rig:
 def rigged(
     simulator: Simulator,
     *,
+    base_url: str | None = None,
+    credentials: Credentials | None = None,
     store: TokenStore | None = None,
     retries: Retries | None = None,
     timeouts: Timeouts | None = None,
@@ -97,13 +98,13 @@ def rigged(
     """An engine that lives as long as the block."""
     environment: dict[str, str] = {}
     client = GhlClient(
-        Transport(simulator.base_url, timeouts or Timeouts(connect_seconds=1, read_seconds=1)),
+        Transport(base_url or simulator.base_url, timeouts or Timeouts(connect_seconds=1, read_seconds=1)),
         limiter or RateLimiter(),
         retries or Retries(max_attempts=3, first_wait_seconds=0.001, longest_wait_seconds=0.002),
         clock=now,
     )
     app = OAuthApp(client_id=simulator.accounts.client_id, client_secret=simulator.accounts.client_secret)
-    credentials = Credentials(client, environ=environment, app=app, store=store, clock=now)
+    credentials = credentials or Credentials(client, environ=environment, app=app, store=store, clock=now)
     engine = CaptureEngine(
         client,
         credentials,

@@ -1,0 +1,292 @@
+"""OAuth: a refresh token is spent once however many need it, and its successor is never lost."""
+
+import multiprocessing
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+
+import psycopg
+import pytest
+
+from ghl_snapshots.errors import ErrorKind
+from ghl_snapshots.ghl.credentials import Credentials
+from ghl_snapshots.ghl.oauth import OAuthApp
+from ghl_snapshots.ghl.transport import Timeouts
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.migrate import migrate
+from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
+from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots.model import Capture, SnapshotType, Source, Status, StoredTokens, Tenant
+from ghl_snapshots.simulator.accounts import Agency
+from ghl_snapshots.simulator.faults import Effect, Fault, Hang, ReplaceBody, Respond, Wire
+from ghl_snapshots.simulator.generation import demo_accounts
+from ghl_snapshots.simulator.server import Simulator
+from ghl_snapshots_tests.ghl.rig import KEY, Rig, installed, now, rigged, tenant_of
+
+REFRESH = "/oauth/token"
+EXCHANGE = "/oauth/locationToken"
+INVALID = Respond(status=401, body=b'{"statusCode":401,"message":"Invalid JWT"}')
+
+
+@dataclass(frozen=True, slots=True)
+class LoseDatabase(Effect):
+    """The database breaks off our sessions while GHL's answer is on its way."""
+
+    url: str
+
+    def deliver(self, wire: Wire, head: bytes, body: bytes) -> None:
+        """Break off, then send."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND application_name = 'ghl_snapshots'"
+            )
+        wire.send(head + body)
+
+
+@pytest.fixture(scope="module")
+def url(postgres: EmbeddedPostgres) -> str:
+    url = postgres.url("oauth_tests")
+    migrate(url)
+    return url
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    with Database(url) as database:
+        yield database
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    with Simulator(demo_accounts(seed=1), burst_limit=10**9) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def agency(simulator: Simulator) -> Agency:
+    return next(iter(simulator.accounts.agencies.values()))
+
+
+@pytest.fixture
+def store(database: Database, agency: Agency) -> OAuthTokens:
+    return installed(database, agency, tenant_id="acme")
+
+
+@pytest.fixture
+def company(agency: Agency) -> Tenant:
+    return tenant_of(agency, credential="oauth")
+
+
+@pytest.fixture
+def rig(simulator: Simulator, store: OAuthTokens) -> Iterator[Rig]:
+    with rigged(simulator, store=store) as rig:
+        yield rig
+
+
+def posts(simulator: Simulator, path: str) -> int:
+    """How many requests to a token path were answered."""
+    return sum(request.route == path and request.status == 200 for request in simulator.request_log)
+
+
+def test_one_refresh_serves_all_threads_and_the_captures_after(
+    rig: Rig, store: OAuthTokens, agency: Agency, company: Tenant
+) -> None:
+    for snapshot_type in SnapshotType:
+        assert rig.capture(company, snapshot_type).status is Status.SUCCESS
+    assert posts(rig.simulator, REFRESH) == 1
+    assert posts(rig.simulator, EXCHANGE) == len(agency.location_ids)
+    stored = store.load("acme")
+    assert stored
+    assert stored.refresh_token != agency.refresh_token
+    assert stored.access_expires_at
+    assert timedelta(hours=23) < stored.access_expires_at - now() < timedelta(hours=24)
+
+
+def test_another_process_uses_the_stored_access_token(
+    simulator: Simulator, store: OAuthTokens, company: Tenant
+) -> None:
+    for _ in range(2):
+        with rigged(simulator, store=store) as rig:
+            assert rig.capture(company).status is Status.SUCCESS
+    assert posts(simulator, REFRESH) == 1
+
+
+def capture_elsewhere(base_url: str, app: tuple[str, str], database_url: str, company: Tenant) -> Capture:
+    """One capture as another process makes it."""
+    simulated = Simulator(demo_accounts(seed=1))
+    assert (simulated.accounts.client_id, simulated.accounts.client_secret) == app
+    with (
+        Database(database_url) as database,
+        rigged(simulated, store=OAuthTokens(database, KEY), base_url=base_url) as rig,
+    ):
+        return rig.capture(company)
+
+
+def test_eight_processes_at_once_spend_one_refresh_token(
+    simulator: Simulator, url: str, store: OAuthTokens, company: Tenant
+) -> None:
+    app = (simulator.accounts.client_id, simulator.accounts.client_secret)
+    with ProcessPoolExecutor(8, mp_context=multiprocessing.get_context("spawn")) as pool:
+        captures = [pool.submit(capture_elsewhere, simulator.base_url, app, url, company) for _ in range(8)]
+        assert {capture.result().status for capture in captures} == {Status.SUCCESS}
+    assert posts(simulator, REFRESH) == 1
+    assert store.load("acme")
+
+
+def test_a_refused_company_token_is_refreshed_once(rig: Rig, company: Tenant) -> None:
+    rig.capture(company)
+    rig.simulator.tokens.revoke_access_tokens()
+    capture = rig.capture(company, SnapshotType.PIPELINES)
+    assert capture.status is Status.SUCCESS
+    assert posts(rig.simulator, REFRESH) == 2
+    assert capture.api_calls["/locations/search", 401] == 1
+    assert capture.api_calls["/opportunities/pipelines", 401] == 3
+    assert capture.api_calls[EXCHANGE, 200] == 3
+
+
+def test_a_token_refused_again_ends_the_tenant(rig: Rig, company: Tenant) -> None:
+    rig.simulator.inject(Fault(effect=INVALID, route="/locations/search"))
+    capture = rig.capture(company)
+    assert capture.status is Status.FAILED
+    assert {error.kind for error in capture.errors} == {ErrorKind.INVALID_CREDENTIAL}
+    assert capture.api_calls == {
+        ("/locations/search", 401): 2,
+        (REFRESH, 200): 2,
+    }
+
+
+def test_a_refused_location_token_costs_no_other_location(rig: Rig, agency: Agency, company: Tenant) -> None:
+    lost = agency.location_ids[0]
+    rig.simulator.inject(Fault(effect=INVALID, route="/workflows/", location_id=lost))
+    capture = rig.capture(company)
+    assert capture.status is Status.PARTIAL_FAILURE
+    assert {error.location_id for error in capture.errors} == {lost}
+    assert {entity.location_id for entity in capture.entities} == set(agency.location_ids) - {lost}
+
+
+def test_a_token_near_its_end_is_not_used(rig: Rig, store: OAuthTokens, company: Tenant) -> None:
+    rig.capture(company)
+    with store.locked("acme") as locked:
+        assert locked.tokens
+        locked.store(
+            StoredTokens(
+                refresh_token=locked.tokens.refresh_token,
+                access_token="run-out",
+                access_expires_at=now() + timedelta(minutes=1),
+            )
+        )
+    assert rig.capture(company, SnapshotType.PIPELINES).status is Status.SUCCESS
+    assert posts(rig.simulator, REFRESH) == 2
+
+
+def test_tokens_with_a_short_life_are_good_for_most_of_it(rig: Rig, company: Tenant) -> None:
+    rig.simulator.tokens.access_token_seconds = 60
+    assert rig.capture(company, SnapshotType.LOCATIONS).status is Status.SUCCESS
+    assert posts(rig.simulator, REFRESH) == 1
+
+
+def test_a_single_location_asks_as_a_location(simulator: Simulator, database: Database) -> None:
+    location = simulator.accounts.single_locations[0]
+    store = installed(database, location, tenant_id="solo")
+    with rigged(simulator, store=store) as rig:
+        capture = rig.capture(tenant_of(location, credential="oauth", tenant_id="solo"))
+    assert capture.status is Status.SUCCESS
+    assert posts(simulator, EXCHANGE) == 0
+
+
+def test_a_database_that_fails_before_the_store_loses_no_token(
+    rig: Rig, store: OAuthTokens, url: str, agency: Agency, company: Tenant
+) -> None:
+    rig.simulator.inject(Fault(effect=LoseDatabase(url), route=REFRESH, times=1))
+    assert rig.capture(company).status is Status.SUCCESS
+    stored = store.load("acme")
+    assert stored
+    assert stored.refresh_token != agency.refresh_token
+    rig.simulator.tokens.revoke_access_tokens()
+    assert rig.capture(company, SnapshotType.PIPELINES).status is Status.SUCCESS
+
+
+def test_a_capture_whose_time_is_up_still_stores_the_next_refresh_token(
+    simulator: Simulator, store: OAuthTokens, agency: Agency, company: Tenant
+) -> None:
+    simulator.inject(Fault(effect=Hang(seconds=0.5), route=REFRESH))
+    timeouts = Timeouts(connect_seconds=1, read_seconds=5)
+    with rigged(simulator, store=store, timeouts=timeouts, capture_timeout_seconds=0.1) as rig:
+        capture = rig.capture(company)
+    assert {error.kind for error in capture.errors} == {ErrorKind.TIMEOUT}
+    stored = store.load("acme")
+    assert stored
+    assert stored.refresh_token != agency.refresh_token
+
+
+def test_a_refresh_token_is_kept_even_if_its_answer_is_odd(
+    rig: Rig, store: OAuthTokens, agency: Agency, company: Tenant
+) -> None:
+    odd = ReplaceBody(change=lambda body: body.replace(b'"access_token"', b'"other"'))
+    rig.simulator.inject(Fault(effect=odd, route=REFRESH, times=1))
+    capture = rig.capture(company)
+    assert {error.kind for error in capture.errors} == {ErrorKind.MALFORMED_RESPONSE}
+    stored = store.load("acme")
+    assert stored
+    assert stored.refresh_token != agency.refresh_token
+    assert rig.capture(company, SnapshotType.PIPELINES).status is Status.SUCCESS
+
+
+def test_a_spent_refresh_token_says_how_to_get_a_new_one(
+    rig: Rig, store: OAuthTokens, agency: Agency, company: Tenant
+) -> None:
+    rig.simulator.tokens.spend_refresh_token(agency.refresh_token)
+    capture = rig.capture(company)
+    assert capture.status is Status.FAILED
+    assert {error.kind for error in capture.errors} == {ErrorKind.INVALID_CREDENTIAL}
+    assert "`ghl-snapshots tenants authorize acme`" in capture.errors[0].message
+    assert agency.refresh_token not in str(capture.metadata())
+    assert store.load("acme") == StoredTokens(refresh_token=agency.refresh_token)
+
+
+def test_a_wrong_app_is_named(rig: Rig, store: OAuthTokens, company: Tenant) -> None:
+    wrong = OAuthApp(client_id=rig.simulator.accounts.client_id, client_secret="wrong-secret")
+    credentials = Credentials(rig.client, environ={}, app=wrong, store=store, clock=now)
+    with rigged(rig.simulator, credentials=credentials) as other:
+        capture = other.capture(company)
+    assert "GHL_OAUTH_CLIENT_SECRET" in capture.errors[0].message
+    assert "wrong-secret" not in str(capture.metadata())
+
+
+def test_a_tenant_without_tokens_says_how_to_store_them(rig: Rig, agency: Agency) -> None:
+    capture = rig.capture(tenant_of(agency, credential="oauth", tenant_id="newcomer"))
+    assert capture.status is Status.FAILED
+    assert "`ghl-snapshots tenants authorize newcomer`" in capture.errors[0].message
+    assert not rig.simulator.request_log
+
+
+@pytest.mark.parametrize(
+    ("keys", "text"),
+    [(None, "GHL_SNAPSHOTS_ENCRYPTION_KEYS is not set"), ("A" * 43 + "=", "encrypted with a key")],
+)
+def test_a_token_that_cannot_be_decrypted_costs_its_tenant_only(
+    simulator: Simulator, database: Database, store: OAuthTokens, company: Tenant, keys: str | None, text: str
+) -> None:
+    with rigged(simulator, store=OAuthTokens(database, keys)) as rig:
+        lost, fine = sorted(
+            rig.engine.captures(
+                [company, rig.pit(simulator.accounts.single_locations[0])],
+                SnapshotType.WORKFLOWS,
+                source=Source.MANUAL,
+                correlation_id="c",
+            ),
+            key=lambda capture: capture.tenant_id != company.tenant_id,
+        )
+    assert (lost.status, fine.status) == (Status.FAILED, Status.SUCCESS)
+    assert text in lost.errors[0].message
+
+
+def test_a_database_that_is_away_costs_the_oauth_tenants_only(simulator: Simulator, company: Tenant) -> None:
+    nowhere = Database("postgresql://nobody@127.0.0.1:1/nothing")
+    with rigged(simulator, store=OAuthTokens(nowhere, KEY)) as rig:
+        lost = rig.capture(company)
+        fine = rig.capture(rig.pit(simulator.accounts.single_locations[0]))
+    assert (lost.status, fine.status) == (Status.FAILED, Status.SUCCESS)
+    assert "OAuth tokens of tenant acme cannot be read or stored" in lost.errors[0].message
