@@ -106,17 +106,23 @@ class Database:
 
 
 def connection_string(url: str, role: str) -> str:
-    """What psycopg needs to connect with the rights of one role.
+    """What psycopg needs to connect with the rights of one role; raises like `connection_parameters`."""
+    options = f"{connection_parameters(url).get('options', '')} {_SESSION} -c role={role}"
+    return make_conninfo(url, options=options.strip(), application_name="ghl_snapshots")
+
+
+def connection_parameters(url: str) -> dict[str, Any]:
+    """The parts of a database URL by libpq's names, such as dbname and host.
 
     Raises:
         ConfigurationError: the URL cannot be understood; it is not quoted, for the password in it.
     """
     try:
-        options = f"{conninfo_to_dict(url).get('options', '')} {_SESSION} -c role={role}"
-        return make_conninfo(url, options=options.strip(), application_name="ghl_snapshots")
+        return conninfo_to_dict(url)
     except psycopg.ProgrammingError:
         raise ConfigurationError(
-            "The database URL cannot be understood; it has the form postgresql://user:password@host:port/database."
+            "The database URL cannot be understood; "
+            "it has the form postgresql://user:password@host:port/database."
         ) from None
 
 

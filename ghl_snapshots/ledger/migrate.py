@@ -5,10 +5,10 @@ from importlib.resources import files
 
 import psycopg
 from psycopg import Connection, sql
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.conninfo import make_conninfo
 
 from ghl_snapshots.errors import LedgerError, SchemaError
-from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.database import Database, connection_parameters
 from ghl_snapshots.ledger.queries import query, sql_text
 
 _LOCK = 4710
@@ -23,6 +23,7 @@ def migrate(url: str) -> list[str]:
     Raises:
         SchemaError: the database is newer than this release, or the server older than PostgreSQL 16.
         LedgerError: the server does not answer or refuses; says why.
+        ConfigurationError: the URL cannot be understood.
     """
     try:
         create_database(url)
@@ -37,25 +38,24 @@ def create_database(url: str) -> None:
 
     Raises:
         psycopg.Error: the server does not answer, or refuses.
+        ConfigurationError: the URL cannot be understood.
     """
+    name = connection_parameters(url).get("dbname")
     try:
         psycopg.connect(url).close()
     except psycopg.OperationalError:
-        if not _create_if_missing(url):
+        if not name or not _create_if_missing(url, name):
             raise
 
 
-def _create_if_missing(url: str) -> bool:
-    """Whether the database that the URL names was missing on a server that answers, and is there now."""
-    name = conninfo_to_dict(url).get("dbname")
-    if not name:
-        return False
+def _create_if_missing(url: str, name: str) -> bool:
+    """Whether the database was missing on a server that answers, and is there now."""
     with psycopg.connect(make_conninfo(url, dbname="postgres"), autocommit=True) as connection:
         if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount:
             return False
         # Either is the answer when another process makes it at this moment.
         with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(str(name))))
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     return True
 
 

@@ -1,0 +1,184 @@
+"""Migrations: repeatable, safe under several at once, forward only, and equal to the readable schema."""
+
+import subprocess
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from uuid import uuid4
+
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
+
+from ghl_snapshots.errors import ConfigurationError, LedgerError, SchemaError
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.ledger import Ledger
+from ghl_snapshots.ledger.migrate import check_schema, migrate
+from ghl_snapshots.ledger.queries import sql_text
+from ghl_snapshots.ledger.tenants import TenantRegistry
+from ghl_snapshots.local.postgres import EmbeddedPostgres, program
+from ghl_snapshots_tests.ledger.captures import capture, tenant
+
+ALL = ["0001_ledger"]
+
+
+@pytest.fixture
+def names(postgres: EmbeddedPostgres) -> Iterator[Callable[[], str]]:
+    """A function that gives names of databases that do not exist; those made of them go after the test."""
+    given: list[str] = []
+
+    def new() -> str:
+        given.append(f"migrated_{uuid4().hex}")
+        return given[-1]
+
+    yield new
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        for name in given:
+            connection.execute(
+                sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+            )
+
+
+@pytest.fixture
+def missing(postgres: EmbeddedPostgres, names: Callable[[], str]) -> str:
+    """URL of a database that does not exist."""
+    return postgres.url(names())
+
+
+def test_the_first_migration_creates_the_database_and_the_second_finds_nothing_to_do(missing: str) -> None:
+    assert migrate(missing) == ALL
+    assert migrate(missing) == []
+    with Database(missing) as database:
+        check_schema(database)
+
+
+def test_of_several_migrations_at_once_one_does_the_work(missing: str) -> None:
+    with ThreadPoolExecutor(6) as pool:
+        applied = list(pool.map(migrate, [missing] * 6))
+    assert sorted(applied) == [[]] * 5 + [ALL]
+
+
+def test_several_databases_of_one_server_can_be_migrated_at_once(
+    postgres: EmbeddedPostgres, names: Callable[[], str]
+) -> None:
+    with ThreadPoolExecutor(4) as pool:
+        applied = list(pool.map(migrate, [postgres.url(names()) for _ in range(4)]))
+    assert applied == [ALL] * 4
+
+
+def test_a_login_that_is_no_superuser_can_migrate_and_use_what_it_made(
+    postgres: EmbeddedPostgres, missing: str
+) -> None:
+    role = f"deployer_{uuid4().hex}"
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE ROLE {} LOGIN CREATEDB CREATEROLE").format(sql.Identifier(role)))
+        # The group roles belong to the whole server, where another test's migration may have made them.
+        for group in ("owner", "writer", "reader", "auditor"):
+            connection.execute(
+                sql.SQL("GRANT {} TO {} WITH ADMIN TRUE").format(
+                    sql.Identifier(f"ghl_snapshots_{group}"), sql.Identifier(role)
+                )
+            )
+    url = make_conninfo(missing, user=role)
+    assert migrate(url) == ALL
+    with Database(url) as database:
+        check_schema(database)
+        TenantRegistry(database).add(tenant("acme"))
+        assert Ledger(database).append(capture()).snapshot.seq == 1
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        database_name = psycopg.conninfo.conninfo_to_dict(missing)["dbname"]
+        connection.execute(
+            sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(str(database_name)))
+        )
+        connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
+
+
+def test_everything_belongs_to_the_owner_role_although_a_superuser_migrated(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        owners = connection.execute(
+            "SELECT DISTINCT pg_get_userbyid(owner) FROM ("
+            "SELECT relowner AS owner FROM pg_class WHERE relnamespace = 'ghl'::regnamespace UNION "
+            "SELECT proowner FROM pg_proc WHERE pronamespace = 'ghl'::regnamespace UNION "
+            "SELECT nspowner FROM pg_namespace WHERE nspname = 'ghl') AS every"
+        ).fetchall()
+    assert owners == [("ghl_snapshots_owner",)]
+
+
+def test_the_relations_are_found_without_naming_their_schema(missing: str) -> None:
+    migrate(missing)
+    with psycopg.connect(missing) as connection:
+        for relation in ("ghl_snapshot", "ghl_snapshot_raw", "ghl_snapshot_audit_event"):
+            connection.execute(sql.SQL("SELECT * FROM {}").format(sql.Identifier(relation)))
+
+
+def test_a_database_newer_than_this_release_is_refused(missing: str) -> None:
+    migrate(missing)
+    with psycopg.connect(missing) as connection:
+        connection.execute("INSERT INTO schema_version (version) VALUES (9999)")
+    with pytest.raises(SchemaError, match="newer than this release"):
+        migrate(missing)
+    with Database(missing) as database, pytest.raises(SchemaError, match="newer than this release"):
+        check_schema(database)
+
+
+def test_a_missing_or_older_schema_is_told_with_what_to_do(postgres: EmbeddedPostgres, missing: str) -> None:
+    advice = "run `ghl-snapshots migrate`"
+    with Database(missing) as database, pytest.raises(SchemaError, match=f"is missing .*{advice}"):
+        check_schema(database)
+    with Database(postgres.url("postgres")) as database, pytest.raises(SchemaError, match=advice):
+        check_schema(database)
+    migrate(missing)
+    with psycopg.connect(missing) as connection:
+        connection.execute("DELETE FROM schema_version")
+    with Database(missing) as database, pytest.raises(SchemaError, match=advice):
+        check_schema(database)
+
+
+def test_a_migration_that_fails_leaves_nothing(missing: str, postgres: EmbeddedPostgres) -> None:
+    """Something of the same name is in the way, in the middle of the schema."""
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        name = str(psycopg.conninfo.conninfo_to_dict(missing)["dbname"])
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    with psycopg.connect(missing) as connection:
+        connection.execute("CREATE SCHEMA ghl AUTHORIZATION ghl_snapshots_owner")
+        connection.execute("CREATE TABLE ghl.audit_event ()")
+    with pytest.raises(LedgerError, match=r'could not be migrated: .*"audit_event" already exists'):
+        migrate(missing)
+    with psycopg.connect(missing) as connection:
+        tables = connection.execute(
+            "SELECT relname FROM pg_class WHERE relnamespace = 'ghl'::regnamespace"
+        ).fetchall()
+    assert tables == [("audit_event",)]
+
+
+@pytest.mark.parametrize(
+    "url", ["hunter2", "postgresql://user:hunter2@127.0.0.1:1/db", "mysql://user:hunter2@x/y"]
+)
+def test_a_database_that_cannot_be_reached_is_told_without_the_password(url: str) -> None:
+    with pytest.raises((LedgerError, ConfigurationError)) as failed:
+        migrate(url)
+    assert "hunter2" not in str(failed.value)
+
+
+def test_the_readable_schema_and_the_migrations_give_the_same_database(
+    postgres: EmbeddedPostgres, names: Callable[[], str]
+) -> None:
+    migrated, readable = postgres.url(names()), postgres.url(names())
+    migrate(migrated)
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        name = str(psycopg.conninfo.conninfo_to_dict(readable)["dbname"])
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+    with psycopg.connect(readable) as connection:
+        connection.execute(sql_text("roles.sql"))
+        connection.execute("SET LOCAL ROLE ghl_snapshots_owner")
+        connection.execute(sql_text("schema.sql"))
+    assert dump(readable) == dump(migrated)
+
+
+def dump(url: str) -> list[str]:
+    """The schema as pg_dump writes it, without the key that it draws for each dump."""
+    command = [str(program("pg_dump")), "--schema-only", "--dbname", url]
+    text = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    lines = [line for line in text.splitlines() if not line.startswith(("\\restrict", "\\unrestrict"))]
+    assert sum(line.startswith("CREATE TABLE") for line in lines) == 8
+    return lines
