@@ -1,27 +1,89 @@
-"""Writing to the append-only audit trail."""
+"""The append-only audit trail."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 from psycopg import Connection
+from psycopg.errors import UniqueViolation
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 from uuid_utils import uuid7
 
+from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.model import AuditEvent, legal_json
+from ghl_snapshots.model import AuditEvent, Source, legal_json, legal_text
 
 
-def record(connection: Connection[DictRow], event: AuditEvent) -> None:
-    """Append the event in the connection's transaction, so that it stands or falls with what it tells."""
-    connection.execute(
-        query("add_audit_event"),
-        {
-            "event_id": str(uuid7()),
-            "event_type": event.event_type,
-            "tenant_id": event.tenant_id,
-            "ghl_account_id": event.ghl_account_id,
-            "correlation_id": event.correlation_id,
-            "occurred_at": event.occurred_at,
-            "success": event.success,
-            "source": event.source.value,
-            "details": Jsonb(legal_json(dict(event.details))),
-        },
-    )
+def record(connection: Connection[DictRow], event: AuditEvent, *, once: bool = False) -> bool:
+    """Append the event in the connection's transaction, so that it stands or falls with what it tells.
+
+    With `once`, only the first event of its type, correlation id and tenant is appended, whoever sends it;
+    whether this one was.
+    """
+    name = f"{event.event_type}\n{event.correlation_id}\n{event.tenant_id or ''}"
+    parameters = {
+        "event_id": str(uuid5(NAMESPACE_URL, name) if once else uuid7()),
+        "event_type": event.event_type,
+        "tenant_id": event.tenant_id,
+        "ghl_account_id": event.ghl_account_id,
+        "correlation_id": legal_text(event.correlation_id),
+        "occurred_at": event.occurred_at,
+        "success": event.success,
+        "source": event.source.value,
+        "details": Jsonb(legal_json(dict(event.details))),
+    }
+    try:
+        # Not ON CONFLICT: it needs the right to read the row, and an event of no tenant is not readable.
+        with connection.transaction():
+            connection.execute(query("add_audit_event"), parameters)
+    except UniqueViolation:
+        return False
+    return True
+
+
+class AuditTrail:
+    """What was done, by whom and with what result."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(self, event: AuditEvent, *, once: bool = False) -> bool:
+        """Append an event in a transaction of its own; see the function `record`.
+
+        Raises:
+            LedgerError: the server does not answer.
+        """
+        with self._database.writer(event.tenant_id or "") as connection:
+            return record(connection, event, once=once)
+
+    def events(
+        self,
+        *,
+        tenant_id: str | None = None,
+        correlation_id: str | None = None,
+        event_type: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+    ) -> list[AuditEvent]:
+        """The newest events that match everything that is given; `until` is the first moment left out.
+
+        A tenant's events are read with the reader's rights, those of all tenants with the auditor's.
+        """
+        parameters = {
+            "tenant_id": tenant_id,
+            "correlation_id": correlation_id,
+            "event_type": event_type,
+            "since": since,
+            "until": until,
+            "limit": limit,
+        }
+        session = self._database.auditor() if tenant_id is None else self._database.reader(tenant_id)
+        with session as connection:
+            return [_event(row) for row in connection.execute(query("audit_events"), parameters)]
+
+
+def _event(row: Mapping[str, Any]) -> AuditEvent:
+    return AuditEvent(**{**row, "source": Source(row["source"])})

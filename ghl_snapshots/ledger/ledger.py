@@ -17,7 +17,7 @@ from ghl_snapshots.ledger.audit import record
 from ghl_snapshots.ledger.contract import problem_with
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.ledger.records import snapshot_of
+from ghl_snapshots.ledger.records import EntityVersion, snapshot_of
 from ghl_snapshots.model import AuditEvent, Capture, Snapshot, SnapshotType, legal_text
 
 _ROWS_AT_A_TIME = 200
@@ -74,10 +74,49 @@ class Ledger:
     def of_trigger(self, correlation_id: str) -> list[Snapshot]:
         """Every snapshot that one trigger led to, by tenant and type."""
         with self._database.auditor() as connection:
-            rows = connection.execute(
-                query("snapshots_of_trigger"), {"correlation_id": correlation_id}
-            ).fetchall()
-        return [snapshot_of(row) for row in rows]
+            rows = connection.execute(query("snapshots_of_trigger"), {"correlation_id": correlation_id})
+            return [snapshot_of(row) for row in rows]
+
+    def of_account(self, ghl_account_id: str, *, limit: int = 100) -> list[Snapshot]:
+        """The newest snapshots of a GHL account, whichever tenant it belongs or belonged to."""
+        parameters = {"ghl_account_id": ghl_account_id, "limit": limit}
+        with self._database.auditor() as connection:
+            rows = connection.execute(query("snapshots_of_account"), parameters)
+            return [snapshot_of(row) for row in rows]
+
+    def of_tenant(
+        self,
+        tenant_id: str,
+        snapshot_type: SnapshotType | None = None,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+    ) -> list[Snapshot]:
+        """A tenant's snapshots by the moment of capture, the newest first; `until` is the first left out."""
+        parameters = {
+            "tenant_id": tenant_id,
+            "snapshot_types": _types(snapshot_type),
+            "since": since,
+            "until": until,
+            "limit": limit,
+        }
+        with self._database.reader(tenant_id) as connection:
+            rows = connection.execute(query("snapshots_of_tenant"), parameters)
+            return [snapshot_of(row) for row in rows]
+
+    def entity_history(
+        self, tenant_id: str, entity_id: str, snapshot_type: SnapshotType | None = None
+    ) -> list[EntityVersion]:
+        """Every distinct content of the entity with this GHL id, by its first sighting; empty if unknown."""
+        parameters = {
+            "tenant_id": tenant_id,
+            "entity_id": entity_id,
+            "snapshot_types": _types(snapshot_type),
+        }
+        with self._database.reader(tenant_id) as connection:
+            rows = connection.execute(query("entity_history"), parameters)
+            return [EntityVersion(**row) for row in rows]
 
     def bodies(self, snapshot: Snapshot) -> Iterator[bytes]:
         """The exact bytes of the snapshot's entities in order, read a few at a time."""
@@ -126,6 +165,10 @@ class Ledger:
         raise SnapshotRefusedError(
             f"The capture of {capture.snapshot_type} of tenant {capture.tenant_id} was not stored: {problem}."
         )
+
+
+def _types(snapshot_type: SnapshotType | None) -> list[str]:
+    return [str(type_) for type_ in ([snapshot_type] if snapshot_type else SnapshotType)]
 
 
 def _payload_key(snapshot: Snapshot) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Rows of the ledger as value objects."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from ghl_snapshots.errors import LedgerError
@@ -21,3 +23,24 @@ def snapshot_of(row: Mapping[str, Any]) -> Snapshot:
             f"{_MAJOR}.x. Use a newer release."
         )
     return Snapshot.from_row(row)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityVersion:
+    """One distinct content of an entity, and the span of captures that saw it.
+
+    A content that came back after another has one span from its first to its last sighting.
+    """
+
+    digest: str
+    """Lower-case hex SHA-256 of `body`."""
+    body: bytes = field(repr=False)
+    endpoint: str
+    """Where this content was first seen, as is `location_id`."""
+    location_id: str | None
+    snapshots: int
+    """Number of snapshots that hold it."""
+    first_snapshot_id: str
+    first_captured_at: datetime
+    last_snapshot_id: str
+    last_captured_at: datetime

@@ -59,6 +59,16 @@ INSERT INTO ghl.audit_event (
     coalesce(%(occurred_at)s, clock_timestamp()), %(success)s, %(source)s, %(details)s
 );
 
+-- audit_events -- the newest events that match everything that is given
+SELECT event_type, tenant_id, ghl_account_id, correlation_id, occurred_at, success, source, details
+FROM ghl.audit_event
+WHERE (%(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s)
+    AND (%(correlation_id)s::text IS NULL OR correlation_id = %(correlation_id)s)
+    AND (%(event_type)s::text IS NULL OR event_type = %(event_type)s)
+    AND (%(since)s::timestamptz IS NULL OR occurred_at >= %(since)s)
+    AND (%(until)s::timestamptz IS NULL OR occurred_at < %(until)s)
+ORDER BY occurred_at DESC, event_id DESC LIMIT %(limit)s;
+
 -- snapshot -- one snapshot by its id
 SELECT * FROM ghl.snapshot_record WHERE snapshot_id = %(snapshot_id)s;
 
@@ -70,6 +80,46 @@ ORDER BY captured_at DESC, seq DESC LIMIT 1;
 
 -- snapshots_of_trigger -- everything that one trigger led to
 SELECT * FROM ghl.snapshot_record WHERE correlation_id = %(correlation_id)s ORDER BY tenant_id, snapshot_type;
+
+-- snapshots_of_tenant -- a tenant's snapshots of some types in a span of time, the newest first
+SELECT * FROM ghl.snapshot_record
+WHERE tenant_id = %(tenant_id)s AND snapshot_type = ANY(%(snapshot_types)s)
+    AND captured_at >= coalesce(%(since)s::timestamptz, '-infinity')
+    AND captured_at < coalesce(%(until)s::timestamptz, 'infinity')
+ORDER BY captured_at DESC, seq DESC, snapshot_type LIMIT %(limit)s;
+
+-- snapshots_of_account -- the newest snapshots of a GHL account, whichever tenant it belongs or belonged to
+SELECT * FROM ghl.snapshot_record
+WHERE ghl_account_id = %(ghl_account_id)s AND tenant_id IN (SELECT tenant_id FROM ghl.tenant)
+ORDER BY captured_at DESC, seq DESC LIMIT %(limit)s;
+
+-- entity_history -- every version of an entity, with the first and the last snapshot that saw it
+WITH version AS MATERIALIZED (
+    SELECT id FROM ghl.entity WHERE tenant_id = %(tenant_id)s AND entity_id = %(entity_id)s
+),
+holding AS MATERIALIZED (
+    SELECT DISTINCT manifest.digest, listed.id
+    FROM ghl.manifest
+    CROSS JOIN unnest(manifest.entity_ids) AS listed (id)
+    WHERE manifest.tenant_id = %(tenant_id)s
+        AND manifest.entity_ids && (SELECT coalesce(array_agg(id), '{}') FROM version)
+        AND listed.id IN (SELECT id FROM version)
+),
+sighted AS (
+    SELECT holding.id, count(*) AS snapshots, min(captured_at) AS first_captured_at,
+        max(captured_at) AS last_captured_at,
+        (array_agg(snapshot_id ORDER BY captured_at, seq))[1] AS first_snapshot_id,
+        (array_agg(snapshot_id ORDER BY captured_at DESC, seq DESC))[1] AS last_snapshot_id
+    FROM ghl.snapshot
+    JOIN holding ON holding.digest = snapshot.checksum
+    WHERE snapshot.tenant_id = %(tenant_id)s AND snapshot_type = ANY(%(snapshot_types)s)
+    GROUP BY holding.id
+)
+SELECT encode(entity.digest, 'hex') AS digest, entity.body, entity.endpoint, entity.location_id,
+    sighted.snapshots, first_snapshot_id, first_captured_at, last_snapshot_id, last_captured_at
+FROM sighted
+JOIN ghl.entity USING (id)
+ORDER BY first_captured_at, entity.id;
 
 -- bodies -- the exact bytes of a payload's entities in order
 SELECT entity.body
