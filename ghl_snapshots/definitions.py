@@ -9,11 +9,18 @@ from ghl_snapshots.orchestration.assets import (
     MOST_TENANTS_IN_A_RUN,
     snapshot_asset,
 )
+from ghl_snapshots.orchestration.checks import validation
 from ghl_snapshots.orchestration.io_manager import SnapshotIOManager
-from ghl_snapshots.orchestration.jobs import critical_snapshot, full_snapshot
+from ghl_snapshots.orchestration.jobs import (
+    critical_snapshot,
+    daily_checks,
+    full_snapshot,
+    weekly_checks,
+)
 from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource, StoredListener, unheard
 from ghl_snapshots.orchestration.schedules import DAILY, HOURLY, TIMEZONE, WEEKLY, snapshot_schedule
 from ghl_snapshots.orchestration.sensors import tenant_sensor
+from ghl_snapshots.orchestration.validation import validation_sensors
 
 
 @dg.definitions
@@ -29,12 +36,13 @@ def composed(on_stored: StoredListener) -> dg.Definitions:
     database = DatabaseResource.configure_at_launch()
     return dg.Definitions(
         assets=[snapshot_asset(snapshot_type) for snapshot_type in SnapshotType],
-        jobs=[full_snapshot, critical_snapshot],
+        asset_checks=[validation],
+        jobs=[full_snapshot, critical_snapshot, daily_checks, weekly_checks],
         schedules=[
             snapshot_schedule(cadence, timezone=TIMEZONE, tenants_per_run=MOST_TENANTS_IN_A_RUN)
             for cadence in (HOURLY, DAILY, WEEKLY)
         ],
-        sensors=[tenant_sensor(MOST_TENANTS_IN_A_RUN)],
+        sensors=[tenant_sensor(MOST_TENANTS_IN_A_RUN), *validation_sensors()],
         resources={
             "database": database,
             "ghl": GhlResource(database=database),

@@ -1,0 +1,142 @@
+"""The asset checks: verdicts over all tenants, in runs of their own and never over one batch only."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from ghl_snapshots.ledger.checks import GUARDED, INTACT, Fault, faults
+from ghl_snapshots.model import SnapshotType
+from ghl_snapshots.orchestration.resources import DatabaseResource
+
+_MOST_ROWS = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """A question asked of each snapshot type; `daily` ones cost little enough to be asked every day."""
+
+    name: str
+    severity: dg.AssetCheckSeverity
+    daily: bool
+    description: str
+
+
+CHECKS = (
+    Check(
+        name="captured_recently",
+        severity=dg.AssetCheckSeverity.ERROR,
+        daily=True,
+        description="Every enabled tenant was captured within its window: 2 hours where the schedule is "
+        "hourly, 30 hours where it is daily. **Red:** these tenants' snapshots are stale. Look "
+        "at their latest failed runs and at the schedules; then materialize the named "
+        "partitions.",
+    ),
+    Check(
+        name="latest_complete",
+        severity=dg.AssetCheckSeverity.WARN,
+        daily=True,
+        description="The latest capture of every enabled tenant is a success. **Red:** something is missing"
+        " in them; `ghl-snapshots show` on the named snapshot lists what, such as a scope to "
+        "grant.",
+    ),
+    Check(
+        name="no_collapse",
+        severity=dg.AssetCheckSeverity.WARN,
+        daily=True,
+        description="No tenant has less than a fifth of the records that were usual in the last 30 days. "
+        "**Red:** ask the customer whether that was meant; the earlier snapshots still hold "
+        "what was there.",
+    ),
+    Check(
+        name="counts_match",
+        severity=dg.AssetCheckSeverity.ERROR,
+        daily=False,
+        description="Every snapshot's record count is the number of entities in its payload. **Red:** the "
+        "database was altered past its guards; run `ghl-snapshots verify` and compare with a "
+        "backup.",
+    ),
+    Check(
+        name=INTACT,
+        severity=dg.AssetCheckSeverity.ERROR,
+        daily=False,
+        description="Every stored checksum is recomputed from the bytes, and every tenant's chain holds. "
+        "**Red:** the named snapshots are not what was captured; keep the database as it is and"
+        " compare with a backup.",
+    ),
+    Check(
+        name="locations_belong",
+        severity=dg.AssetCheckSeverity.ERROR,
+        daily=False,
+        description="Every captured entity lies in a location of its tenant's account. **Red:** the "
+        "credential reads another account's data; disable the tenant and correct its account or"
+        " credential.",
+    ),
+    Check(
+        name="no_silent_drift",
+        severity=dg.AssetCheckSeverity.WARN,
+        daily=False,
+        description="What the weekly capture saw equals what was last stored before it, or a newer snapshot"
+        " explains the difference. **Red:** something changed and changed back, or a capture "
+        "erred; compare the two named snapshots.",
+    ),
+    Check(
+        name="schedules_kept",
+        severity=dg.AssetCheckSeverity.WARN,
+        daily=False,
+        description="At least nine in ten of the scheduled captures of the last seven days took place. "
+        "**Red:** the daemon was down or behind; look at the schedules' ticks and at the run "
+        "queue.",
+    ),
+    Check(
+        name=GUARDED,
+        severity=dg.AssetCheckSeverity.ERROR,
+        daily=False,
+        description="The triggers, rights and row security that keep the ledger append-only are in place. "
+        "**Red:** somebody with the owner's rights took them away; find out who, then run `ghl-"
+        "snapshots verify`.",
+    ),
+)
+
+
+@dg.multi_asset_check(
+    name="validation",
+    can_subset=True,
+    specs=[
+        dg.AssetCheckSpec(check.name, asset=kind.value, description=check.description)
+        for kind in SnapshotType
+        for check in CHECKS
+    ],
+)
+def validation(
+    context: dg.AssetCheckExecutionContext, database: DatabaseResource
+) -> Iterator[dg.AssetCheckResult]:
+    """Ask each selected check once, of all the types that it is selected for."""
+    now = datetime.now(UTC)
+    for check in CHECKS:
+        selected = [key for key in context.selected_asset_check_keys if key.name == check.name]
+        kinds = sorted(SnapshotType(key.asset_key.path[-1]) for key in selected)
+        found = faults(database.database, check.name, kinds, now=now) if kinds else []
+        for kind in kinds:
+            yield _result(check, kind, [fault for fault in found if fault.snapshot_type is kind])
+
+
+def _result(check: Check, kind: SnapshotType, found: Sequence[Fault]) -> dg.AssetCheckResult:
+    tenants = sorted({fault.tenant_id for fault in found if fault.tenant_id})
+    rows = [
+        dg.TableRecord({"tenant": fault.tenant_id or "all", "problem": fault.problem})
+        for fault in found[:_MOST_ROWS]
+    ]
+    return dg.AssetCheckResult(
+        check_name=check.name,
+        asset_key=kind.value,
+        passed=not found,
+        severity=check.severity,
+        description=f"{len(found):,} faults of {len(tenants):,} tenants" if found else None,
+        metadata={
+            "faults": len(found),
+            "tenants": len(tenants),
+            **({"shown": dg.MetadataValue.table(rows)} if rows else {}),
+        },
+    )

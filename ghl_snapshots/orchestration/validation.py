@@ -1,0 +1,58 @@
+"""When to judge: the checks follow a scheduled capture once all of its runs are over, however they ended."""
+
+from collections.abc import Iterator, Sequence
+
+import dagster as dg
+
+from ghl_snapshots.orchestration.schedules import DAILY, WEEKLY, Cadence
+from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG
+
+_SCHEDULE_TAG = "dagster/schedule_name"
+_WILL_RETRY_TAG = "dagster/will_retry"
+_RETRIED_BY_TAG = "dagster/auto_retry_run_id"
+_CHECKS_OF = ((DAILY, "daily_checks"), (WEEKLY, "weekly_checks"))
+
+
+def is_over(run: dg.DagsterRun) -> bool:
+    """Whether nothing more is to come of the run, not even another run in its place."""
+    waits = run.tags.get(_WILL_RETRY_TAG) == "true" and _RETRIED_BY_TAG not in run.tags
+    return run.is_finished and not waits
+
+
+def judged(runs: Sequence[dg.DagsterRun]) -> bool:
+    """Whether a trigger's captures may be judged: there are some, and all of them are over."""
+    return bool(runs) and all(is_over(run) for run in runs)
+
+
+def validation_sensor(cadence: Cadence, job_name: str) -> dg.SensorDefinition:
+    """The sensor that has the checks of a cadence's captures run, once for each tick."""
+
+    @dg.sensor(
+        name=f"{job_name}_due",
+        job_name=job_name,
+        minimum_interval_seconds=30,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description=f"Asks for {job_name} when all runs of the latest tick of {cadence.schedule_name} are "
+        "over, however they ended.",
+    )
+    def checks_due(context: dg.SensorEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        latest = context.instance.get_runs(
+            dg.RunsFilter(tags={_SCHEDULE_TAG: cadence.schedule_name}), limit=1
+        )
+        if not latest:
+            return dg.SkipReason(f"{cadence.schedule_name} has not asked for a run yet.")
+        trigger = latest[0].tags[CORRELATION_ID_TAG]
+        runs = context.instance.get_runs(dg.RunsFilter(tags={CORRELATION_ID_TAG: trigger}))
+        captures = [run for run in runs if run.job_name != job_name]
+        if not judged(captures):
+            return dg.SkipReason(f"Captures of {trigger} are still under way.")
+        # A run key is started once, so that a judged tick is not judged again.
+        return dg.RunRequest(run_key=f"{job_name} {trigger}", tags={CORRELATION_ID_TAG: trigger})
+
+    return checks_due
+
+
+def validation_sensors() -> Iterator[dg.SensorDefinition]:
+    """One sensor for each cadence whose captures are followed by checks."""
+    for cadence, job_name in _CHECKS_OF:
+        yield validation_sensor(cadence, job_name)

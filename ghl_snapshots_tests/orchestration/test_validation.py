@@ -1,0 +1,54 @@
+"""The checks follow a scheduled capture once it is over."""
+
+import dagster as dg
+import pytest
+
+from ghl_snapshots.definitions import definitions
+from ghl_snapshots.orchestration.schedules import WEEKLY
+from ghl_snapshots.orchestration.validation import validation_sensor
+from ghl_snapshots_tests.orchestration.product import Product
+
+TRIGGER = "scheduled_weekly_1703123456789"
+
+
+@pytest.fixture
+def batches(product: Product) -> list[dg.DagsterRun]:
+    """Two runs of one weekly tick, both waiting in the queue."""
+    tags = {"dagster/schedule_name": "weekly_validation", "ghl_snapshots/correlation_id": TRIGGER}
+    job = definitions().resolve_job_def("full_snapshot")
+    with product.instance() as instance:
+        return [instance.create_run_for_job(job, tags=tags) for _ in range(2)]
+
+
+def asked(product: Product) -> tuple[str | None, str]:
+    """The run key that the sensor asks for, and else why it does not."""
+    with product.instance() as instance, dg.build_sensor_context(instance=instance) as context:
+        data = validation_sensor(WEEKLY, "weekly_checks").evaluate_tick(context)
+    keys = [request.run_key for request in data.run_requests or []]
+    return keys[0] if keys else None, data.skip_message or ""
+
+
+def test_nothing_is_judged_before_the_first_tick(product: Product) -> None:
+    assert asked(product) == (None, "weekly_validation has not asked for a run yet.")
+
+
+def test_captures_are_judged_when_all_their_runs_are_over(
+    product: Product, batches: list[dg.DagsterRun]
+) -> None:
+    with product.instance() as instance:
+        instance.report_run_canceled(batches[0])
+    assert asked(product) == (None, f"Captures of {TRIGGER} are still under way.")
+    with product.instance() as instance:
+        instance.report_run_canceled(batches[1])
+    assert asked(product) == (f"weekly_checks {TRIGGER}", "")
+
+
+def test_a_run_that_will_be_retried_is_waited_for(product: Product, batches: list[dg.DagsterRun]) -> None:
+    with product.instance() as instance:
+        for run in batches:
+            instance.report_run_canceled(run)
+        instance.add_run_tags(batches[0].run_id, {"dagster/will_retry": "true"})
+    assert asked(product)[0] is None
+    with product.instance() as instance:
+        instance.add_run_tags(batches[0].run_id, {"dagster/auto_retry_run_id": batches[1].run_id})
+    assert asked(product)[0] == f"weekly_checks {TRIGGER}"
