@@ -5,10 +5,11 @@ from datetime import UTC, datetime
 
 from ghl_snapshots.capture import CaptureEngine
 from ghl_snapshots.errors import ConfigurationError
-from ghl_snapshots.ghl.client import GhlClient, Retries
+from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.oauth import OAuthApp
+from ghl_snapshots.ghl.retries import Retries
 from ghl_snapshots.ghl.transport import Timeouts, Transport
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens

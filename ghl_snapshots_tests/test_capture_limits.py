@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 import pytest
 
 from ghl_snapshots.errors import ErrorKind
-from ghl_snapshots.ghl.client import Retries
 from ghl_snapshots.ghl.limits import RateLimiter
+from ghl_snapshots.ghl.retries import Retries
 from ghl_snapshots.model import SnapshotType, Source, Status, Tenant
 from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots.simulator.faults import EndlessPages, Fault, Hang, Respond, StuckPage

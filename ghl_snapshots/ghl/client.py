@@ -4,10 +4,9 @@ One layer of retries lies around sending, reading, parsing and checking together
 an HTML page under a 200 is as transient as a 503, and only known for what it is once it has been read.
 """
 
-import random
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final, Protocol, TypeVar
@@ -21,28 +20,12 @@ from ghl_snapshots.ghl.entities import Answer, Slice, read_answer, read_object
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.quoting import quoted
 from ghl_snapshots.ghl.refusals import refusal
+from ghl_snapshots.ghl.request import Request, Tries
+from ghl_snapshots.ghl.retries import Retries
 from ghl_snapshots.ghl.transport import Reply, Transport
 
 _OAUTH_VERSION: Final = "2021-07-28"
 Content = TypeVar("Content")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Retries:
-    """How often a request is tried, the first time included, and how long is waited in between.
-
-    The wait before try n is a random part of `first_wait_seconds` x 2^(n-2), or of `longest_wait_seconds` if
-    that is less.
-    """
-
-    max_attempts: int = 4
-    first_wait_seconds: float = 1.0
-    longest_wait_seconds: float = 20.0
-
-    def wait(self, attempts: int) -> float:
-        """Seconds to wait after so many attempts."""
-        longest = min(self.longest_wait_seconds, self.first_wait_seconds * 2.0 ** (attempts - 1))
-        return random.uniform(0.0, longest)  # noqa: S311 (spreads load, guards nothing)
 
 
 class Bearer(Protocol):
@@ -95,36 +78,6 @@ class Fetched:
         return self.answer.has_more
 
 
-@dataclass(slots=True)
-class _Tries:
-    """How many requests a call has cost so far, and when the latest one went out."""
-
-    sent: int = 0
-    requested_at: datetime | None = None
-    started: float = 0.0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Request:
-    """One HTTP request as it is to be sent, each time it is tried."""
-
-    method: str
-    path: str
-    endpoint: str
-    api_version: str
-    scope: str
-    reference: str
-    resource_id: str | None
-    token: str | None = field(repr=False)
-    query: Mapping[str, str] | None = None
-    form: Mapping[str, str] | None = field(default=None, repr=False)
-
-    def headers(self) -> dict[str, str]:
-        """The headers that differ from call to call."""
-        authorization = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        return {**authorization, "Version": self.api_version}
-
-
 class GhlClient:
     """Reads from GHL within its limits; safe to use from many threads at once."""
 
@@ -152,7 +105,7 @@ class GhlClient:
             GhlError: with `attempts` set to the number of requests sent.
             CredentialError: the credential's reference yields no token.
         """
-        tries = _Tries()
+        tries = Tries()
         token = bearer.token()
         try:
             return self._fetch(endpoint, path, query, token, bearer, budget, tries)
@@ -178,7 +131,7 @@ class GhlClient:
         Raises:
             GhlError: like `fetch`.
         """
-        request = _Request(
+        request = Request(
             method="POST",
             path=path,
             endpoint=path,
@@ -189,7 +142,7 @@ class GhlClient:
             token=token,
             form=form,
         )
-        _, content = self._tried(request, read_object, budget, _Tries())
+        _, content = self._tried(request, read_object, budget, Tries())
         return content
 
     def close(self) -> None:
@@ -204,9 +157,9 @@ class GhlClient:
         token: str,
         bearer: Bearer,
         budget: Budget,
-        tries: _Tries,
+        tries: Tries,
     ) -> Fetched:
-        request = _Request(
+        request = Request(
             method="GET",
             path=path,
             endpoint=endpoint.name,
@@ -227,7 +180,7 @@ class GhlClient:
         )
 
     def _tried(
-        self, request: _Request, read: Callable[[bytes], Content], budget: Budget, tries: _Tries
+        self, request: Request, read: Callable[[bytes], Content], budget: Budget, tries: Tries
     ) -> tuple[Reply, Content]:
         """The answer to the first try that succeeds; the last try's error if none does."""
         retrying = Retrying(
@@ -244,7 +197,7 @@ class GhlClient:
             raise
 
     def _once(
-        self, request: _Request, read: Callable[[bytes], Content], budget: Budget, tries: _Tries
+        self, request: Request, read: Callable[[bytes], Content], budget: Budget, tries: Tries
     ) -> tuple[Reply, Content]:
         budget.deadline.check()
         reply = self._sent_within_limits(request, budget, tries)
@@ -252,7 +205,7 @@ class GhlClient:
             raise refusal(reply, reference=request.reference, scope=request.scope, token=request.token or "")
         return reply, _read(read, reply, request)
 
-    def _sent_within_limits(self, request: _Request, budget: Budget, tries: _Tries) -> Reply:
+    def _sent_within_limits(self, request: Request, budget: Budget, tries: Tries) -> Reply:
         if request.resource_id is None:
             return self._sent(request, budget, tries)
         reply = None
@@ -264,7 +217,7 @@ class GhlClient:
             self._limiter.observe(request.resource_id, headers, status)
         return reply
 
-    def _sent(self, request: _Request, budget: Budget, tries: _Tries) -> Reply:
+    def _sent(self, request: Request, budget: Budget, tries: Tries) -> Reply:
         """The answer, whatever its status; every request that left is counted."""
         tries.requested_at, tries.started = self._clock(), self._monotonic()
         try:
@@ -283,7 +236,7 @@ class GhlClient:
         self._count(request, reply.status, budget, tries)
         return reply
 
-    def _count(self, request: _Request, status: int | None, budget: Budget, tries: _Tries) -> None:
+    def _count(self, request: Request, status: int | None, budget: Budget, tries: Tries) -> None:
         tries.sent += 1
         budget.count(request.endpoint, status)
 
@@ -296,7 +249,7 @@ def _may_help(error: BaseException, budget: Budget) -> bool:
     return isinstance(error, GhlError) and error.kind.retryable and budget.deadline.remaining > 0
 
 
-def _read(read: Callable[[bytes], Content], reply: Reply, request: _Request) -> Content:
+def _read(read: Callable[[bytes], Content], reply: Reply, request: Request) -> Content:
     try:
         return read(reply.body)
     except GhlError as error:

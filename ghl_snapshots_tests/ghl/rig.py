@@ -10,12 +10,13 @@ from uuid import uuid4
 
 from ghl_snapshots.capture import CaptureEngine
 from ghl_snapshots.ghl.budget import Budget
-from ghl_snapshots.ghl.client import Fetched, GhlClient, Retries
+from ghl_snapshots.ghl.client import Fetched, GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, LOCATION_SEARCH, Endpoint
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.oauth import OAuthApp, TokenStore
+from ghl_snapshots.ghl.retries import Retries
 from ghl_snapshots.ghl.transport import Timeouts, Transport
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import migrate

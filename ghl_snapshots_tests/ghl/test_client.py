@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from ghl_snapshots.errors import ErrorKind, GhlError
-from ghl_snapshots.ghl.client import Retries
+from ghl_snapshots.ghl.retries import Retries
 from ghl_snapshots.ghl.transport import Timeouts
 from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots.simulator.faults import (
