@@ -1,0 +1,122 @@
+"""The database away or wrong: told clearly, without the password, and mended by itself when it is back."""
+
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import Connection
+
+from ghl_snapshots.errors import ConfigurationError, LedgerError
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.ledger import Ledger
+from ghl_snapshots_tests.ledger.captures import capture
+
+
+def test_constructing_a_database_connects_to_nothing() -> None:
+    with Database("postgresql://nobody:hunter2@127.0.0.1:1/nothing"):
+        pass
+
+
+def test_a_server_that_is_away_is_told_at_once_without_the_password() -> None:
+    with (
+        Database("postgresql://nobody:hunter2@127.0.0.1:1/nothing") as database,
+        pytest.raises(LedgerError, match="refused") as failed,
+        database.reader("acme"),
+    ):
+        pass
+    assert "hunter2" not in str(failed.value)
+    assert "hunter2" not in repr(database)
+
+
+@pytest.mark.parametrize("url", ["hunter2", "mysql://u:hunter2@h/d", "postgresql://u:hunter2@h/d?nonsense=1"])
+def test_a_url_that_is_none_is_refused_without_being_quoted(url: str) -> None:
+    with (
+        Database(url) as database,
+        pytest.raises(ConfigurationError, match="has the form") as failed,
+        database.auditor(),
+    ):
+        pass
+    assert "hunter2" not in str(failed.value)
+
+
+def test_a_login_without_the_role_is_told_so(url: str, superuser: Connection) -> None:
+    superuser.execute("CREATE ROLE outsider LOGIN")
+    try:
+        outsiders = url.replace("//postgres@", "//outsider@")
+        with (
+            Database(outsiders) as database,
+            pytest.raises(LedgerError, match='permission denied to set role "ghl_snapshots_writer"'),
+            database.writer("acme"),
+        ):
+            pass
+    finally:
+        superuser.execute("DROP ROLE outsider")
+
+
+def test_options_in_the_url_are_kept(url: str) -> None:
+    with Database(f"{url}&options=-c%20work_mem%3D5MB") as database, database.reader("acme") as connection:
+        row: Any = connection.execute("SHOW work_mem").fetchone()
+        role: Any = connection.execute("SELECT current_user").fetchone()
+    assert row == {"work_mem": "5MB"}
+    assert role == {"current_user": "ghl_snapshots_reader"}
+
+
+def test_the_servers_defaults_do_not_weaken_a_session(url: str, superuser: Connection) -> None:
+    name = superuser.info.dbname
+    superuser.execute(f"ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'")
+    superuser.execute(f"ALTER DATABASE {name} SET row_security = off")
+    superuser.execute(f"ALTER DATABASE {name} SET timezone = 'Asia/Tokyo'")
+    with Database(url) as database, database.writer("acme") as connection:
+        for setting, value in (
+            ("transaction_isolation", "read committed"),
+            ("row_security", "on"),
+            ("timezone", "UTC"),
+        ):
+            row: Any = connection.execute(f"SHOW {setting}").fetchone()
+            assert list(row.values()) == [value]
+        stored = Ledger(database).append(capture()).snapshot
+        assert str(stored.created_at.tzinfo) == "UTC"
+
+
+@pytest.fixture
+def cut(database: Database, superuser: Connection) -> None:
+    """Every connection of the pool is open, and cut by the server."""
+    with database.writer("acme"), database.reader("acme"), database.auditor():
+        pass
+    superuser.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND application_name = 'ghl_snapshots'"
+    )
+
+
+@pytest.mark.usefixtures("cut")
+def test_connections_that_were_cut_while_idle_are_made_anew(ledger: Ledger) -> None:
+    stored = ledger.append(capture()).snapshot
+    assert ledger.get(stored.snapshot_id, tenant_id="acme") == stored
+
+
+def test_a_connection_that_is_cut_in_use_is_told_as_the_ledgers_failure(
+    database: Database, superuser: Connection
+) -> None:
+    def read() -> None:
+        with database.reader("acme") as connection:
+            superuser.execute("SELECT pg_terminate_backend(%s)", [connection.info.backend_pid])
+            connection.execute("SELECT 1")
+
+    with pytest.raises(LedgerError, match="The database failed"):
+        read()
+
+
+def test_what_a_transaction_did_is_undone_when_it_fails(database: Database, superuser: Connection) -> None:
+    def fail() -> None:
+        with database.writer("acme") as connection:
+            connection.execute(
+                "INSERT INTO ghl.entity (tenant_id, digest, endpoint, body) "
+                "VALUES ('acme', sha256('x'), '/', 'x')"
+            )
+            connection.execute("SELECT 1 / 0")
+
+    with pytest.raises(psycopg.errors.DivisionByZero):
+        fail()
+    row: Any = superuser.execute("SELECT count(*) FROM entity").fetchone()
+    assert row == (0,)
