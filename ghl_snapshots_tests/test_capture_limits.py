@@ -9,14 +9,15 @@ import pytest
 from ghl_snapshots.errors import ErrorKind
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.retries import Retries
+from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.model import SnapshotType, Source, Status, Tenant
 from ghl_snapshots.simulator.accounts import Location
-from ghl_snapshots.simulator.faults import EndlessPages, Fault, Hang, Respond, StuckPage
+from ghl_snapshots.simulator.faults import EndlessPages, Fault, Hang, StuckPage
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.limits import SECONDS_A_DAY
 from ghl_snapshots.simulator.profile import Sizes
 from ghl_snapshots.simulator.server import Simulator
-from ghl_snapshots_tests.ghl.rig import Rig, rigged
+from ghl_snapshots_tests.ghl.rig import Rig, installed, rigged, tenant_of, token_database
 
 SMALL = Sizes(workflows=1, rooms=1, equipments=1, conversation_ai_agents=1)
 
@@ -85,23 +86,26 @@ def test_the_day_after_the_location_is_asked_again(simulator: Simulator, locatio
         assert rig.capture(tenant).status is Status.SUCCESS
 
 
-def test_one_location_of_an_agency_at_its_quota_costs_no_other_location() -> None:
+def test_one_location_of_an_agency_at_its_quota_costs_no_other_location(postgres: EmbeddedPostgres) -> None:
+    """Each location has a quota of its own, so the others' captures take nothing from it."""
     accounts = generated_accounts(4, tenants=1, locations_per_agency=4, sizes=SMALL)
-    spent = list(accounts.locations.values())[1]
-    with Simulator(accounts) as simulator, rigged(simulator) as rig:
-        company = rig.pit(next(iter(accounts.agencies.values())))
-        simulator.inject(
-            Fault(
-                effect=Respond(status=429, headers={"X-RateLimit-Daily-Remaining": "0"}),
-                route="/locations/{locationId}",
-                location_id=spent.location_id,
-            )
-        )
+    agency = next(iter(accounts.agencies.values()))
+    spent = agency.location_ids[1]
+    with (
+        Simulator(accounts, daily_limit=1000) as simulator,
+        token_database(postgres) as database,
+        rigged(simulator, store=installed(database, agency, tenant_id="agency")) as rig,
+    ):
+        company = tenant_of(agency, credential="oauth", tenant_id="agency")
+        simulator.limits.take(spent)
+        simulator.limits.spend_daily(spent, 999)
         capture = rig.capture(company, SnapshotType.LOCATIONS)
+        asked = [request for request in simulator.request_log if request.resource_id == spent]
     assert capture.status is Status.PARTIAL_FAILURE
-    assert [error.location_id for error in capture.errors if error.kind is ErrorKind.DAILY_LIMIT] == [
-        spent.location_id
-    ]
+    assert {error.location_id for error in capture.errors} == {spent}
+    assert {error.kind for error in capture.errors} == {ErrorKind.DAILY_LIMIT}
+    assert {entity.location_id for entity in capture.entities} == set(agency.location_ids) - {spent}
+    assert len(asked) <= 4, "one try for each call that was under way at once"
 
 
 def test_a_tight_burst_limit_is_kept_without_a_429() -> None:
