@@ -53,6 +53,8 @@ class ErrorKind(StrEnum):
     PAGING = "paging"
     REFUSED = "refused"
     """The client itself refused to send: not read-only, or to another host."""
+    INTERNAL = "internal"
+    """A defect of ours, which costs the call that brought it out and no other."""
 
     @property
     def retryable(self) -> bool:

@@ -351,3 +351,19 @@ def test_an_agencys_integration_token_asks_only_for_what_it_opens(rig: Rig, agen
     assert {error.kind for error in capture.errors} == {ErrorKind.MISSING_SCOPE}
     assert "oauth" in capture.errors[0].message
     assert {status for _, _, status in rig.simulator.request_counts()} == {200}
+
+
+def test_a_defect_costs_the_call_that_brings_it_out_and_no_other(
+    rig: Rig, agency: Agency, company: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No defect is known, so one is made in the keeping of tokens."""
+    lost = agency.location_ids[0]
+    monkeypatch.setattr(
+        "ghl_snapshots.ghl.location_tokens.LocationTokens.get",
+        lambda _, tenant_id, location_id: 1 / 0 if location_id == lost else None,
+    )
+    capture = rig.capture(company)
+    (error,) = capture.errors
+    assert (error.kind, error.location_id) == (ErrorKind.INTERNAL, lost)
+    assert "ZeroDivisionError in test_capture.py" in error.message
+    assert {entity.location_id for entity in capture.entities} == set(agency.location_ids) - {lost}

@@ -1,8 +1,10 @@
 """One part of a capture: what one endpoint tells of one location, followed to its end or to its failure."""
 
 import re
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Final
 
 from ghl_snapshots.errors import ConfigurationError, CredentialError, ErrorKind, GhlError
@@ -109,7 +111,20 @@ def read_part(
         error = subject.error(failure)
     except (CredentialError, ConfigurationError) as failure:
         error = subject.error(GhlError(ErrorKind.INVALID_CREDENTIAL, str(failure), attempts=0))
+    except Exception as failure:  # noqa: BLE001 (one account's oddity must not cost another's capture)
+        error = subject.error(_defect(failure))
     return Part(subject=subject, entities=tuple(entities), requests=tuple(requests), error=error)
+
+
+def _defect(failure: Exception) -> GhlError:
+    """The error of a call that our own code fails at; its text might hold a token and is left out."""
+    where = traceback.extract_tb(failure.__traceback__)[-1]
+    place = f"{Path(where.filename).name}, line {where.lineno}"
+    return GhlError(
+        ErrorKind.INTERNAL,
+        f"a defect of ghl_snapshots, not of GHL: {type(failure).__name__} in {place}; please report it",
+        attempts=0,
+    )
 
 
 def unread_part(subject: Subject, kind: ErrorKind, why: str) -> Part:

@@ -128,7 +128,9 @@ def test_eight_processes_at_once_spend_one_refresh_token(
     simulator: Simulator, url: str, store: OAuthTokens, company: Tenant
 ) -> None:
     app = (simulator.accounts.client_id, simulator.accounts.client_secret)
-    with ProcessPoolExecutor(8, mp_context=multiprocessing.get_context("spawn")) as pool:
+    processes = multiprocessing.get_context("forkserver")
+    processes.set_forkserver_preload([rigged.__module__])
+    with ProcessPoolExecutor(8, mp_context=processes) as pool:
         captures = [pool.submit(capture_elsewhere, simulator.base_url, app, url, company) for _ in range(8)]
         assert {capture.result().status for capture in captures} == {Status.SUCCESS}
     assert posts(simulator, REFRESH) == 1
