@@ -37,8 +37,12 @@ def capture_engine(settings: Settings, database: Database) -> CaptureEngine:
     )
     client = GhlClient(
         Transport(settings.base_url, timeouts),
-        RateLimiter(),
-        Retries(max_attempts=settings.max_attempts),
+        RateLimiter(daily_reserve=settings.daily_reserve),
+        Retries(
+            max_attempts=settings.max_attempts,
+            first_wait_seconds=settings.retry_wait_seconds,
+            longest_wait_seconds=settings.longest_retry_wait_seconds,
+        ),
         clock=_now,
     )
     credentials = Credentials(

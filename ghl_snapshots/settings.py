@@ -47,6 +47,18 @@ class Settings(BaseSettings):
         default=300.0, gt=0, description="For one capture in total; what is missing by then is an error."
     )
     max_attempts: int = Field(default=4, ge=1, le=20, description="Tries of one request, the first included.")
+    retry_wait_seconds: float = Field(
+        default=1.0, gt=0, description="Longest wait before a second try; it doubles with each further one."
+    )
+    longest_retry_wait_seconds: float = Field(
+        default=20.0, gt=0, description="Longest wait before any further try; a random part of it is waited."
+    )
+    daily_reserve: float = Field(
+        default=0.5,
+        ge=0,
+        le=0.99,
+        description="Part of GHL's daily quota that is left to the customer's own integrations.",
+    )
     concurrency: int = Field(default=16, ge=1, le=128, description="Requests under way at once in a process.")
 
     @property
