@@ -202,7 +202,7 @@ class GhlClient:
         budget.deadline.check()
         reply = self._sent_within_limits(request, budget, tries)
         if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
-            raise refusal(reply, reference=request.reference, scope=request.scope, token=request.token or "")
+            raise refusal(reply, reference=request.reference, scope=request.scope, secrets=request.secrets)
         return reply, _read(read, reply, request)
 
     def _sent_within_limits(self, request: Request, budget: Budget, tries: Tries) -> Reply:
@@ -254,6 +254,6 @@ def _read(read: Callable[[bytes], Content], reply: Reply, request: Request) -> C
         return read(reply.body)
     except GhlError as error:
         # The answers of the token paths are not quoted, because they may hold tokens.
-        received = quoted(reply.body, request.token or "") if request.method == "GET" else "a token's answer"
+        received = quoted(reply.body, *request.secrets) if request.method == "GET" else "a token's answer"
         text = f"{error.message}; received {received}"
         raise GhlError(error.kind, text, status=reply.status) from None

@@ -4,7 +4,7 @@ A status alone does not tell: GHL answers 401 to a bad token, to a missing scope
 header, and 429 to a short burst and to a spent day. The message in the body and the rate-limit headers do.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
@@ -36,29 +36,29 @@ _ADVICE: Final[Mapping[ErrorKind, str]] = {
 }
 
 
-def refusal(reply: Reply, *, reference: str, scope: str, token: str) -> GhlError:
+def refusal(reply: Reply, *, reference: str, scope: str, secrets: Sequence[str]) -> GhlError:
     """The error for an answer that is not a success: its kind, GHL's own words, and what to do.
 
-    `reference` names the credential, `scope` what the call needs; `token` is kept out of the text.
+    `reference` names the credential, `scope` what the call needs; `secrets` are kept out of the text.
     """
     if HTTPStatus.MULTIPLE_CHOICES <= reply.status < HTTPStatus.BAD_REQUEST:
-        return _redirect(reply)
+        return _redirect(reply, secrets)
     message = _message(reply)
     kind = _kind(reply, message)
     advice = _ADVICE[kind].format(reference=reference, scope=scope)
     return GhlError(
         kind,
-        f"{advice} (GHL answered {reply.status}: {quoted(message or reply.body, token)})",
+        f"{advice} (GHL answered {reply.status}: {quoted(message or reply.body, *secrets)})",
         status=reply.status,
     )
 
 
-def _redirect(reply: Reply) -> GhlError:
+def _redirect(reply: Reply, secrets: Sequence[str]) -> GhlError:
     target = urlsplit(reply.headers.get("Location", ""))
     place = f"{target.scheme}://{target.hostname}" if target.hostname else "another path"
     return GhlError(
         ErrorKind.REFUSED,
-        f"GHL answered {reply.status} with a redirect to {quoted(place)}; redirects are not followed, "
+        f"GHL answered {reply.status} with a redirect to {quoted(place, *secrets)}; redirects are not followed, "
         "because the token must not leave for another place",
         status=reply.status,
     )

@@ -3,6 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Final
+
+_SECRET_FIELDS: Final = ("client_secret", "refresh_token")
 
 
 @dataclass(slots=True)
@@ -28,6 +31,12 @@ class Request:
     token: str | None = field(repr=False)
     query: Mapping[str, str] | None = None
     form: Mapping[str, str] | None = field(default=None, repr=False)
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What no error may repeat, even if GHL does."""
+        held = (self.form or {}).get
+        return tuple(secret for secret in (self.token, *map(held, _SECRET_FIELDS)) if secret)
 
     def headers(self) -> dict[str, str]:
         """The headers that differ from call to call."""
