@@ -19,6 +19,7 @@ from ghl_snapshots.ghl.deadline import Deadline
 
 _BURST: Final = 100
 _INTERVAL_SECONDS: Final = 10.0
+_SHORTEST_NAP_SECONDS: Final = 0.001
 _LONGEST_NAP_SECONDS: Final = 0.02
 _TOO_MANY_REQUESTS: Final = 429
 _UNDERWAY: Final = 0.1
@@ -143,7 +144,10 @@ class _Usage:
     interval_seconds: float = _INTERVAL_SECONDS
     in_flight: int = 0
     ends: deque[float] = field(default_factory=deque)
-    """When the slots of answered requests, and of other people's, become free."""
+    """When the slots of answered requests become free."""
+    others: int = 0
+    """Slots that others use, as far as the latest answer tells; nothing is known after `others_until`."""
+    others_until: float = 0.0
     blocked_until: float = 0.0
     daily: int | None = None
     daily_remaining: int | None = None
@@ -166,12 +170,18 @@ class _Usage:
         self.ends.append(now + self.interval_seconds)
 
     def count_others(self, limits: LimitHeaders, now: float) -> None:
-        """Fill the window up to what GHL says is used of it."""
-        if limits.remaining is not None:
-            self._forget_ended(now)
-            used = self.burst - limits.remaining
-            missing = used - self.in_flight - len(self.ends)
-            self.ends.extend([now + self.interval_seconds] * max(0, missing))
+        """Take over how much of the window GHL says is used by others than this limiter.
+
+        Of the requests under way some are in GHL's count and some are not, so what others use lies between
+        two bounds, and the former estimate is kept as far as it fits.
+        """
+        if limits.remaining is None:
+            return
+        self._forget_ended(now)
+        not_answered_here = self.burst - limits.remaining - len(self.ends)
+        least, most = max(0, not_answered_here - self.in_flight), max(0, not_answered_here)
+        self.others = min(max(self.others, least), most)
+        self.others_until = now + self.interval_seconds
 
     def check_daily(self, resource_id: str, reserve: float, today: date) -> None:
         """Go on only above the reserve of the day's quota, requests under way counted.
@@ -192,12 +202,12 @@ class _Usage:
         self._forget_ended(now)
         if now < self.blocked_until:
             return self.blocked_until - now
-        surplus = self.in_flight + len(self.ends) - self.most(margin)
+        surplus = self.in_flight + len(self.ends) + self.others - self.most(margin)
         if surplus < 0:
             return 0.0
-        if surplus < len(self.ends):
-            return max(self.ends[surplus] - now, 0.001)
-        return _LONGEST_NAP_SECONDS
+        ends = [self.ends[surplus]] if surplus < len(self.ends) else []
+        ends += [self.others_until] if self.others else []
+        return max(min(ends) - now, _SHORTEST_NAP_SECONDS) if ends else _LONGEST_NAP_SECONDS
 
     def most(self, margin: float) -> int:
         """Requests of a burst that are made use of."""
@@ -206,6 +216,8 @@ class _Usage:
     def _forget_ended(self, now: float) -> None:
         while self.ends and self.ends[0] <= now:
             self.ends.popleft()
+        if self.others_until <= now:
+            self.others = 0
 
 
 _NO_LIMIT: Final = 10**15

@@ -114,6 +114,13 @@ def test_requests_of_others_count_too(limiter: RateLimiter, time: Time) -> None:
     assert slots(limiter) == 60
 
 
+def test_what_others_use_is_forgotten_as_soon_as_ghl_says_so(limiter: RateLimiter) -> None:
+    for remaining in (10, 90):
+        limiter.acquire(PLACE, Deadline(1))
+        limiter.observe(PLACE, headers(remaining=remaining), 200)
+    assert slots(limiter) == 85
+
+
 def test_nothing_is_sent_when_the_headers_leave_nothing(limiter: RateLimiter) -> None:
     limiter.acquire(PLACE, Deadline(1))
     limiter.observe(PLACE, headers(remaining=0), 200)
