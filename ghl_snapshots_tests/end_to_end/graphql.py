@@ -15,6 +15,13 @@ _LAUNCH = """mutation($params: ExecutionParams!) { launchRun(executionParams: $p
   ... on LaunchRunSuccess { run { runId } }
   ... on PythonError { message }
 } }"""
+_CHECKS = """query($path: [String!]!) {
+  assetNodeOrError(assetKey: {path: $path}) { ... on AssetNode {
+    assetChecksOrError { ... on AssetChecks { checks {
+      name executionForLatestMaterialization { status }
+    } } }
+  } }
+}"""
 _BACKFILL = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfill(backfillParams: $params) {
   ... on LaunchBackfillSuccess { backfillId }
   ... on PythonError { message }
@@ -47,15 +54,38 @@ def assets(webserver: Webserver) -> Mapping[str, Any]:
     return {node["assetKey"]["path"][-1]: node for node in nodes}
 
 
-def launch(webserver: Webserver, asset_names: Sequence[str], tags: Mapping[str, str]) -> str:
-    """Materialize assets in one run as the UI's button does; the run's id."""
+def launch(
+    webserver: Webserver,
+    asset_names: Sequence[str],
+    tags: Mapping[str, str],
+    checks: Sequence[tuple[str, str]] = (),
+) -> str:
+    """Materialize assets and run (asset, check)s in one run as the UI's button does; the run's id."""
+    selected = [{"assetKey": {"path": [asset]}, "name": check} for asset, check in checks]
+    return _launched(webserver, asset_names, selected, tags)
+
+
+def check_verdict(webserver: Webserver, asset_name: str, check_name: str) -> str:
+    """How the check's latest evaluation came out."""
+    found = webserver.query(_CHECKS, path=[asset_name])["assetNodeOrError"]["assetChecksOrError"]["checks"]
+    [check] = [check for check in found if check["name"] == check_name]
+    status: str = check["executionForLatestMaterialization"]["status"]
+    return status
+
+
+def _launched(
+    webserver: Webserver,
+    asset_names: Sequence[str],
+    checks: Sequence[Mapping[str, Any]],
+    tags: Mapping[str, str],
+) -> str:
     params = {
         "selector": {
             "repositoryLocationName": "ghl_snapshots.definitions",
             "repositoryName": "__repository__",
             "jobName": "__ASSET_JOB",
             "assetSelection": [{"path": [name]} for name in asset_names],
-            "assetCheckSelection": [],
+            "assetCheckSelection": checks,
         },
         "mode": "default",
         "executionMetadata": {"tags": [{"key": key, "value": value} for key, value in tags.items()]},

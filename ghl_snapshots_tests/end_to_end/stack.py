@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import requests
 
 from ghl_snapshots.local.environment import PROJECT
-from ghl_snapshots.local.processes import Processes
+from ghl_snapshots.local.processes import Processes, Record
 
 _PATIENCE_SECONDS = 60.0
 _T = TypeVar("_T")
@@ -42,7 +42,7 @@ def running_stack(environment: Mapping[str, str], folder: Path) -> Iterator[Webs
     port = _free_port()
     scripts = Path(sys.executable).parent
     workspace = ["-w", str(PROJECT / "workspace.yaml")]
-    with Processes(folder / "processes.json") as processes:
+    with Record(folder / "processes.json") as record, Processes(record) as processes:
         webserver = [str(scripts / "dagster-webserver"), "-h", "127.0.0.1", "-p", str(port), *workspace]
         processes.start("webserver", webserver, environment)
         processes.start("daemon", [str(scripts / "dagster-daemon"), "run", *workspace], environment)

@@ -1,13 +1,22 @@
 """The UI's way through the whole product: the real webserver, the real daemon, real runs."""
 
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
 from ghl_snapshots.model import SnapshotType
+from ghl_snapshots.orchestration.checks import CHECKS
 from ghl_snapshots_tests.end_to_end import graphql
 from ghl_snapshots_tests.end_to_end.conftest import Stack
 
 # The partitions appear when the sensor has looked at the registry.
 pytestmark = pytest.mark.usefixtures("partitions")
+
+
+def caused_by(trigger: str, events: Sequence[Any]) -> Sequence[Any]:
+    """The events of one trigger; the stack's other tests and its daemon capture the same tenants."""
+    return [event for event in events if event["correlation_id"] == trigger]
 
 
 def test_the_ui_lists_every_asset_with_its_description_and_group(stack: Stack) -> None:
@@ -22,7 +31,7 @@ def test_the_ui_lists_every_asset_with_its_description_and_group(stack: Stack) -
 def test_one_tenant_materialized_by_hand_is_captured_and_shown(stack: Stack) -> None:
     run_id = graphql.launch(stack.webserver, ["calendars"], {"dagster/partition": "t05"})
     assert graphql.finished_run(stack.webserver, run_id)["status"] == "SUCCESS"
-    [event] = graphql.materializations(stack.webserver, "calendars", ["t05"])
+    [event] = caused_by(f"manual_{run_id}", graphql.materializations(stack.webserver, "calendars", ["t05"]))
     [row] = stack.product.rows("SELECT * FROM ghl_snapshot WHERE correlation_id = %s", f"manual_{run_id}")
     assert (row["tenant_id"], row["snapshot_type"], row["source"]) == ("t05", "calendars", "manual")
     assert event["snapshot_id"] == row["snapshot_id"]
@@ -47,11 +56,30 @@ def test_a_backfill_over_all_tenants_shows_which_of_them_failed(stack: Stack) ->
     green = assets["ai_workers"]["assetPartitionStatuses"]["materializedPartitions"]
     assert (sorted(failed), sorted(green)) == (["t02", "t04"], ["t00", "t01", "t03", "t05", "t06"])
     assert assets["locations"]["assetPartitionStatuses"]["failedPartitions"] == []
-    events = graphql.materializations(stack.webserver, "ai_workers", tenants)
+    trigger = f"manual_{backfill_id}"
+    events = caused_by(trigger, graphql.materializations(stack.webserver, "ai_workers", tenants))
     assert sorted(event["partition"] for event in events) == sorted(green)
-    assert {event["correlation_id"] for event in events} == {f"manual_{backfill_id}"}
     rows = stack.product.rows(
-        "SELECT tenant_id, status FROM ghl_snapshot WHERE snapshot_type = 'ai_workers' ORDER BY tenant_id"
+        "SELECT tenant_id, status FROM ghl_snapshot WHERE snapshot_type = 'ai_workers' "
+        "AND correlation_id = %s ORDER BY tenant_id",
+        trigger,
     )
     assert [row["tenant_id"] for row in rows] == tenants
     assert [row["tenant_id"] for row in rows if row["status"] == "failed"] == ["t02", "t04"]
+
+
+def test_a_check_can_be_run_by_hand(stack: Stack) -> None:
+    """Over all tenants, without choosing a partition."""
+    run_id = graphql.launch(stack.webserver, [], {}, [("workflows", "counts_match")])
+    assert graphql.finished_run(stack.webserver, run_id)["status"] == "SUCCESS"
+    assert graphql.check_verdict(stack.webserver, "workflows", "counts_match") == "SUCCEEDED"
+
+
+def test_an_asset_materialized_with_its_checks_selected_leaves_judging_to_the_checks_own_runs(
+    stack: Stack,
+) -> None:
+    """The UI selects an asset's checks along with it; a verdict on all tenants is not one run's business."""
+    checks = [("pipelines", check.name) for check in CHECKS]
+    run_id = graphql.launch(stack.webserver, ["pipelines"], {"dagster/partition": "t06"}, checks)
+    assert graphql.finished_run(stack.webserver, run_id)["status"] == "SUCCESS"
+    assert graphql.check_verdict(stack.webserver, "pipelines", "intact") == "SKIPPED"
