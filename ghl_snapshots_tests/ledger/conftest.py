@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg import Connection, sql
+from psycopg import Connection
 
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
@@ -14,6 +14,7 @@ from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots_tests.ledger.captures import tenant
+from ghl_snapshots_tests.ledger.copies import copy_of
 
 TENANTS = ("acme", "zenith")
 
@@ -31,16 +32,8 @@ def template(postgres: EmbeddedPostgres) -> str:
 @pytest.fixture
 def url(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
     """Superuser's URL of a fresh ledger that holds two tenants and no snapshot."""
-    name = f"ledger_{uuid4().hex}"
-    copy = sql.SQL("CREATE DATABASE {} TEMPLATE {}")
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(copy.format(sql.Identifier(name), sql.Identifier(template)))
-        # A copy has everything of the template but the settings of the database itself.
-        connection.execute(
-            sql.SQL("ALTER DATABASE {} SET search_path = ghl, public").format(sql.Identifier(name))
-        )
-        yield postgres.url(name)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with copy_of(postgres, template) as url:
+        yield url
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ def test_writers_outlive_a_server_that_is_killed_and_started_again(
     fragile: EmbeddedPostgres, tmp_path: Path
 ) -> None:
     url = fragile.url("ledger")
-    processes = [appender(url, f"writer{number}", 300) for number in range(2)]
+    processes = [appender(url, f"writer{number}", 80) for number in range(2)]
     for process in processes:
         assert process.stdout is not None
         process.stdout.readline()
@@ -128,9 +128,9 @@ def test_writers_outlive_a_server_that_is_killed_and_started_again(
     with EmbeddedPostgres(tmp_path) as again, psycopg.connect(again.url("ledger")) as connection:
         told = [acknowledged(process) for process in processes]
         assert [process.returncode for process in processes] == [0, 0]
-        assert sum(map(len, told)) == 2 * 299  # all but the line read above
+        assert sum(map(len, told)) == 2 * 79  # all but the line read above
         found = stored(connection)
-        assert len(found) == 2 * 300
+        assert len(found) == 2 * 80
         assert all(one.items() <= found.items() for one in told)
         assert_whole(again.url("ledger"))
 

@@ -4,7 +4,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import psycopg
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -13,6 +12,7 @@ from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots_tests.ledger.captures import capture
+from ghl_snapshots_tests.ledger.copies import copy_of
 
 ESCAPES = st.sampled_from(
     [r"\u0000", r"\ud800", r"\uDFFF", r"\ud83d\ude00", r"\\", r"\\u0000", r"\"", r"\n", r"\/", "é", "😀", "a"]
@@ -68,13 +68,8 @@ ODD = [
 @pytest.fixture(scope="module")
 def shared(postgres: EmbeddedPostgres, template: str) -> Iterator[Database]:
     """One database for all examples."""
-    name = "fidelity"
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        with Database(postgres.url(name)) as database:
-            yield database
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with copy_of(postgres, template) as url, Database(url) as database:
+        yield database
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

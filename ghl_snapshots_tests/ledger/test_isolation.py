@@ -16,6 +16,7 @@ from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.model import SnapshotType, StoredTokens
 from ghl_snapshots_tests.ledger.captures import capture, tenant
+from ghl_snapshots_tests.ledger.copies import copy_of
 
 Connect = Callable[..., Connection]
 TABLES = ("tenant", "entity", "manifest", "provenance", "snapshot", "audit_event")
@@ -23,13 +24,21 @@ VIEWS = ("ghl_snapshot", "ghl_snapshot_raw", "ghl_snapshot_audit_event", "snapsh
 KEY = "8Bq2n3hWc0y3wZ1mT9yQy3vVtq1m0l8s9WqI9l3mQ2k="
 
 
-@pytest.fixture
-def stored(database: Database, ledger: Ledger) -> None:
+@pytest.fixture(scope="module")
+def url(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+    """One database for the whole module, since its tests see what they try to do refused."""
+    with copy_of(postgres, template) as url:
+        yield url
+
+
+@pytest.fixture(scope="module")
+def stored(url: str) -> None:
     """The same content for both tenants, so that only the tenant tells their rows apart."""
-    for tenant_id in ("acme", "zenith"):
-        ledger.append(capture(tenant_id))
-        with OAuthTokens(database, KEY).locked(tenant_id) as locked:
-            locked.store(StoredTokens(refresh_token="refresh"))
+    with Database(url) as database:
+        for tenant_id in ("acme", "zenith"):
+            Ledger(database).append(capture(tenant_id))
+            with OAuthTokens(database, KEY).locked(tenant_id) as locked:
+                locked.store(StoredTokens(refresh_token="refresh"))
 
 
 def tenants_seen(connection: Connection, relation: str) -> set[str]:
@@ -127,8 +136,8 @@ def test_a_condition_that_tells_what_it_sees_sees_no_foreign_row(as_role: Connec
     assert set(told) == {"acme"}
 
 
-def test_a_tenant_named_for_one_transaction_is_forgotten_after_it(database: Database, ledger: Ledger) -> None:
-    ledger.append(capture())
+@pytest.mark.usefixtures("stored")
+def test_a_tenant_named_for_one_transaction_is_forgotten_after_it(database: Database) -> None:
     with database.reader("acme") as connection:
         assert connection.execute("SELECT FROM snapshot").rowcount == 1
         first = connection.info.backend_pid
@@ -171,17 +180,12 @@ PARTS = {
 @pytest.fixture(scope="module")
 def shared(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
     """A database for all examples, with snapshots of three tenants."""
-    name = "isolation"
-    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
-        with Database(postgres.url(name)) as database:
-            TenantRegistry(database).add(tenant("middle"))
-            for tenant_id in ("acme", "middle", "zenith"):
-                for snapshot_type in SnapshotType:
-                    Ledger(database).append(capture(tenant_id, snapshot_type=snapshot_type))
-        yield postgres.url(name)
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+    with copy_of(postgres, template) as url, Database(url) as database:
+        TenantRegistry(database).add(tenant("middle"))
+        for tenant_id in ("acme", "middle", "zenith"):
+            for snapshot_type in SnapshotType:
+                Ledger(database).append(capture(tenant_id, snapshot_type=snapshot_type))
+        yield url
 
 
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
