@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ghl_snapshots.cli_ledger import checkpoint, verify
 from ghl_snapshots.cli_tenants import tenants
 from ghl_snapshots.errors import ConfigurationError, GhlSnapshotsError, UnknownTenantError
 from ghl_snapshots.model import SnapshotType
@@ -21,6 +22,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(tenants, name="tenants")
+app.command()(verify)
+app.add_typer(checkpoint, name="checkpoint")
 
 
 @app.command()
@@ -78,6 +81,15 @@ def show(
     for piece in reading.show(snapshot_id, raw=raw):
         sys.stdout.buffer.write(piece)
     sys.stdout.buffer.flush()
+
+
+@app.command()
+def config() -> None:
+    """Print every setting with its environment variable, its present value and its meaning; no secrets."""
+    from ghl_snapshots.settings import load_settings, told
+
+    for line in told(load_settings()):
+        typer.echo(line)
 
 
 @app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -1,5 +1,6 @@
 """Every environment variable that the product reads, once."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic import Field, HttpUrl, SecretStr, ValidationError
@@ -7,11 +8,13 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from ghl_snapshots.errors import ConfigurationError
 
+_PREFIX = "GHL_SNAPSHOTS_"
+
 
 class Settings(BaseSettings):
     """The deployment's settings; a variable is GHL_SNAPSHOTS_ and the field's name, or the field's alias."""
 
-    model_config = SettingsConfigDict(env_prefix="GHL_SNAPSHOTS_", frozen=True, populate_by_name=True)
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, populate_by_name=True)
 
     home: Path = Field(
         default=Path(".ghl_snapshots"),
@@ -25,6 +28,9 @@ class Settings(BaseSettings):
     encryption_keys: SecretStr | None = Field(
         default=None,
         description="Fernet keys that OAuth tokens are stored under, comma-separated, the newest first.",
+    )
+    checkpoint_key: SecretStr | None = Field(
+        default=None, description="Ed25519 key in PEM that checkpoints are signed or verified with."
     )
     ghl_base_url: HttpUrl = Field(
         default=HttpUrl("https://services.leadconnectorhq.com"),
@@ -86,3 +92,13 @@ def load_settings() -> Settings:
             for problem in error.errors(include_input=False, include_url=False)
         )
         raise ConfigurationError(f"The environment is not valid: {problems}.") from None
+
+
+def told(settings: Settings) -> Iterator[str]:
+    """A line for each setting: its variable, its value unless that is secret, and what it is for."""
+    for name, field in Settings.model_fields.items():
+        variable = field.validation_alias or f"{_PREFIX}{name.upper()}"
+        value = getattr(settings, name)
+        shown = "(set)" if isinstance(value, SecretStr) else "(unset)" if value is None else str(value)
+        yield f"{variable}={shown}"
+        yield f"    {field.description}"

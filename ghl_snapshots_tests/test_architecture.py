@@ -20,7 +20,7 @@ LAYERS = (
     {"orchestration"},
     {"definitions"},
     {"local"},
-    {"cli_tenants"},
+    {"cli_tenants", "cli_ledger"},
     {"cli"},
 )
 DAGSTER_SHELL = {"orchestration", "definitions"}

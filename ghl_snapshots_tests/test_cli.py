@@ -36,6 +36,12 @@ def ghl_snapshots(server: EmbeddedPostgres, tmp_path: Path) -> CommandLine:
         ["snapshot"],
         ["show"],
         ["psql"],
+        ["config"],
+        ["verify"],
+        ["checkpoint"],
+        ["checkpoint", "keygen"],
+        ["checkpoint", "create"],
+        ["checkpoint", "verify"],
         ["tenants"],
         ["tenants", "add"],
         ["tenants", "list"],
@@ -180,3 +186,44 @@ def test_a_wrong_setting_is_named_without_its_value(tmp_path: Path) -> None:
     assert done.returncode == 2
     assert b"GHL_BASE_URL" in done.stderr
     assert json.dumps("not a url").encode() not in done.stderr
+
+
+def test_the_configuration_is_shown_with_its_meaning_and_without_its_secrets(tmp_path: Path) -> None:
+    variables = {
+        "GHL_SNAPSHOTS_DATABASE_URL": "postgresql://user:hunter2@127.0.0.1:1/ghl",
+        "GHL_OAUTH_CLIENT_SECRET": "client-secret",
+        "GHL_SNAPSHOTS_CONCURRENCY": "7",
+    }
+    done = CommandLine(home=tmp_path, variables=variables)("config")
+    assert done.returncode == 0
+    assert b"GHL_SNAPSHOTS_CONCURRENCY=7\n    Requests under way at once" in done.stdout
+    assert b"GHL_SNAPSHOTS_DATABASE_URL=(set)" in done.stdout
+    assert b"GHL_SNAPSHOTS_ENCRYPTION_KEYS=(unset)" in done.stdout
+    assert b"hunter2" not in done.stdout
+    assert b"client-secret" not in done.stdout
+
+
+def test_an_untouched_ledger_verifies(ghl_snapshots: CommandLine) -> None:
+    ghl_snapshots("migrate")
+    done = ghl_snapshots("verify", "--deep", "--since", "2026-01-01")
+    assert done.returncode == 0, done.stderr
+    assert b"Verified 0 snapshots, 0 payloads, 0 entities (0 bytes): no problem found." in done.stdout
+
+
+def test_checkpoints_are_signed_with_a_key_that_is_made_once(
+    ghl_snapshots: CommandLine, tmp_path: Path
+) -> None:
+    ghl_snapshots("migrate")
+    key, file = tmp_path / "key", tmp_path / "checkpoint.json"
+    assert b"GHL_SNAPSHOTS_CHECKPOINT_KEY" in ghl_snapshots("checkpoint", "create").stderr
+    assert ghl_snapshots("checkpoint", "keygen", str(key)).returncode == 0
+    assert key.stat().st_mode & 0o777 == 0o600
+    assert b"exists already" in ghl_snapshots("checkpoint", "keygen", str(key)).stderr
+    made = ghl_snapshots("checkpoint", "create", "--key", str(key), "--output", str(file))
+    assert made.returncode == 0, made.stderr
+    public = str(tmp_path / "key.pub")
+    assert b"no problem found" in ghl_snapshots("checkpoint", "verify", str(file), "--key", public).stdout
+    file.write_text(file.read_text().replace("2026", "2025"))
+    altered = ghl_snapshots("checkpoint", "verify", str(file), "--key", public)
+    assert altered.returncode == 1
+    assert b"was altered, or signed with another key" in altered.stdout
