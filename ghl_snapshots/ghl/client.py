@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
 
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.ghl.bearer import Bearer
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.endpoints import Endpoint
 from ghl_snapshots.ghl.entities import Answer, Slice, read_answer, read_object
@@ -26,29 +27,6 @@ from ghl_snapshots.ghl.transport import Reply, Transport
 
 _OAUTH_VERSION: Final = "2021-07-28"
 Content = TypeVar("Content")
-
-
-class Bearer(Protocol):
-    """An account's credential at work in one capture."""
-
-    @property
-    def resource_id(self) -> str:
-        """The location or company for which GHL counts the requests."""
-
-    @property
-    def reference(self) -> str:
-        """The credential in words for an error, such as env:ACME_GHL_TOKEN."""
-
-    def token(self) -> str:
-        """A token to ask with.
-
-        Raises:
-            GhlError: GHL gives none.
-            CredentialError: the credential's reference yields none.
-        """
-
-    def renewed(self, refused: str) -> str | None:
-        """Another token in the place of one that GHL refused; None where there can be none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -175,7 +153,7 @@ class GhlClient:
             answer=answer,
             status=reply.status,
             requested_at=tries.requested_at or self._clock(),
-            duration_ms=round((self._monotonic() - tries.started) * 1000),
+            duration_ms=round(tries.duration_seconds * 1000),
             attempts=tries.sent,
         )
 
@@ -187,14 +165,14 @@ class GhlClient:
             stop=stop_after_attempt(self._retries.max_attempts),
             wait=self._wait,
             retry=retry_if_exception(lambda error: _may_help(error, budget)),
+            before_sleep=lambda state: tries.note(state.outcome),
             sleep=budget.deadline.sleep,
             reraise=True,
         )
         try:
             return retrying(self._once, request, read, budget, tries)
         except GhlError as error:
-            error.attempts = tries.sent
-            raise
+            raise tries.summed_up(error) from None
 
     def _once(
         self, request: Request, read: Callable[[bytes], Content], budget: Budget, tries: Tries
@@ -219,7 +197,7 @@ class GhlClient:
 
     def _sent(self, request: Request, budget: Budget, tries: Tries) -> Reply:
         """The answer, whatever its status; every request that left is counted."""
-        tries.requested_at, tries.started = self._clock(), self._monotonic()
+        tries.requested_at, started = self._clock(), self._monotonic()
         try:
             reply = self._transport.send(
                 request.method,
@@ -233,6 +211,7 @@ class GhlClient:
             if error.kind is not ErrorKind.REFUSED:
                 self._count(request, None, budget, tries)
             raise
+        tries.duration_seconds = self._monotonic() - started
         self._count(request, reply.status, budget, tries)
         return reply
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from ghl_snapshots.errors import ConfigurationError, CredentialError
+from ghl_snapshots.ghl.bearer import Bearer
 from ghl_snapshots.ghl.budget import Budget
-from ghl_snapshots.ghl.client import Bearer, GhlClient
+from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.location_tokens import LocationTokens, OAuthLocation
 from ghl_snapshots.ghl.oauth import OAuthAccount, OAuthApp, TokenStore
 from ghl_snapshots.model import AccountKind, Tenant

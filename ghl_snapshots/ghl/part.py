@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from ghl_snapshots.errors import ConfigurationError, CredentialError, ErrorKind, GhlError
+from ghl_snapshots.ghl.bearer import Bearer
 from ghl_snapshots.ghl.budget import Budget
-from ghl_snapshots.ghl.client import Bearer, Fetched, GhlClient
+from ghl_snapshots.ghl.client import Fetched, GhlClient
 from ghl_snapshots.ghl.endpoints import Endpoint, Shape
 from ghl_snapshots.ghl.entities import Slice
 from ghl_snapshots.ghl.paging import pages

@@ -8,8 +8,9 @@ from queue import SimpleQueue
 from typing import Final, TypeAlias
 
 from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.ghl.bearer import Bearer
 from ghl_snapshots.ghl.budget import Budget
-from ghl_snapshots.ghl.client import Bearer, GhlClient
+from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import Access
 from ghl_snapshots.ghl.endpoints import LOCATION_SEARCH, Endpoint, Paging, endpoints_of
 from ghl_snapshots.ghl.part import Part, Subject, read_part, unread_part

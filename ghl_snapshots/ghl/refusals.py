@@ -58,8 +58,8 @@ def _redirect(reply: Reply, secrets: Sequence[str]) -> GhlError:
     place = f"{target.scheme}://{target.hostname}" if target.hostname else "another path"
     return GhlError(
         ErrorKind.REFUSED,
-        f"GHL answered {reply.status} with a redirect to {quoted(place, *secrets)}; redirects are not followed, "
-        "because the token must not leave for another place",
+        f"GHL answered {reply.status} with a redirect to {quoted(place, *secrets)}; redirects are not "
+        "followed, because the token must not leave for another place",
         status=reply.status,
     )
 

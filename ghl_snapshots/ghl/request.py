@@ -5,16 +5,33 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final
 
+from tenacity import Future
+
+from ghl_snapshots.errors import GhlError
+
 _SECRET_FIELDS: Final = ("client_secret", "refresh_token")
 
 
 @dataclass(slots=True)
 class Tries:
-    """How many requests a call has cost so far, and when the latest one went out."""
+    """How many requests a call has cost so far, and how the latest one went."""
 
     sent: int = 0
     requested_at: datetime | None = None
-    started: float = 0.0
+    duration_seconds: float = 0.0
+    failure: str | None = None
+    """Why it is tried again."""
+
+    def note(self, outcome: Future | None) -> None:
+        """Keep in mind why the call is tried again."""
+        error = outcome.exception() if outcome else None
+        self.failure = error.message if isinstance(error, GhlError) else None
+
+    def summed_up(self, error: GhlError) -> GhlError:
+        """The error with what the tries came to; where no time was left for one, the one before tells why."""
+        out_of_time = error.attempts == 0 and self.failure is not None
+        text = f"{error.message}; before that: {self.failure}" if out_of_time else error.message
+        return GhlError(error.kind, text, status=error.status, attempts=self.sent)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

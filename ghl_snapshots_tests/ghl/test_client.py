@@ -173,3 +173,24 @@ def test_no_error_quotes_the_token(rig: Rig, location: Location) -> None:
         rig.fetch(rig.pit(location), locationId=location.location_id)
     assert token not in raised.value.message
     assert "no such thing" in raised.value.message
+
+
+def test_a_call_that_runs_out_of_time_while_waiting_tells_why_it_was_tried_again(
+    world: Simulator, location: Location
+) -> None:
+    world.inject(Fault(effect=answer(503, "Service Unavailable")))
+    retries = Retries(max_attempts=9, first_wait_seconds=1e6, longest_wait_seconds=1e6)
+    with rigged(world, retries=retries) as rig, pytest.raises(GhlError) as raised:
+        rig.fetch(rig.pit(location), locationId=location.location_id, seconds=0.2)
+    world.clear_faults()
+    assert (raised.value.kind, raised.value.attempts) == (ErrorKind.TIMEOUT, 1)
+    assert "before that: GHL is in trouble (GHL answered 503" in raised.value.message
+
+
+def test_the_time_of_a_request_is_its_own_and_not_that_of_the_tries_before(
+    rig: Rig, location: Location
+) -> None:
+    rig.simulator.inject(Fault(effect=Hang(seconds=30), times=1))
+    fetched = rig.fetch(rig.pit(location), locationId=location.location_id)
+    assert fetched.attempts == 2
+    assert fetched.duration_ms < 150
