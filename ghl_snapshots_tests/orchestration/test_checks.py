@@ -1,30 +1,57 @@
 """Each check, with a fault planted: that check turns red, names that tenant, and no other check does."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import LiteralString
+from uuid import uuid4
 
 import dagster as dg
 import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from ghl_snapshots.definitions import composed, definitions
+from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.orchestration.checks import CHECKS
 from ghl_snapshots.orchestration.launch import capture_now
-from ghl_snapshots_tests.orchestration.product import Product
+from ghl_snapshots.settings import load_settings
+from ghl_snapshots_tests.orchestration.product import Product, running_product
 
 WORKFLOWS = SnapshotType.WORKFLOWS
 
 
-@pytest.fixture
-def captured(product: Product) -> Product:
+@pytest.fixture(scope="module")
+def original(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
     """Everything of three tenants captured, twice; the registry's other two are disabled."""
-    with product.registry() as registry:
-        for tenant in ("t03", "t04"):
-            registry.set_enabled(tenant, enabled=False)
-    for _ in range(2):
-        capture_now(composed, ["t00", "t01", "t02"], reason="test")
-    return product
+    with running_product(postgres, tmp_path_factory.mktemp("checks"), tenants=5) as product:
+        with product.registry() as registry:
+            for tenant in ("t03", "t04"):
+                registry.set_enabled(tenant, enabled=False)
+        for _ in range(2):
+            capture_now(composed, ["t00", "t01", "t02"], reason="test")
+        yield product
+
+
+@pytest.fixture
+def captured(
+    original: Product, postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Product]:
+    """The same in a database of its own, with the simulated GHL put back as it was afterwards."""
+    name = f"checks_{uuid4().hex[:12]}"
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        template = conninfo_to_dict(original.superuser_url)["dbname"]
+        connection.execute(f"CREATE DATABASE {name} TEMPLATE {template}".encode())
+    monkeypatch.setenv("GHL_SNAPSHOTS_DATABASE_URL", postgres.url(name))
+    locations = [original.location(tenant) for tenant in ("t00", "t01", "t02")]
+    before = [
+        (set(place.scopes), {key: list(value) for key, value in place.entities.items()})
+        for place in locations
+    ]
+    yield replace(original, settings=load_settings(), superuser_url=postgres.url(name))
+    for place, (scopes, entities) in zip(locations, before, strict=True):
+        place.scopes = scopes
+        place.entities.update(entities)
 
 
 def red(product: Product, job: str = "weekly_checks") -> Mapping[str, set[str]]:
