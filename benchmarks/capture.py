@@ -147,7 +147,7 @@ def plain_loop(base_url: str, world: World) -> tuple[int, int, int]:
         reply.raise_for_status()
         return len(reply.json())
 
-    with ThreadPoolExecutor(world.threads) as pool:
+    with _stopwatch.running(), ThreadPoolExecutor(world.threads) as pool:
         return len(list(pool.map(ask, range(len(asked))))), 0, 0
 
 
@@ -175,7 +175,6 @@ def capture_and_store(base_url: str, world: World) -> tuple[int, int, int]:
         database = stack.enter_context(Database(server.url("ledger")))
         TenantRegistry(database).add(tenant_of(world.accounts()))
         ledger = Ledger(database)
-        began()
         return _captured(base_url, world, RateLimiter(), tuple(SnapshotType), ledger.append)
 
 
@@ -207,9 +206,12 @@ def _captured(
         clock=_now,
     )
     calls = refused = records = 0
-    with CaptureEngine(
-        client, credentials, concurrency=world.threads, capture_timeout_seconds=600, clock=_now
-    ) as engine:
+    with (
+        _stopwatch.running(),
+        CaptureEngine(
+            client, credentials, concurrency=world.threads, capture_timeout_seconds=600, clock=_now
+        ) as engine,
+    ):
         for snapshot_type in types:
             capture = engine.capture(
                 tenant_of(accounts), snapshot_type, source=Source.MANUAL, correlation_id="benchmark"
@@ -227,12 +229,22 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-_began: dict[str, float] = {}
+@dataclass
+class Stopwatch:
+    """Time and CPU of this process while `running`, which leaves out setting up and taking down a database."""
+
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Measure the block."""
+        wall, cpu = time.perf_counter(), _cpu_seconds()
+        yield
+        self.wall_seconds, self.cpu_seconds = time.perf_counter() - wall, _cpu_seconds() - cpu
 
 
-def began() -> None:
-    """Start the measuring; a row's work may do so again once what it needs is set up."""
-    _began.update(wall=time.perf_counter(), cpu=_cpu_seconds())
+_stopwatch = Stopwatch()
 
 
 def _cpu_seconds() -> float:
@@ -242,7 +254,6 @@ def _cpu_seconds() -> float:
 
 def _measure(answer: Connection, base_url: str, row: Row) -> None:
     """Do a row's work in this process and send what it took."""
-    began()
     calls, refused, records = row.work(base_url, row.world)
     unit = 1024 * 1024 if sys.platform == "darwin" else 1024
     answer.send(
@@ -250,8 +261,8 @@ def _measure(answer: Connection, base_url: str, row: Row) -> None:
             calls=calls,
             refused=refused,
             records=records,
-            wall_seconds=time.perf_counter() - _began["wall"],
-            cpu_seconds=_cpu_seconds() - _began["cpu"],
+            wall_seconds=_stopwatch.wall_seconds,
+            cpu_seconds=_stopwatch.cpu_seconds,
             peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit,
         )
     )
