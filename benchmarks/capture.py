@@ -231,7 +231,7 @@ def _now() -> datetime:
 
 @dataclass
 class Stopwatch:
-    """Time and CPU of this process while `running`, which leaves out setting up and taking down a database."""
+    """Time and CPU of this process while `running`, without a database's start and stop."""
 
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
