@@ -129,10 +129,13 @@ class RateLimiter:
         with self._lock:
             usage = self._usages[resource_id]
             most, hold = usage.most(self._margin), usage.interval_seconds * (1 + _UNDERWAY)
-        wait = self._shared.claim(resource_id, most=most, hold_seconds=hold)
-        if wait:
-            with self._lock:
-                usage.in_flight -= 1
+        wait = _NOT_CLAIMED
+        try:
+            wait = self._shared.claim(resource_id, most=most, hold_seconds=hold)
+        finally:
+            if wait:
+                with self._lock:
+                    usage.in_flight -= 1
         return wait
 
 
@@ -220,6 +223,7 @@ class _Usage:
             self.others = 0
 
 
+_NOT_CLAIMED: Final = -1.0
 _NO_LIMIT: Final = 10**15
 
 

@@ -274,3 +274,23 @@ def test_a_slot_that_could_not_be_claimed_is_not_kept(time: Time) -> None:
     assert [slots(second) for _ in range(200)] == [0] * 200
     time.seconds += 11.1
     assert slots(second) == 95
+
+
+def test_a_shared_window_that_fails_costs_no_slot(time: Time) -> None:
+    """The database that holds it may be away for a moment."""
+
+    class Gone(Window):
+        def claim(self, resource_id: str, *, most: int, hold_seconds: float) -> float:
+            if self.away:
+                raise ConnectionError("the database is away")
+            return super().claim(resource_id, most=most, hold_seconds=hold_seconds)
+
+        away = True
+
+    window = Gone(time)
+    limiter = RateLimiter(shared=window, monotonic=time.monotonic, today=time.today)
+    for _ in range(200):
+        with pytest.raises(ConnectionError):
+            limiter.acquire(PLACE, Deadline(1))
+    window.away = False
+    assert slots(limiter) == 95
