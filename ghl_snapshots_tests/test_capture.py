@@ -207,15 +207,31 @@ def test_a_failing_location_costs_no_other_location(rig: Rig, agency: Agency, co
     assert {entity.location_id for entity in capture.entities} == set(agency.location_ids) - {lost}
 
 
-def test_a_forbidden_location_is_not_asked_again(rig: Rig, agency: Agency, company: Tenant) -> None:
+def test_a_forbidden_location_is_not_asked_again(
+    simulator: Simulator, store: OAuthTokens, agency: Agency, company: Tenant
+) -> None:
     lost = agency.location_ids[0]
     refusal = Respond(status=403, body=b'{"message":"The token does not have access to this location."}')
-    injected = rig.simulator.inject(Fault(effect=refusal, location_id=lost, route="/oauth/locationToken"))
-    capture = rig.capture(company, SnapshotType.LOCATIONS)
+    with rigged(simulator, store=store, concurrency=1) as rig:
+        assert rig.capture(company).status is Status.SUCCESS
+        injected = simulator.inject(Fault(effect=refusal, location_id=lost))
+        capture = rig.capture(company, SnapshotType.LOCATIONS)
     assert injected.hits == 1
     assert {error.location_id for error in capture.errors} == {lost}
     assert {error.kind for error in capture.errors} == {ErrorKind.FORBIDDEN_LOCATION}
     assert len(capture.errors) == len(endpoints_of(SnapshotType.LOCATIONS))
+    assert {entity.location_id for entity in capture.entities} == set(agency.location_ids) - {lost}
+
+
+def test_a_location_token_that_is_not_given_is_asked_for_once(
+    rig: Rig, agency: Agency, company: Tenant
+) -> None:
+    lost = agency.location_ids[0]
+    injected = rig.simulator.inject(Fault(effect=GONE, location_id=lost, route="/oauth/locationToken"))
+    capture = rig.capture(company, SnapshotType.LOCATIONS)
+    assert injected.hits == 1
+    assert {error.location_id for error in capture.errors} == {lost}
+    assert sorted(error.attempts for error in capture.errors) == [0, 0, 0, 1]
     assert {entity.location_id for entity in capture.entities} == set(agency.location_ids) - {lost}
 
 

@@ -56,7 +56,7 @@ FAULTS: Sequence[Effect] = [
     Respond(status=429, headers={"X-RateLimit-Daily-Remaining": "0"}),
     CutBody(after_bytes=30),
     ResetConnection(),
-    ReplaceBody(change=lambda body: body[:-1]),
+    ReplaceBody(change=lambda body: body[max(0, body.find(b'"refresh_token"')) :] + b"?"),
 ]
 ACCESS_TOKEN = re.compile(r"eyJ[\w-]{9,}\.[\w-]{9,}")
 ROUTES = [None, "/oauth/token", "/oauth/locationToken", "/locations/search", "/workflows/"]

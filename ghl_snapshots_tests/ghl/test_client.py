@@ -81,7 +81,7 @@ ONCE = [
     (
         Respond(status=429, headers={"X-RateLimit-Daily-Remaining": "0"}),
         ErrorKind.DAILY_LIMIT,
-        "the day's quota",
+        "the day's quota of API requests is spent; it begins anew at midnight UTC (GHL answered 429",
     ),
 ]  # fmt: skip
 AGAIN = [
