@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
+from ghl_snapshots.ghl.retries import Retries
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.model import Capture
@@ -88,7 +89,7 @@ def test_no_secret_is_in_a_capture_its_errors_or_the_log(
     location = simulator.accounts.single_locations[0]
     store = installed(database, agency, tenant_id="acme")
     simulator.inject(Fault(effect=effect, route=route))
-    with rigged(simulator, store=store) as rig:
+    with rigged(simulator, store=store, retries=Retries(max_attempts=1)) as rig:
         tenants = [tenant_of(agency, credential="oauth"), rig.pit(location), rig.pit(agency)]
         captures = [rig.capture(tenant) for tenant in tenants]
     assert any(capture.errors for capture in captures)
