@@ -75,16 +75,22 @@ CREATE TABLE provenance (
     PRIMARY KEY (tenant_id, digest)
 );
 
+-- The columns of fixed width come first, since in another order each row has more bytes of padding.
 CREATE TABLE snapshot (
+    captured_at timestamptz NOT NULL CHECK (isfinite(captured_at)),
+    created_at timestamptz NOT NULL,
+    -- Place in the chain; the trigger sets it and the chain value, whatever a writer sends.
+    seq bigint NOT NULL,
+    record_count integer NOT NULL CHECK (record_count >= 0),
+    duration_ms integer NOT NULL CHECK (duration_ms >= 0),
+    api_calls integer NOT NULL CHECK (api_calls >= 0),
     snapshot_id text PRIMARY KEY CHECK (snapshot_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'),
     tenant_id text NOT NULL REFERENCES tenant,
     ghl_account_id text NOT NULL CHECK (ghl_account_id <> ''),
     snapshot_type text NOT NULL
         CHECK (snapshot_type IN ('locations', 'pipelines', 'workflows', 'calendars', 'ai_workers')),
-    captured_at timestamptz NOT NULL CHECK (isfinite(captured_at)),
     version text NOT NULL DEFAULT '1.0.0' CHECK (version ~ '^[0-9]+\.[0-9]+\.[0-9]+$'),
     status text NOT NULL CHECK (status IN ('success', 'partial_failure', 'failed')),
-    record_count integer NOT NULL CHECK (record_count >= 0),
     checksum bytea NOT NULL,
     provenance bytea NOT NULL,
     -- One element for each of the provenance's requests: microseconds from captured_at to its sending, its
@@ -92,14 +98,9 @@ CREATE TABLE snapshot (
     sent_after_us bigint[] NOT NULL,
     took_ms integer[] NOT NULL,
     trace_ids uuid[] NOT NULL,
-    duration_ms integer NOT NULL CHECK (duration_ms >= 0),
-    api_calls integer NOT NULL CHECK (api_calls >= 0),
-    created_at timestamptz NOT NULL,
     created_by text NOT NULL DEFAULT 'system' CHECK (created_by <> ''),
     source text NOT NULL CHECK (source IN ('scheduled', 'manual', 'api')),
     correlation_id text NOT NULL CHECK (char_length(correlation_id) BETWEEN 1 AND 200),
-    -- Place in the chain and link to the row before; the trigger sets both, whatever a writer sends.
-    seq bigint NOT NULL,
     chain bytea NOT NULL,
     CHECK (status <> 'failed' OR record_count = 0),
     UNIQUE (tenant_id, snapshot_type, seq),
