@@ -30,7 +30,8 @@ from ghl_snapshots.model import Capture, SnapshotType
 LITERAL = """
 CREATE TABLE public.literal (
     snapshot_id text PRIMARY KEY, tenant_id text NOT NULL, ghl_account_id text NOT NULL,
-    snapshot_type text NOT NULL, captured_at timestamptz NOT NULL, version text NOT NULL, status text NOT NULL,
+    snapshot_type text NOT NULL, captured_at timestamptz NOT NULL, version text NOT NULL,
+    status text NOT NULL,
     record_count int NOT NULL, checksum text NOT NULL, payload jsonb NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(), created_by text NOT NULL, source text NOT NULL,
     correlation_id text NOT NULL);

@@ -28,7 +28,8 @@ HOURS_AT_A_TIME = 1000
 GROW = """
 INSERT INTO ghl.snapshot
 SELECT captured_at + hour * interval '1 hour', created_at + hour * interval '1 hour', 1 + hour,
-    record_count, duration_ms, api_calls, uuidv7()::text, tenant_id, ghl_account_id, snapshot_type, version, status, checksum,
+    record_count, duration_ms, api_calls, uuidv7()::text, tenant_id, ghl_account_id, snapshot_type,
+    version, status, checksum,
     provenance, sent_after_us, took_ms, ARRAY[gen_random_uuid()], created_by, source,
     'scheduled_hourly_' || 1700000000000 + hour * 3600000,
     sha256(int8send(hour) || convert_to(tenant_id || snapshot_type, 'UTF8'))
