@@ -99,13 +99,19 @@ def _migrated(connection: Connection) -> list[str]:
     found = _found(connection)
     _refuse_newer(found, max(migrations))
     pending = {number: name for number, name in migrations.items() if number > found}
-    if pending:
+    if pending or not _finds_the_schema(connection):
         connection.execute(sql_text("roles.sql"))
         connection.execute("SET LOCAL ROLE ghl_snapshots_owner")
     for number, name in pending.items():
         connection.execute(sql_text(f"migrations/{name}.sql"))
         connection.execute("INSERT INTO ghl.schema_version (version) VALUES (%s)", [number])
     return list(pending.values())
+
+
+def _finds_the_schema(connection: Connection) -> bool:
+    """Whether the database's search path is set, which a dump of the database does not carry over."""
+    row = connection.execute("SELECT 'ghl' = ANY(current_schemas(false))").fetchone()
+    return bool(row and row[0])
 
 
 def _found(connection: Connection) -> int:
