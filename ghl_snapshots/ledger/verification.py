@@ -1,20 +1,20 @@
 """Recomputing what the ledger claims, from its bytes up, and naming every row that does not hold."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
-from psycopg.rows import DictRow
+from psycopg.rows import DictRow, tuple_row
 
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query, sql_text
 from ghl_snapshots.model import SnapshotType
 
 _ROWS_AT_A_TIME = 1000
-_ENTITIES_AT_A_TIME = 5000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +98,13 @@ class Verification:
             chains = connection.execute(query("chains"), self._scope).fetchall()
         total, done = sum(chain["snapshots"] for chain in chains), 0
         for tenant_id in sorted({chain["tenant_id"] for chain in chains}):
-            for chain in chains:
-                if chain["tenant_id"] == tenant_id:
-                    self._report(done, total, tenant_id)
-                    yield from self._links(tenant_id, chain["snapshot_type"])
-                    done += chain["snapshots"]
-            yield from self._content(tenant_id)
+            with self._database.auditor() as connection:
+                for chain in chains:
+                    if chain["tenant_id"] == tenant_id:
+                        self._report(done, total, tenant_id)
+                        yield from self._links(connection, tenant_id, chain["snapshot_type"])
+                        done += chain["snapshots"]
+                yield from self._content(connection, tenant_id)
             self._report(done, total, tenant_id)
 
     def _report(self, done: int, total: int, tenant_id: str) -> None:
@@ -120,60 +121,53 @@ class Verification:
                 if row["source"] not in schema:
                     yield Finding(problem=f"function {row['name']} is not the one of this release")
 
-    def _links(self, tenant_id: str, snapshot_type: str) -> Iterator[Finding]:
-        chain = {**self._scope, "tenant_id": tenant_id, "snapshot_type": snapshot_type}
-        with self._database.auditor() as connection:
-            for row in _streamed(connection, "links", chain):
-                self.checked.snapshots += 1
-                problem = _problem_with_link(row)
-                if problem:
-                    yield _finding(tenant_id, {**row, "snapshot_type": snapshot_type}, problem)
-
-    def _content(self, tenant_id: str) -> Iterator[Finding]:
-        scope = {**self._scope, "tenant_id": tenant_id}
-        with self._database.auditor() as connection:
-            digests = _digests(connection, scope)
-            used: set[int] = set()
-            for row in _streamed(connection, "payloads", scope):
-                self.checked.payloads += 1
-                used.update(row["entity_ids"])
-                problem = _problem_with_payload(row, digests)
-                if problem:
-                    yield _finding(tenant_id, row, problem)
-            for row in connection.execute(query("altered_provenances"), scope).fetchall():
-                yield _finding(tenant_id, row, f"its provenance {row['digest'].hex()} was altered")
-            if self._deep:
-                yield from self._bodies(connection, tenant_id, sorted(used & digests.keys()), digests)
-
-    def _bodies(
-        self,
-        connection: Connection[DictRow],
-        tenant_id: str,
-        ids: Sequence[int],
-        digests: Mapping[int, bytes],
+    def _links(
+        self, connection: Connection[DictRow], tenant_id: str, snapshot_type: str
     ) -> Iterator[Finding]:
-        """Hash the entities' bytes, in the server."""
-        for start in range(0, len(ids), _ENTITIES_AT_A_TIME):
-            some = ids[start : start + _ENTITIES_AT_A_TIME]
-            row = connection.execute(query("rehashed_entities"), {"ids": some}).fetchone() or {}
-            self.checked.entities += len(some)
-            self.checked.bytes += row["bytes"]
-            for altered in row["altered"]:
-                yield Finding(
-                    tenant_id=tenant_id,
-                    problem=f"the bytes of entity {altered} do not match its digest {digests[altered].hex()}",
-                )
+        chain = {**self._scope, "tenant_id": tenant_id, "snapshot_type": snapshot_type}
+        for row in _streamed(connection, "links", chain):
+            self.checked.snapshots += 1
+            problem = _problem_with_link(row)
+            if problem:
+                yield _finding(tenant_id, {**row, "snapshot_type": snapshot_type}, problem)
+
+    def _content(self, connection: Connection[DictRow], tenant_id: str) -> Iterator[Finding]:
+        scope = {**self._scope, "tenant_id": tenant_id}
+        digests, altered = self._digests(connection, tenant_id)
+        used: set[int] = set()
+        for row in _streamed(connection, "payloads", scope):
+            self.checked.payloads += 1
+            used.update(row["entity_ids"])
+            problem = _problem_with_payload(row, digests)
+            if problem:
+                yield _finding(tenant_id, row, problem)
+        for row in connection.execute(query("altered_provenances"), scope).fetchall():
+            yield _finding(tenant_id, row, f"its provenance {row['digest'].hex()} was altered")
+        for id_ in sorted(altered & used):
+            problem = f"the bytes of entity {id_} do not match its digest {digests[id_].hex()}"
+            yield Finding(tenant_id=tenant_id, problem=problem)
+
+    def _digests(
+        self, connection: Connection[DictRow], tenant_id: str
+    ) -> tuple[Mapping[int, bytes], AbstractSet[int]]:
+        """Stored digests by entity, and if `deep` the entities whose bytes do not match theirs."""
+        name, parameters = "rehashed_entities" if self._deep else "entity_digests", {"tenant_id": tenant_id}
+        with connection.cursor(row_factory=tuple_row, binary=True) as cursor:
+            rows = cursor.execute(query(name), parameters).fetchall()
+        if not self._deep:
+            return dict(rows), frozenset()
+        self.checked.entities += len(rows)
+        self.checked.bytes += sum(size for _, _, size, _ in rows)
+        return (
+            {id_: digest for id_, digest, _, _ in rows},
+            {id_ for id_, _, _, holds in rows if not holds},
+        )
 
 
 def _streamed(connection: Connection[DictRow], name: str, parameters: Mapping[str, Any]) -> Iterator[DictRow]:
     with connection.cursor(name=name) as cursor:
         cursor.itersize = _ROWS_AT_A_TIME
-        yield from cursor.execute(query(name), parameters)
-
-
-def _digests(connection: Connection[DictRow], scope: Mapping[str, Any]) -> dict[int, bytes]:
-    rows = connection.execute(query("entity_digests"), scope, binary=True)
-    return {row["id"]: row["digest"] for row in rows}
+        yield from cursor.execute(query(name), parameters, binary=True)
 
 
 def _problem_with_link(row: Mapping[str, Any]) -> str | None:

@@ -42,10 +42,8 @@ WHERE provenance.tenant_id = %(tenant_id)s AND snapshot_type = ANY(%(snapshot_ty
     AND provenance.digest <> sha256(convert_to(body::text, 'UTF8'))
 ORDER BY provenance.digest, seq;
 
--- rehashed_entities -- how many bytes these entities hold, and which of them no longer match their digest
-SELECT coalesce(sum(octet_length(body)), 0)::bigint AS bytes,
-    coalesce(array_agg(id ORDER BY id) FILTER (WHERE digest <> sha256(body)), '{}') AS altered
-FROM ghl.entity WHERE id = ANY(%(ids)s);
+-- rehashed_entities -- the same, with how many bytes each holds and whether they match the digest
+SELECT id, digest, octet_length(body), digest = sha256(body) FROM ghl.entity WHERE tenant_id = %(tenant_id)s;
 
 -- missing_guards -- what of the ledger's protection is not in place, in words
 WITH guarded (relation, append_only) AS (
