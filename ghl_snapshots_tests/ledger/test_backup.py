@@ -43,7 +43,7 @@ def test_a_restored_dump_verifies_and_goes_on(postgres: EmbeddedPostgres, url: s
 def test_a_dump_by_anyone_that_row_security_binds_is_refused_rather_than_empty(
     url: str, tmp_path: Path
 ) -> None:
-    arguments = ["--role", "ghl_snapshots_owner", "--file", tmp_path / "dump", "--dbname", url]
+    arguments = ["--role", "ghl_snapshots_owner", "--file", str(tmp_path / "dump"), "--dbname", url]
     done = subprocess.run([program("pg_dump"), *arguments], capture_output=True, check=False)
     assert done.returncode != 0
     assert b"row-level security" in done.stderr
