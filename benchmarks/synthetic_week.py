@@ -55,11 +55,11 @@ class Moment:
     types: tuple[SnapshotType, ...]
 
 
-def moments(days: int) -> Iterator[Moment]:
-    """Hourly ticks for pipelines and workflows, and at two in the morning for everything."""
+def moments(days: int, *, everything: bool = False) -> Iterator[Moment]:
+    """Hourly ticks for pipelines and workflows (or for everything), and at two in the morning for all."""
     for hour in range(24 * days):
         at = START + timedelta(hours=hour)
-        yield Moment(at, tuple(SnapshotType) if at.hour == 2 else HOURLY)
+        yield Moment(at, tuple(SnapshotType) if everything or at.hour == 2 else HOURLY)
 
 
 class Account:

@@ -82,7 +82,9 @@ class AuditTrail:
         }
         session = self._database.auditor() if tenant_id is None else self._database.reader(tenant_id)
         with session as connection:
-            return [_event(row) for row in connection.execute(query("audit_events"), parameters)]
+            # Planned anew each time, since a plan for any parameters could use no index for the ones given.
+            rows = connection.execute(query("audit_events"), parameters, prepare=False)
+            return [_event(row) for row in rows]
 
 
 def _event(row: Mapping[str, Any]) -> AuditEvent:

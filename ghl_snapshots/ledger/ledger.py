@@ -53,7 +53,11 @@ class Ledger:
         self, tenant_id: str, snapshot_type: SnapshotType, *, as_of: datetime | None = None
     ) -> Snapshot | None:
         """The newest snapshot captured by that moment (by now) that holds anything; failed ones do not."""
-        parameters = {"tenant_id": tenant_id, "snapshot_type": snapshot_type.value, "as_of": as_of}
+        parameters = {
+            "tenant_id": tenant_id,
+            "snapshot_type": snapshot_type.value,
+            "as_of": as_of or "infinity",
+        }
         with self._database.reader(tenant_id) as connection:
             row = connection.execute(query("latest_snapshot"), parameters).fetchone()
         return snapshot_of(row) if row else None
@@ -79,7 +83,7 @@ class Ledger:
 
     def of_account(self, ghl_account_id: str, *, limit: int = 100) -> list[Snapshot]:
         """The newest snapshots of a GHL account, whichever tenant it belongs or belonged to."""
-        parameters = {"ghl_account_id": ghl_account_id, "limit": limit}
+        parameters = {"ghl_account_id": ghl_account_id, "snapshot_types": _types(None), "limit": limit}
         with self._database.auditor() as connection:
             rows = connection.execute(query("snapshots_of_account"), parameters)
             return [snapshot_of(row) for row in rows]
@@ -97,8 +101,8 @@ class Ledger:
         parameters = {
             "tenant_id": tenant_id,
             "snapshot_types": _types(snapshot_type),
-            "since": since,
-            "until": until,
+            "since": since or "-infinity",
+            "until": until or "infinity",
             "limit": limit,
         }
         with self._database.reader(tenant_id) as connection:

@@ -75,7 +75,7 @@ SELECT * FROM ghl.snapshot_record WHERE snapshot_id = %(snapshot_id)s;
 -- latest_snapshot -- the newest snapshot of a type captured at or before a moment; failed ones are passed over
 SELECT * FROM ghl.snapshot_record
 WHERE tenant_id = %(tenant_id)s AND snapshot_type = %(snapshot_type)s AND status <> 'failed'
-    AND captured_at <= coalesce(%(as_of)s::timestamptz, 'infinity')
+    AND captured_at <= %(as_of)s::timestamptz
 ORDER BY captured_at DESC, seq DESC LIMIT 1;
 
 -- snapshots_of_trigger -- everything that one trigger led to
@@ -84,13 +84,24 @@ SELECT * FROM ghl.snapshot_record WHERE correlation_id = %(correlation_id)s ORDE
 -- snapshots_of_tenant -- a tenant's snapshots of some types in a span of time, the newest first
 SELECT * FROM ghl.snapshot_record
 WHERE tenant_id = %(tenant_id)s AND snapshot_type = ANY(%(snapshot_types)s)
-    AND captured_at >= coalesce(%(since)s::timestamptz, '-infinity')
-    AND captured_at < coalesce(%(until)s::timestamptz, 'infinity')
+    AND captured_at >= %(since)s::timestamptz AND captured_at < %(until)s::timestamptz
 ORDER BY captured_at DESC, seq DESC, snapshot_type LIMIT %(limit)s;
 
 -- snapshots_of_account -- the newest snapshots of a GHL account, whichever tenant it belongs or belonged to
-SELECT * FROM ghl.snapshot_record
-WHERE ghl_account_id = %(ghl_account_id)s AND tenant_id IN (SELECT tenant_id FROM ghl.tenant)
+SELECT snapshot_record.*
+FROM ghl.tenant
+CROSS JOIN unnest(%(snapshot_types)s::text[]) AS type (snapshot_type)
+CROSS JOIN LATERAL (
+    SELECT snapshot_id FROM ghl.snapshot
+    WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.snapshot_type = type.snapshot_type
+        AND snapshot.ghl_account_id = %(ghl_account_id)s
+    ORDER BY captured_at DESC LIMIT %(limit)s
+) AS newest
+JOIN ghl.snapshot_record USING (snapshot_id)
+WHERE EXISTS (
+    SELECT FROM ghl.snapshot
+    WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.ghl_account_id = %(ghl_account_id)s
+)
 ORDER BY captured_at DESC, seq DESC LIMIT %(limit)s;
 
 -- entity_history -- every version of an entity, with the first and the last snapshot that saw it
@@ -105,18 +116,28 @@ holding AS MATERIALIZED (
         AND manifest.entity_ids && (SELECT coalesce(array_agg(id), '{}') FROM version)
         AND listed.id IN (SELECT id FROM version)
 ),
-sighted AS (
+sighted AS MATERIALIZED (
     SELECT holding.id, count(*) AS snapshots, min(captured_at) AS first_captured_at,
-        max(captured_at) AS last_captured_at,
-        (array_agg(snapshot_id ORDER BY captured_at, seq))[1] AS first_snapshot_id,
-        (array_agg(snapshot_id ORDER BY captured_at DESC, seq DESC))[1] AS last_snapshot_id
+        max(captured_at) AS last_captured_at
     FROM ghl.snapshot
     JOIN holding ON holding.digest = snapshot.checksum
     WHERE snapshot.tenant_id = %(tenant_id)s AND snapshot_type = ANY(%(snapshot_types)s)
     GROUP BY holding.id
 )
 SELECT encode(entity.digest, 'hex') AS digest, entity.body, entity.endpoint, entity.location_id,
-    sighted.snapshots, first_snapshot_id, first_captured_at, last_snapshot_id, last_captured_at
+    sighted.snapshots, first_captured_at, last_captured_at, (
+        SELECT snapshot_id FROM ghl.snapshot
+        WHERE tenant_id = %(tenant_id)s AND snapshot_type = ANY(%(snapshot_types)s)
+            AND captured_at = first_captured_at
+            AND checksum IN (SELECT holding.digest FROM holding WHERE holding.id = sighted.id)
+        ORDER BY seq LIMIT 1
+    ) AS first_snapshot_id, (
+        SELECT snapshot_id FROM ghl.snapshot
+        WHERE tenant_id = %(tenant_id)s AND snapshot_type = ANY(%(snapshot_types)s)
+            AND captured_at = last_captured_at
+            AND checksum IN (SELECT holding.digest FROM holding WHERE holding.id = sighted.id)
+        ORDER BY seq DESC LIMIT 1
+    ) AS last_snapshot_id
 FROM sighted
 JOIN ghl.entity USING (id)
 ORDER BY first_captured_at, entity.id;
