@@ -6,6 +6,8 @@ BIN := .venv/bin
 PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
 	&& { echo "$$python"; break; }; done)
+# Many tests wait for processes and sockets, so three workers suit two cores.
+PYTEST_ARGS ?= -n 3 --dist loadfile
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header \
 	--no-annotate --quiet --upgrade
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet

@@ -76,7 +76,7 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.mark.parametrize("route", ROUTES)
-@pytest.mark.parametrize("effect", FAULTS, ids=str)
+@pytest.mark.parametrize("effect", FAULTS)
 def test_no_secret_is_in_a_capture_its_errors_or_the_log(
     simulator: Simulator,
     database: Database,

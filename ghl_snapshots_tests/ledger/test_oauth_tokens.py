@@ -55,7 +55,7 @@ def test_a_key_is_changed_by_putting_a_new_one_in_front(database: Database) -> N
     assert OAuthTokens(database, NEW).load("acme") == TOKENS
 
 
-@pytest.mark.parametrize("keys", [None, "", "not-a-key", f"{NEW},"])
+@pytest.mark.parametrize("keys", [None, "", "not-a-key", f"{NEW},"], ids=["none", "empty", "wrong", "two"])
 def test_without_a_valid_key_nothing_is_read_or_written(database: Database, keys: str | None) -> None:
     tokens = OAuthTokens(database, keys)
     with pytest.raises(ConfigurationError, match="GHL_SNAPSHOTS_ENCRYPTION_KEYS") as refused:

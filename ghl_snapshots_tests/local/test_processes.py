@@ -1,5 +1,6 @@
 """The children of `ghl-snapshots dev` end with it, however it ends."""
 
+import json
 import os
 import signal
 import subprocess
@@ -33,15 +34,12 @@ def is_running(pid: int) -> bool:
         return False
 
 
-def children_of_this_process() -> list[psutil.Process]:
-    return psutil.Process().children(recursive=True)
-
-
 def test_children_end_when_the_group_ends(tmp_path: Path) -> None:
     with Record(tmp_path / "record") as record, Processes(record) as processes:
         processes.start("sleeper", SLEEPER, os.environ)
-        child = children_of_this_process()[-1]
-    assert not is_running(child.pid)
+        ((child, _created),) = json.loads((tmp_path / "record").read_text())
+        assert is_running(child)
+    assert not is_running(child)
 
 
 def test_what_a_killed_supervisor_left_behind_ends_at_the_next_start(tmp_path: Path) -> None:
