@@ -1,14 +1,12 @@
 """`ghl-snapshots tenants`: the registry of tenants on the command line."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from ghl_snapshots.composition import open_database
 from ghl_snapshots.errors import ConfigurationError
@@ -25,6 +23,8 @@ tenants = typer.Typer(
 )
 
 _TenantId = Annotated[str, typer.Argument(metavar="TENANT", help="Our name for the customer, such as acme.")]
+
+_HEADINGS = ("tenant", "GHL account", "kind", "credential", "enabled")
 
 
 @tenants.command()
@@ -56,16 +56,8 @@ def list_() -> None:
             "ghl-snapshots tenants add acme --account LOCATION_ID --credential env:ACME_GHL_TOKEN"
         )
         return
-    table = Table("tenant", "GHL account", "kind", "credential", "enabled", box=None, pad_edge=False)
-    for tenant in known:
-        table.add_row(
-            tenant.tenant_id,
-            tenant.ghl_account_id,
-            tenant.account_kind.value,
-            tenant.credential,
-            "yes" if tenant.enabled else "no",
-        )
-    Console(soft_wrap=True).print(table)
+    for line in _columns([_HEADINGS, *(_cells(tenant) for tenant in known)]):
+        typer.echo(line)
 
 
 @tenants.command("import")
@@ -117,6 +109,24 @@ def authorize(tenant: _TenantId) -> None:
         with OAuthTokens(database, settings.encryption_keys_text).locked(tenant) as locked:
             locked.store(StoredTokens(refresh_token=token.strip()))
     typer.echo(f"Stored the refresh token of {tenant}, encrypted.")
+
+
+def _cells(tenant: Tenant) -> tuple[str, ...]:
+    enabled = "yes" if tenant.enabled else "no"
+    return (
+        tenant.tenant_id,
+        tenant.ghl_account_id,
+        tenant.account_kind.value,
+        tenant.credential,
+        enabled,
+    )
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The rows with their cells below each other, whole however narrow the terminal is."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 @contextmanager

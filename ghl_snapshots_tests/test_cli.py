@@ -76,8 +76,11 @@ def test_a_tenant_is_added_once_and_listed_with_its_reference(ghl_snapshots: Com
     again = ghl_snapshots(*ACME)
     assert again.returncode == 2
     assert b"'acme' exists already" in again.stderr
-    listed = ghl_snapshots("tenants", "list").stdout.decode().splitlines()[-1].split()
-    assert listed == ["acme", "loc1", "location", "env:ACME_GHL_TOKEN", "yes"]
+    long = "x" * 64
+    ghl_snapshots("tenants", "add", long, "--account", "y" * 64, "--credential", f"env:{'Z' * 64}")
+    listed = [line.split() for line in ghl_snapshots("tenants", "list").stdout.decode().splitlines()]
+    assert listed[1] == ["acme", "loc1", "location", "env:ACME_GHL_TOKEN", "yes"]
+    assert listed[2] == [long, "y" * 64, "location", f"env:{'Z' * 64}", "yes"], "nothing is cut off"
 
 
 def test_a_token_given_instead_of_a_reference_is_refused_and_not_repeated(ghl_snapshots: CommandLine) -> None:
