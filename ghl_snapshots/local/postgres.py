@@ -9,7 +9,7 @@ import fcntl
 import shutil
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -85,6 +85,19 @@ class EmbeddedPostgres:
         return self._server.get_postmaster_info().pid
 
 
+class _Server(PostgresServer):
+    """The package's server without its lock, whose place our own takes.
+
+    The package locks one file in the machine's temporary folder, which belongs to the first user who came by
+    and shuts every other one out.
+    """
+
+    def __init__(self, data: Path) -> None:
+        # Its own count of users does not survive kill -9, so it is told never to stop the server.
+        super().__init__(data.resolve(), cleanup_mode=None)
+        self._lock = nullcontext()
+
+
 def program(name: str) -> Path:
     """One of PostgreSQL's own programs that come with the server, such as psql or pg_dump."""
     return POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / name
@@ -94,8 +107,7 @@ def _started(data: Path) -> PostgresServer:
     if not data.exists():
         _create_cluster(data)
     _drop_stale_pid_file(data / "postmaster.pid")
-    # The package's own count of users does not survive kill -9, so it is told never to stop the server.
-    server = PostgresServer(data.resolve(), cleanup_mode=None)
+    server = _Server(data)
     server.start()
     return server
 
@@ -116,7 +128,7 @@ def _create_cluster(data: Path) -> None:
     unfinished = data.with_name("data.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
-    PostgresServer(unfinished.resolve(), cleanup_mode=None).ensure_pgdata_inited()
+    _Server(unfinished).ensure_pgdata_inited()
     unfinished.rename(data)
 
 

