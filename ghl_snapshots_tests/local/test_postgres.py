@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import psutil
@@ -100,7 +101,17 @@ def test_a_home_that_cannot_be_a_folder_is_named_in_the_error(tmp_path: Path) ->
         EmbeddedPostgres(tmp_path / "home").__enter__()
 
 
-def test_a_home_with_spaces_and_a_long_path_works(tmp_path: Path) -> None:
+def test_a_home_with_a_space_and_a_quote_works() -> None:
+    """Short, or the socket would be elsewhere."""
+    with (
+        tempfile.TemporaryDirectory(prefix="o'mine and ") as home,
+        EmbeddedPostgres(Path(home)) as server,
+        psycopg.connect(server.url("postgres")) as connection,
+    ):
+        assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_home_with_a_long_path_works(tmp_path: Path) -> None:
     """A unix socket's path may have about 100 bytes, and a home folder more."""
     home = tmp_path / ("my agency " * 12)
     with EmbeddedPostgres(home) as server:
