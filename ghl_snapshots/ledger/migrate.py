@@ -25,8 +25,8 @@ def migrate(url: str) -> list[str]:
         LedgerError: the server does not answer or refuses; says why.
         ConfigurationError: the URL cannot be understood.
     """
+    create_database(url)
     try:
-        create_database(url)
         with psycopg.connect(url) as connection:
             return _migrated(connection)
     except psycopg.Error as error:
@@ -37,10 +37,17 @@ def create_database(url: str) -> None:
     """Create the database that the URL names unless it exists; the login must be allowed to if it does not.
 
     Raises:
-        psycopg.Error: the server does not answer, or refuses.
+        LedgerError: the server does not answer or refuses; says why.
         ConfigurationError: the URL cannot be understood.
     """
     name = connection_parameters(url).get("dbname")
+    try:
+        _connect_or_create(url, name)
+    except psycopg.Error as error:
+        raise LedgerError(f"The database {name!r} cannot be reached or made: {str(error).strip()}") from error
+
+
+def _connect_or_create(url: str, name: str | None) -> None:
     try:
         psycopg.connect(url).close()
     except psycopg.OperationalError:

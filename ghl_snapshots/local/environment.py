@@ -12,6 +12,7 @@ from pathlib import Path
 
 from cryptography.fernet import Fernet
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from ghl_snapshots.errors import ConfigurationError
 from ghl_snapshots.ledger.migrate import create_database, migrate
@@ -65,11 +66,18 @@ def dagster_database_url(url: str) -> str:
     The driver is named because SQLAlchemy 2.1 takes psycopg 3 for a bare postgresql:// URL, which
     dagster-postgres cannot send its NOTIFY through.
     """
-    product = make_url(url)
+    try:
+        product = make_url(url)
+    except ArgumentError:
+        raise ConfigurationError(
+            "GHL_SNAPSHOTS_DATABASE_URL is no URL of the form postgresql://user:password@host:port/database."
+        ) from None
     if not product.database:
         raise ConfigurationError("GHL_SNAPSHOTS_DATABASE_URL names no database; end it with /ghl_snapshots.")
     dagster = product.set(drivername="postgresql+psycopg2", database=f"{product.database}_dagster")
-    return dagster.render_as_string(hide_password=False)
+    driver, _, rest = dagster.render_as_string(hide_password=False).partition("://")
+    # SQLAlchemy writes a space as a plus, which only SQLAlchemy reads as one.
+    return f"{driver}://{rest.replace('+', '%20')}"
 
 
 def _embedded(settings: Settings, server: EmbeddedPostgres) -> dict[str, str]:

@@ -134,6 +134,7 @@ def test_a_missing_or_older_schema_is_told_with_what_to_do(postgres: EmbeddedPos
         check_schema(database)
 
 
+@pytest.mark.usefixtures("template")  # with which the server has the roles
 def test_a_migration_that_fails_leaves_nothing(missing: str, postgres: EmbeddedPostgres) -> None:
     """Something of the same name is in the way, in the middle of the schema."""
     with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
