@@ -88,21 +88,27 @@ WHERE tenant_id = %(tenant_id)s AND snapshot_type = ANY(%(snapshot_types)s)
 ORDER BY captured_at DESC, seq DESC, snapshot_type LIMIT %(limit)s;
 
 -- snapshots_of_account -- the newest snapshots of a GHL account, whichever tenant it belongs or belonged to
-SELECT snapshot_record.*
-FROM ghl.tenant
-CROSS JOIN unnest(%(snapshot_types)s::text[]) AS type (snapshot_type)
-CROSS JOIN LATERAL (
-    SELECT snapshot_id FROM ghl.snapshot
-    WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.snapshot_type = type.snapshot_type
-        AND snapshot.ghl_account_id = %(ghl_account_id)s
-    ORDER BY captured_at DESC LIMIT %(limit)s
-) AS newest
-JOIN ghl.snapshot_record USING (snapshot_id)
-WHERE EXISTS (
-    SELECT FROM ghl.snapshot
-    WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.ghl_account_id = %(ghl_account_id)s
+WITH holder AS MATERIALIZED (
+    SELECT tenant_id FROM ghl.tenant
+    WHERE EXISTS (
+        SELECT FROM ghl.snapshot
+        WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.ghl_account_id = %(ghl_account_id)s
+    )
+),
+newest AS MATERIALIZED (
+    SELECT found.*
+    FROM holder
+    CROSS JOIN unnest(%(snapshot_types)s::text[]) AS type (snapshot_type)
+    CROSS JOIN LATERAL (
+        SELECT snapshot_id, captured_at, seq FROM ghl.snapshot
+        WHERE snapshot.tenant_id = holder.tenant_id AND snapshot.snapshot_type = type.snapshot_type
+            AND snapshot.ghl_account_id = %(ghl_account_id)s
+        ORDER BY captured_at DESC LIMIT %(limit)s
+    ) AS found
+    ORDER BY captured_at DESC, seq DESC LIMIT %(limit)s
 )
-ORDER BY captured_at DESC, seq DESC LIMIT %(limit)s;
+SELECT snapshot_record.* FROM newest JOIN ghl.snapshot_record USING (snapshot_id)
+ORDER BY newest.captured_at DESC, newest.seq DESC;
 
 -- entity_history -- every version of an entity, with the first and the last snapshot that saw it
 WITH version AS MATERIALIZED (
