@@ -1,6 +1,6 @@
 """The ledger over a synthetic week beside the literal design, which keeps each payload as JSONB in its row.
 
-python -m benchmarks.ledger [--tenants 100] [--days 7] [--compression pglz|lz4] [--all-hourly]
+python -m benchmarks.ledger [--tenants 100] [--days 7] [--all-hourly]
 
 About half an hour on two cores. With --all-hourly every type is captured hourly.
 """
@@ -229,20 +229,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--tenants", type=int, default=100)
     parser.add_argument("--days", type=int, default=7)
-    parser.add_argument("--compression", choices=("pglz", "lz4"), default="pglz")
     parser.add_argument("--all-hourly", action="store_true")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder, EmbeddedPostgres(Path(folder)) as server:
         url = server.url("benchmark")
         migrate(url)
         with psycopg.connect(url, autocommit=True) as connection:
-            connection.execute(
-                f"ALTER DATABASE benchmark SET default_toast_compression = {given.compression}"
-            )
             connection.execute(LITERAL)
-            title = (
-                f"{given.days} days, {given.compression}{', all types hourly' if given.all_hourly else ''}"
-            )
+            title = f"{given.days} days{', all types hourly' if given.all_hourly else ''}"
             table = Comparison(title, "ledger", "literal design")
             accounts = [Account(number) for number in range(given.tenants)]
             ticks = list(moments(given.days, everything=given.all_hourly))
