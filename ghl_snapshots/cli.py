@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 failed (a capture, a check, a server), 2 wrong usage or co
 
 import logging
 import sys
+from contextlib import closing
 from typing import Annotated
 
 import typer
@@ -78,9 +79,10 @@ def show(
     """Print a snapshot as JSON, after its checksum was verified."""
     from ghl_snapshots.local import reading
 
-    for piece in reading.show(snapshot_id, raw=raw):
-        sys.stdout.buffer.write(piece)
-    sys.stdout.buffer.flush()
+    with closing(reading.show(snapshot_id, raw=raw)) as pieces:
+        for piece in pieces:
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
 
 
 @app.command()

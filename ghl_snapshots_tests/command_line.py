@@ -45,3 +45,14 @@ class CommandLine:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def piped_into_head(self, *arguments: str) -> bytes:
+        """What a command says on stderr when its reader stops after a few bytes."""
+        with subprocess.Popen(
+            [COMMAND, *arguments], env=self.environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        ) as process:
+            assert process.stdout
+            assert process.stderr
+            process.stdout.read(10)
+            process.stdout.close()
+            return process.stderr.read()

@@ -1,6 +1,6 @@
 """The append-only ledger: captures go in once, snapshots come out as they went in."""
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -122,7 +122,7 @@ class Ledger:
             rows = connection.execute(query("entity_history"), parameters)
             return [EntityVersion(**row) for row in rows]
 
-    def bodies(self, snapshot: Snapshot) -> Iterator[bytes]:
+    def bodies(self, snapshot: Snapshot) -> Generator[bytes]:
         """The exact bytes of the snapshot's entities in order, read a few at a time."""
         with (
             self._database.reader(snapshot.tenant_id) as connection,

@@ -3,7 +3,8 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
+from contextlib import closing
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -25,7 +26,7 @@ _VARIABLES = {
 }
 
 
-def show(snapshot_id: str, *, raw: bool) -> Iterator[bytes]:
+def show(snapshot_id: str, *, raw: bool) -> Generator[bytes]:
     """Pieces of a snapshot's JSON form or, if `raw`, of its entities' exact bytes, one a line.
 
     Raises:
@@ -37,8 +38,9 @@ def show(snapshot_id: str, *, raw: bool) -> Iterator[bytes]:
         ledger = Ledger(database)
         snapshot = ledger.get(snapshot_id)
         ledger.verify_snapshot(snapshot)
-        bodies = ledger.bodies(snapshot)
-        yield from raw_lines(bodies) if raw else document(snapshot, bodies)
+        # Closed before the database is, also where a reader such as `head` has had enough.
+        with closing(ledger.bodies(snapshot)) as bodies:
+            yield from raw_lines(bodies) if raw else document(snapshot, bodies)
 
 
 def psql(arguments: Sequence[str]) -> int:

@@ -151,6 +151,7 @@ def test_one_type_of_one_tenant_is_captured_and_shown_as_the_exact_bytes_that_we
     assert ghl_snapshots("show", found, "--raw").stdout == b"".join(body + b"\n" for body in AWKWARD)
     document = ghl_snapshots("show", found).stdout
     assert all(body in document for body in AWKWARD)
+    assert ghl_snapshots.piped_into_head("show", found) == b""
     readable = ghl_snapshots(
         "psql", "-At", "-c", "SELECT jsonb_array_length(payload->'data') FROM ghl_snapshot"
     )
