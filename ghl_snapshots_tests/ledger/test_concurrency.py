@@ -112,6 +112,8 @@ def fragile(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
         with Database(server.url("ledger")) as database:
             TenantRegistry(database).import_all([tenant("acme"), tenant("zenith")])
         yield server
+    with EmbeddedPostgres(tmp_path):
+        pass  # whoever leaves last stops the server that the test started in place of the killed one
 
 
 def test_writers_outlive_a_server_that_is_killed_and_started_again(

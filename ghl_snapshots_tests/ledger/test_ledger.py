@@ -239,7 +239,7 @@ def test_reading_half_a_payload_gives_its_connection_back(ledger: Ledger) -> Non
     for _ in range(30):  # more than there are connections
         bodies = ledger.bodies(stored)
         assert next(bodies) == b"0"
-        bodies.close()  # type: ignore[attr-defined]  # a generator, which the interface does not promise
+        bodies.close()
 
 
 def test_snapshot_ids_are_in_the_order_of_their_making(ledger: Ledger) -> None:
