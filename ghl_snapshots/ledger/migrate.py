@@ -51,19 +51,20 @@ def _connect_or_create(url: str, name: str | None) -> None:
     try:
         psycopg.connect(url).close()
     except psycopg.OperationalError:
-        if not name or not _create_if_missing(url, name):
+        if not name:
             raise
+        _create_if_missing(url, name)
+        # It may have been there, and refuse us for another reason, which this tells.
+        psycopg.connect(url).close()
 
 
-def _create_if_missing(url: str, name: str) -> bool:
-    """Whether the database was missing on a server that answers, and is there now."""
+def _create_if_missing(url: str, name: str) -> None:
     with psycopg.connect(make_conninfo(url, dbname="postgres"), autocommit=True) as connection:
         if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount:
-            return False
+            return
         # Either is the answer when another process makes it at this moment.
         with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-    return True
 
 
 def check_schema(database: Database) -> None:

@@ -31,7 +31,7 @@ def run(port: int, say: Callable[[str], None]) -> None:
         ConfigurationError: the port is taken, or a setting is wrong; nothing was started.
         GhlSnapshotsError: one of the processes ended.
     """
-    with _terminated_like_interrupted(), ExitStack() as stack:
+    with _ended_by_signals(), ExitStack() as stack:
         home = load_settings().home.absolute()
         record = stack.enter_context(Record(home / "processes.json"))
         _check_free(port)
@@ -88,12 +88,15 @@ def _answers(port: int) -> bool:
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
+def _ended_by_signals() -> Iterator[None]:
+    """Take SIGTERM for Ctrl-C; and Ctrl-C for itself, which a script's background process starts without."""
+
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)

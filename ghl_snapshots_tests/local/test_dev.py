@@ -47,9 +47,11 @@ def test_one_signal_ends_every_process_at_any_time(
     try:
         wait_for(when, output, dev)
         family = psutil.Process(dev.pid).children(recursive=True)
-    finally:
         dev.send_signal(number)
-    assert dev.wait(60) == 130
+        assert dev.wait(60) == 130
+    finally:
+        dev.terminate()
+        dev.wait(60)
     assert not [process for process in family if process.is_running() and process.status() != "zombie"]
     assert not processes_that_mention(tmp_path / "home")
     assert b"Traceback" not in output.read_bytes()
