@@ -89,12 +89,13 @@ def _answers(port: int) -> bool:
 
 @contextmanager
 def _ended_by_signals() -> Iterator[None]:
-    """Take SIGTERM for Ctrl-C; and Ctrl-C for itself, which a script's background process starts without."""
+    """Take SIGTERM and a closed terminal for Ctrl-C; a script's background process starts without either."""
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = {number: signal.signal(number, interrupt) for number in (signal.SIGINT, signal.SIGTERM)}
+    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    before = {number: signal.signal(number, interrupt) for number in ending}
     try:
         yield
     finally:

@@ -9,6 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
 from sqlalchemy.engine import make_url
@@ -21,6 +22,7 @@ from ghl_snapshots.settings import Settings, load_settings
 
 PROJECT = Path(__file__).parents[2]
 DATABASE = "ghl_snapshots"
+_URL_FORM = "must have the form postgresql://user:password@host:port/database, with one host and a database."
 
 
 @contextmanager
@@ -66,18 +68,18 @@ def dagster_database_url(url: str) -> str:
     The driver is named because SQLAlchemy 2.1 takes psycopg 3 for a bare postgresql:// URL, which
     dagster-postgres cannot send its NOTIFY through.
     """
+    product = urlsplit(url)
+    name = product.path.removeprefix("/")
+    if product.scheme not in {"postgresql", "postgres"} or not name:
+        raise ConfigurationError(f"GHL_SNAPSHOTS_DATABASE_URL {_URL_FORM}")
+    # SQLAlchemy reads a plus in the query as a space, PostgreSQL's own library does not.
+    query = product.query.replace("+", "%2B")
+    dagster = f"postgresql+psycopg2://{product.netloc}/{name}_dagster" + (f"?{query}" if query else "")
     try:
-        product = make_url(url)
-    except ArgumentError:
-        raise ConfigurationError(
-            "GHL_SNAPSHOTS_DATABASE_URL is no URL of the form postgresql://user:password@host:port/database."
-        ) from None
-    if not product.database:
-        raise ConfigurationError("GHL_SNAPSHOTS_DATABASE_URL names no database; end it with /ghl_snapshots.")
-    dagster = product.set(drivername="postgresql+psycopg2", database=f"{product.database}_dagster")
-    driver, _, rest = dagster.render_as_string(hide_password=False).partition("://")
-    # SQLAlchemy writes a space as a plus, which only SQLAlchemy reads as one.
-    return f"{driver}://{rest.replace('+', '%20')}"
+        make_url(dagster)
+    except (ArgumentError, ValueError):
+        raise ConfigurationError(f"GHL_SNAPSHOTS_DATABASE_URL {_URL_FORM}") from None
+    return dagster
 
 
 def _embedded(settings: Settings, server: EmbeddedPostgres) -> dict[str, str]:

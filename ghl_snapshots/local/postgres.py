@@ -111,9 +111,10 @@ class _Server(PostgresServer):
         self._postmaster_info = self._running()
         if self._postmaster_info is None:
             folder = find_suitable_socket_dir(self.pgdata, self.runtime_path)
-            options = f"-h '' -k {shlex.quote(str(folder))}"
+            # Nobody but the server's user and root may connect: whoever does is trusted.
+            options = f"-h '' -k {shlex.quote(str(folder))} -c unix_socket_permissions=0700"
             if self.system_user is not None and folder != self.pgdata:
-                folder.chmod(0o777)  # the server runs as another user than we
+                shutil.chown(folder, self.system_user)
             command = ("-w", "-o", options, "-l", str(self.log), "-D", str(self.pgdata), "start")
             pgexec("pg_ctl", command, bin_path=self.bin_path, user=self.system_user, timeout=_START_SECONDS)
             self._postmaster_info = self._running()

@@ -36,8 +36,12 @@ def processes_that_mention(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize(
     ("number", "when"),
-    [(signal.SIGINT, b"Ctrl-C ends everything"), (signal.SIGTERM, b"Simulated GHL")],
-    ids=["ready", "starting"],
+    [
+        (signal.SIGINT, b"Ctrl-C ends everything"),
+        (signal.SIGTERM, b"Simulated GHL"),
+        (signal.SIGHUP, b"Simulated GHL"),
+    ],
+    ids=["ready", "starting", "closed-terminal"],
 )
 def test_one_signal_ends_every_process_at_any_time(
     tmp_path: Path, number: signal.Signals, when: bytes

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from urllib.parse import unquote
 
 import psutil
 import psycopg
@@ -116,6 +117,9 @@ def test_a_home_with_a_long_path_works(tmp_path: Path) -> None:
     home = tmp_path / ("my agency " * 12)
     with EmbeddedPostgres(home) as server:
         url = server.url("postgres")
+        socket = Path(unquote(url.partition("host=")[2])) / ".s.PGSQL.5432"
+        assert socket.stat().st_mode & 0o077 == 0, "other users of the machine are kept out"
+        assert socket.parent.stat().st_mode & 0o022 == 0
         with psycopg.connect(url) as connection:
             assert connection.execute("SELECT 1").fetchone() == (1,)
-    assert not Path(url.partition("host=")[2]).exists(), "the socket's folder is outside the home"
+    assert not socket.parent.exists(), "the socket's folder is outside the home"
