@@ -16,8 +16,8 @@ from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.settings import Settings
 
 
-def open_database(settings: Settings) -> Database:
-    """The product's database as a context manager; nothing connects before it is asked for something.
+def database_url(settings: Settings) -> str:
+    """The URL of the product's database, password included; only for opening connections.
 
     Raises:
         ConfigurationError: no database is named.
@@ -27,7 +27,16 @@ def open_database(settings: Settings) -> Database:
             "GHL_SNAPSHOTS_DATABASE_URL is not set; `ghl-snapshots dev` and `demo` set it for an embedded "
             "PostgreSQL, anything else needs postgresql://user:password@host:port/database."
         )
-    return Database(settings.database_url.get_secret_value())
+    return settings.database_url.get_secret_value()
+
+
+def open_database(settings: Settings) -> Database:
+    """The product's database as a context manager; nothing connects before it is asked for something.
+
+    Raises:
+        ConfigurationError: no database is named.
+    """
+    return Database(database_url(settings))
 
 
 def capture_engine(settings: Settings, database: Database) -> CaptureEngine:

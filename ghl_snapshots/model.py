@@ -179,11 +179,6 @@ class CaptureError:
             "cursor": self.cursor,
         }
 
-    def __str__(self) -> str:
-        """One line for a person: where, what, and the HTTP status if there was one."""
-        where = f"{self.endpoint} of location {self.location_id}" if self.location_id else self.endpoint
-        return f"{where}: {self.message}"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capture:

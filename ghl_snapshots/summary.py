@@ -1,7 +1,7 @@
 """Captures told to a person: one line a snapshot, the causes of failures below it, and the totals."""
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ghl_snapshots.model import Snapshot, Status
 
@@ -31,7 +31,7 @@ def line(snapshot: Snapshot, tenant_ids: Iterable[str]) -> str:
 def causes(snapshot: Snapshot) -> list[str]:
     """A line for each part that is missing, bounded, with the number of those left out."""
     errors = snapshot.metadata["errors"]
-    lines = [f"  {_place(error)}: {error['message']}" for error in errors[:_MOST_ERRORS]]
+    lines = [f"  {cause(error)}" for error in errors[:_MOST_ERRORS]]
     if len(errors) > _MOST_ERRORS:
         more = len(errors) - _MOST_ERRORS
         lines.append(f"  ... and {more} more; `ghl-snapshots show {snapshot.snapshot_id}` lists all.")
@@ -56,9 +56,10 @@ def _counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def _place(error: dict[str, str | None]) -> str:
+def cause(error: Mapping[str, str | None]) -> str:
+    """One missing part, as a snapshot's metadata records it: the endpoint, the location and why."""
     location = f" of location {error['locationId']}" if error["locationId"] else ""
-    return f"{error['endpoint']}{location}"
+    return f"{error['endpoint']}{location}: {error['message']}"
 
 
 def _width(tenant_ids: Iterable[str]) -> int:

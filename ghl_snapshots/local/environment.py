@@ -15,6 +15,7 @@ from cryptography.fernet import Fernet
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
+from ghl_snapshots.composition import database_url
 from ghl_snapshots.errors import ConfigurationError
 from ghl_snapshots.ledger.migrate import create_database, migrate
 from ghl_snapshots.local.postgres import EmbeddedPostgres
@@ -42,13 +43,6 @@ def product_environment() -> Iterator[Settings]:
             settings = load_settings()
         stack.enter_context(variables(_dagster(settings)))
         yield settings
-
-
-def database_url(settings: Settings) -> str:
-    """The URL of the product's database, password included; only for opening connections."""
-    if settings.database_url is None:
-        raise ConfigurationError("GHL_SNAPSHOTS_DATABASE_URL is not set.")
-    return settings.database_url.get_secret_value()
 
 
 def migrate_databases(settings: Settings) -> list[str]:

@@ -8,12 +8,12 @@ from contextlib import closing
 
 from psycopg.conninfo import conninfo_to_dict
 
-from ghl_snapshots.composition import open_database
+from ghl_snapshots.composition import database_url, open_database
 from ghl_snapshots.document import document, raw_lines
 from ghl_snapshots.ledger.database import AUDITOR
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import check_schema
-from ghl_snapshots.local.environment import database_url, product_environment
+from ghl_snapshots.local.environment import product_environment
 from ghl_snapshots.local.postgres import program
 
 _VARIABLES = {

@@ -6,6 +6,7 @@ import dagster as dg
 
 from ghl_snapshots.ledger.appending import Appended
 from ghl_snapshots.model import Snapshot, SnapshotType
+from ghl_snapshots.summary import cause
 
 _MOST_CAUSES = 3
 _MOST_TENANTS = 20
@@ -53,17 +54,12 @@ def told(appended: Appended) -> str:
 def causes(snapshot: Snapshot) -> str:
     """Why a stored snapshot is not complete, bounded; the snapshot itself has all of it."""
     errors = snapshot.metadata["errors"]
-    named = [f"{_place(error)}: {error['message']}" for error in errors[:_MOST_CAUSES]]
+    named = [cause(error) for error in errors[:_MOST_CAUSES]]
     if len(errors) > _MOST_CAUSES:
         named.append(
             f"and {len(errors) - _MOST_CAUSES:,} more, see `ghl-snapshots show {snapshot.snapshot_id}`"
         )
     return "; ".join(named) or "no cause was recorded"
-
-
-def _place(error: dict[str, str | None]) -> str:
-    location = f" of location {error['locationId']}" if error["locationId"] else ""
-    return f"{error['endpoint']}{location}"
 
 
 class Shortfalls:
