@@ -3,12 +3,7 @@
 import dagster as dg
 
 from ghl_snapshots.model import SnapshotType
-from ghl_snapshots.orchestration.assets import (
-    IO_MANAGER_KEY,
-    LISTENER_KEY,
-    MOST_TENANTS_IN_A_RUN,
-    snapshot_asset,
-)
+from ghl_snapshots.orchestration.assets import IO_MANAGER_KEY, LISTENER_KEY, snapshot_asset
 from ghl_snapshots.orchestration.checks import validation
 from ghl_snapshots.orchestration.io_manager import SnapshotIOManager
 from ghl_snapshots.orchestration.jobs import (
@@ -18,9 +13,10 @@ from ghl_snapshots.orchestration.jobs import (
     weekly_checks,
 )
 from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource, StoredListener, unheard
-from ghl_snapshots.orchestration.schedules import DAILY, HOURLY, TIMEZONE, WEEKLY, snapshot_schedule
+from ghl_snapshots.orchestration.schedules import DAILY, HOURLY, WEEKLY, snapshot_schedule
 from ghl_snapshots.orchestration.sensors import tenant_sensor
 from ghl_snapshots.orchestration.validation import validation_sensors
+from ghl_snapshots.settings import load_settings
 
 
 @dg.definitions
@@ -34,15 +30,16 @@ def composed(on_stored: StoredListener) -> dg.Definitions:
     # Configured at launch although there is nothing to configure, because only then does Dagster share one
     # instance, and so one pool of connections, between the resources that hold it.
     database = DatabaseResource.configure_at_launch()
+    settings = load_settings()
     return dg.Definitions(
-        assets=[snapshot_asset(snapshot_type) for snapshot_type in SnapshotType],
+        assets=[
+            snapshot_asset(snapshot_type, tenants_per_run=settings.tenants_per_run)
+            for snapshot_type in SnapshotType
+        ],
         asset_checks=[validation],
         jobs=[full_snapshot, critical_snapshot, daily_checks, weekly_checks],
-        schedules=[
-            snapshot_schedule(cadence, timezone=TIMEZONE, tenants_per_run=MOST_TENANTS_IN_A_RUN)
-            for cadence in (HOURLY, DAILY, WEEKLY)
-        ],
-        sensors=[tenant_sensor(MOST_TENANTS_IN_A_RUN), *validation_sensors()],
+        schedules=[snapshot_schedule(cadence, settings) for cadence in (HOURLY, DAILY, WEEKLY)],
+        sensors=[tenant_sensor(settings.tenants_per_run), *validation_sensors()],
         resources={
             "database": database,
             "ghl": GhlResource(database=database),

@@ -3,9 +3,10 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from pydantic import Field, HttpUrl, SecretStr, ValidationError
+from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ghl_snapshots.cron import Cron, zone
 from ghl_snapshots.errors import ConfigurationError
 
 _PREFIX = "GHL_SNAPSHOTS_"
@@ -66,6 +67,31 @@ class Settings(BaseSettings):
         description="Part of GHL's daily quota that is left to the customer's own integrations.",
     )
     concurrency: int = Field(default=16, ge=1, le=128, description="Requests under way at once in a process.")
+    hourly_cron: str = Field(default="0 * * * *", description="When pipelines and workflows are captured.")
+    daily_cron: str = Field(default="0 2 * * *", description="When everything is captured.")
+    weekly_cron: str = Field(
+        default="0 3 * * 0", description="When everything is captured and then validated by all checks."
+    )
+    timezone: str = Field(default="UTC", description="Time zone of the three cron expressions.")
+    tenants_per_run: int = Field(
+        default=50, ge=1, le=1000, description="Most tenants that one Dagster run captures."
+    )
+
+    @field_validator("hourly_cron", "daily_cron", "weekly_cron")
+    @classmethod
+    def _is_cron(cls, value: str) -> str:
+        try:
+            return Cron(expression=value, timezone="UTC").expression
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_timezone(cls, value: str) -> str:
+        try:
+            return zone(value).key
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
 
     @property
     def base_url(self) -> str:
@@ -88,7 +114,7 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            f"{_variable(str(problem['loc'][0]))}: {problem['msg'].removeprefix('Value error, ')}"
             for problem in error.errors(include_input=False, include_url=False)
         )
         raise ConfigurationError(f"The environment is not valid: {problems}.") from None
@@ -97,8 +123,13 @@ def load_settings() -> Settings:
 def told(settings: Settings) -> Iterator[str]:
     """A line for each setting: its variable, its value unless that is secret, and what it is for."""
     for name, field in Settings.model_fields.items():
-        variable = field.validation_alias or f"{_PREFIX}{name.upper()}"
         value = getattr(settings, name)
         shown = "(set)" if isinstance(value, SecretStr) else "(unset)" if value is None else str(value)
-        yield f"{variable}={shown}"
+        yield f"{_variable(name)}={shown}"
         yield f"    {field.description}"
+
+
+def _variable(name: str) -> str:
+    """The environment variable of a field, or of a variable's own name."""
+    field = Settings.model_fields.get(name)
+    return str(field.validation_alias or f"{_PREFIX}{name.upper()}") if field else name

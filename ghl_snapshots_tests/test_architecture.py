@@ -12,6 +12,7 @@ PACKAGE = Path(ghl_snapshots.__file__).parent
 LAYERS = (
     {"errors"},
     {"model"},
+    {"cron"},
     {"settings", "tenant_file"},
     {"ghl", "ledger", "document", "summary"},
     {"capture", "audit"},

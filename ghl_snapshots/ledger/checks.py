@@ -1,15 +1,18 @@
 """The checks of the weekly validation, each asked over all tenants: every answer is a fault."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 
+from ghl_snapshots.cron import Cron
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.ledger.verification import Verification
 from ghl_snapshots.model import SnapshotType
 
-_HOURLY = frozenset({SnapshotType.PIPELINES, SnapshotType.WORKFLOWS})
+_WEEK = timedelta(days=7)
+_LEAST_GRACE = timedelta(hours=1)
 INTACT = "intact"
 GUARDED = "guarded"
 
@@ -24,9 +27,9 @@ class Fault:
 
 
 def faults(
-    database: Database, check: str, snapshot_types: Collection[SnapshotType], *, now: datetime
+    database: Database, check: str, rhythms: Mapping[SnapshotType, Cron], *, now: datetime
 ) -> list[Fault]:
-    """Everything that a check finds wrong in the snapshots of these types.
+    """Everything that a check finds wrong in the snapshots of these types, which are due by these rhythms.
 
     Raises:
         LedgerError: the server does not answer.
@@ -35,13 +38,13 @@ def faults(
         found = [finding.problem for finding in Verification(database, since=now) if not finding.tenant_id]
         return [
             Fault(tenant_id=None, snapshot_type=kind, problem=problem)
-            for kind in snapshot_types
+            for kind in rhythms
             for problem in found
         ]
     if check == INTACT:
-        return [fault for kind in snapshot_types for fault in _broken(database, kind)]
+        return [fault for kind in rhythms for fault in _broken(database, kind)]
     with database.auditor() as connection:
-        rows = connection.execute(query(check), _parameters(list(snapshot_types), now)).fetchall()
+        rows = connection.execute(query(check), _parameters(rhythms, now)).fetchall()
     return [
         Fault(
             tenant_id=row["tenant_id"],
@@ -64,20 +67,23 @@ def _without_tenant(finding: object) -> str:
     return str(finding).partition(": ")[2]
 
 
-def _parameters(snapshot_types: list[SnapshotType], now: datetime) -> Mapping[str, object]:
+def _parameters(rhythms: Mapping[SnapshotType, Cron], now: datetime) -> Mapping[str, object]:
+    ticks = [
+        (kind.value, tick)
+        for kind, cron in rhythms.items()
+        for tick in takewhile(lambda tick: tick <= now, cron.ticks(now - _WEEK))
+    ]
     return {
-        "snapshot_types": [str(kind) for kind in snapshot_types],
-        "windows": [_period(kind) + _grace(kind) for kind in snapshot_types],
-        "periods": [_period(kind) for kind in snapshot_types],
+        "snapshot_types": [kind.value for kind in rhythms],
+        "windows": [_window(cron, now) for cron in rhythms.values()],
+        "tick_types": [kind for kind, _ in ticks],
+        "tick_times": [tick for _, tick in ticks],
+        "week": _WEEK,
         "now": now,
     }
 
 
-def _period(snapshot_type: SnapshotType) -> timedelta:
-    """How often the schedules capture the type."""
-    return timedelta(hours=1) if snapshot_type in _HOURLY else timedelta(days=1)
-
-
-def _grace(snapshot_type: SnapshotType) -> timedelta:
-    """How late a capture may be before it counts as missing."""
-    return timedelta(hours=1) if snapshot_type in _HOURLY else timedelta(hours=6)
+def _window(cron: Cron, now: datetime) -> timedelta:
+    """How old a snapshot may be: the schedule's longest pause and a quarter more, an hour at least."""
+    pause = cron.longest_pause(now - _WEEK)
+    return pause + max(pause / 4, _LEAST_GRACE)

@@ -28,17 +28,16 @@ from ghl_snapshots.orchestration.verdicts import Shortfalls, causes, materializa
 GROUP = "ghl_snapshots"
 IO_MANAGER_KEY = "snapshots"
 LISTENER_KEY = "on_stored"
-MOST_TENANTS_IN_A_RUN = 50
 
 
-def snapshot_asset(snapshot_type: SnapshotType) -> dg.AssetsDefinition:
+def snapshot_asset(snapshot_type: SnapshotType, *, tenants_per_run: int) -> dg.AssetsDefinition:
     """The asset whose partitions are the tenants and whose materializations are snapshots of one type."""
 
     @dg.multi_asset(
         name=snapshot_type.value,
         specs=[_spec(snapshot_type)],
         partitions_def=tenants,
-        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=MOST_TENANTS_IN_A_RUN),
+        backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=tenants_per_run),
     )
     def capture_tenants(
         context: dg.AssetExecutionContext,

@@ -4,6 +4,7 @@ import dagster as dg
 
 from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.orchestration.checks import CHECKS, validation
+from ghl_snapshots.orchestration.schedules import HOURLY
 
 # A tenant costs milliseconds within a run and a process of its own would cost seconds, so steps share one.
 full_snapshot = dg.define_asset_job(
@@ -15,7 +16,7 @@ full_snapshot = dg.define_asset_job(
 
 critical_snapshot = dg.define_asset_job(
     "critical_snapshot",
-    selection=dg.AssetSelection.assets(SnapshotType.PIPELINES, SnapshotType.WORKFLOWS).without_checks(),
+    selection=dg.AssetSelection.assets(*sorted(HOURLY.snapshot_types)).without_checks(),
     executor_def=dg.in_process_executor,
     description="Captures what changes most and matters soonest: the pipelines and workflows of the run's "
     "tenants.",

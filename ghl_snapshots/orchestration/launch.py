@@ -10,10 +10,10 @@ import dagster as dg
 
 from ghl_snapshots.ledger.appending import Appended
 from ghl_snapshots.model import SnapshotType, Source
-from ghl_snapshots.orchestration.assets import MOST_TENANTS_IN_A_RUN
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions, ranges
 from ghl_snapshots.orchestration.resources import StoredListener, unheard
 from ghl_snapshots.orchestration.trigger import Priority, Trigger, trigger_tags
+from ghl_snapshots.settings import load_settings
 
 # The webserver lists a run under its code location by this tag; Dagster sets it where it launches the run.
 _CODE_LOCATION_TAG = ".dagster/repository"
@@ -80,7 +80,7 @@ def capture_now(
         partitions = add_partitions(instance, tenant_ids)
         results = [
             _run(job, instance, tenant_range, snapshot_types, tags)
-            for tenant_range in ranges(partitions, tenant_ids, at_most=MOST_TENANTS_IN_A_RUN)
+            for tenant_range in ranges(partitions, tenant_ids, at_most=load_settings().tenants_per_run)
         ]
     return Launched(
         correlation_id=trigger.correlation_id,

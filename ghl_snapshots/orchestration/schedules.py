@@ -5,16 +5,18 @@ Dagster starts once; and were a batch cut otherwise meanwhile, the correlation i
 captured twice for one tick.
 """
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import dagster as dg
 
-from ghl_snapshots.model import Source
+from ghl_snapshots.cron import Cron
+from ghl_snapshots.model import SnapshotType, Source
 from ghl_snapshots.orchestration.partitions import ranges, tenants
 from ghl_snapshots.orchestration.resources import DatabaseResource
 from ghl_snapshots.orchestration.trigger import Priority, Trigger, trigger_tags
+from ghl_snapshots.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,37 +26,47 @@ class Cadence:
     name: str
     schedule_name: str
     job_name: str
-    cron: str
-    period: timedelta
-    """After this time a tick that was missed is not made up for: the next one captures the same."""
+    snapshot_types: frozenset[SnapshotType]
     description: str
 
+    def cron(self, settings: Settings) -> Cron:
+        """When it is due."""
+        expressions = {
+            HOURLY.name: settings.hourly_cron,
+            DAILY.name: settings.daily_cron,
+            WEEKLY.name: settings.weekly_cron,
+        }
+        return Cron(expression=expressions[self.name], timezone=settings.timezone)
 
-TIMEZONE = "UTC"
+
 HOURLY = Cadence(
     name="hourly",
     schedule_name="hourly_critical",
     job_name="critical_snapshot",
-    cron="0 * * * *",
-    period=timedelta(hours=1),
+    snapshot_types=frozenset({SnapshotType.PIPELINES, SnapshotType.WORKFLOWS}),
     description="Captures pipelines and workflows of every enabled tenant.",
 )
 DAILY = Cadence(
     name="daily",
     schedule_name="daily_full",
     job_name="full_snapshot",
-    cron="0 2 * * *",
-    period=timedelta(days=1),
+    snapshot_types=frozenset(SnapshotType),
     description="Captures everything of every enabled tenant.",
 )
 WEEKLY = Cadence(
     name="weekly",
     schedule_name="weekly_validation",
     job_name="full_snapshot",
-    cron="0 3 * * 0",
-    period=timedelta(days=7),
+    snapshot_types=frozenset(SnapshotType),
     description="Captures everything of every enabled tenant; when that is over, all checks are run.",
 )
+
+
+def rhythms(settings: Settings) -> Mapping[SnapshotType, Cron]:
+    """When each snapshot type is captured, by the cadence that does so most often."""
+    return {
+        kind: (HOURLY if kind in HOURLY.snapshot_types else DAILY).cron(settings) for kind in SnapshotType
+    }
 
 
 def scheduled(name: str, moment: datetime) -> Trigger:
@@ -63,16 +75,17 @@ def scheduled(name: str, moment: datetime) -> Trigger:
     return Trigger(source=Source.SCHEDULED, correlation_id=f"{Source.SCHEDULED}_{name}_{milliseconds}")
 
 
-def snapshot_schedule(cadence: Cadence, *, timezone: str, tenants_per_run: int) -> dg.ScheduleDefinition:
+def snapshot_schedule(cadence: Cadence, settings: Settings) -> dg.ScheduleDefinition:
     """The schedule of a cadence; it runs without anybody having to start it."""
+    cron = cadence.cron(settings)
 
     @dg.schedule(
         name=cadence.schedule_name,
         job_name=cadence.job_name,
-        cron_schedule=cadence.cron,
-        execution_timezone=timezone,
+        cron_schedule=cron.expression,
+        execution_timezone=cron.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"{cadence.description} One run for every {tenants_per_run} tenants.",
+        description=f"{cadence.description} One run for every {settings.tenants_per_run} tenants.",
     )
     def ask_for_runs(
         context: dg.ScheduleEvaluationContext, database: DatabaseResource
@@ -80,7 +93,7 @@ def snapshot_schedule(cadence: Cadence, *, timezone: str, tenants_per_run: int) 
         tick = context.scheduled_execution_time
         partitions = context.instance.get_dynamic_partitions(tenants.name or "")
         enabled = {tenant.tenant_id for tenant in database.tenants.list() if tenant.enabled}
-        if datetime.now(UTC) - tick >= cadence.period:
+        if next(cron.ticks(tick)) <= datetime.now(UTC):
             yield dg.SkipReason(f"Missed at {tick}; a later tick captures the same and more recently.")
         elif enabled.isdisjoint(partitions):
             yield dg.SkipReason("No enabled tenant has a partition yet; tenant_partitions adds them.")
@@ -90,7 +103,7 @@ def snapshot_schedule(cadence: Cadence, *, timezone: str, tenants_per_run: int) 
                 trigger,
                 partitions,
                 enabled,
-                at_most=tenants_per_run,
+                at_most=settings.tenants_per_run,
                 key=trigger.correlation_id,
                 priority=Priority.LOW,
             )

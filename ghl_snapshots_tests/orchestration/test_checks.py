@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from typing import LiteralString
 from uuid import uuid4
 
 import dagster as dg
@@ -80,11 +79,11 @@ def named(evaluation: dg.AssetCheckEvaluation) -> set[str]:
     return {str(record.data["tenant"]) for record in shown.records}
 
 
-def alter(product: Product, relation: str, statement: LiteralString) -> None:
+def alter(product: Product, relation: str, statement: str) -> None:
     """Change a table as a superuser can, its guards switched off and on again."""
     with psycopg.connect(product.superuser_url) as connection:
         connection.execute(f"ALTER TABLE ghl.{relation} DISABLE TRIGGER append_only".encode())
-        connection.execute(statement)
+        connection.execute(statement.encode())
         connection.execute(f"ALTER TABLE ghl.{relation} ENABLE ALWAYS TRIGGER append_only".encode())
 
 
@@ -104,6 +103,23 @@ def test_a_stale_tenant_is_found(captured: Product) -> None:
     )
     found = red(captured, "daily_checks")
     assert found == {"workflows captured_recently": {"t01"}}
+
+
+def test_a_tenant_is_stale_by_the_pauses_of_its_schedule(
+    captured: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three hours are nothing where captures are six hours apart."""
+    monkeypatch.setenv("GHL_SNAPSHOTS_HOURLY_CRON", "0 */6 * * *")
+    with psycopg.connect(captured.superuser_url) as connection:
+        connection.execute("UPDATE ghl.tenant SET created_at = created_at - interval '40 days'")
+    for hours, found in ((3, {}), (5, {"workflows captured_recently": {"t01"}})):
+        alter(
+            captured,
+            "snapshot",
+            "UPDATE ghl.snapshot SET captured_at = captured_at - "
+            f"interval '{hours} hours' WHERE tenant_id = 't01' AND snapshot_type = 'workflows'",
+        )
+        assert red(captured, "daily_checks") == found
 
 
 def test_an_incomplete_tenant_is_found(captured: Product) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import takewhile
 
 import dagster as dg
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from ghl_snapshots.definitions import definitions
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions
 from ghl_snapshots.orchestration.schedules import DAILY, HOURLY, WEEKLY, Cadence, scheduled, snapshot_schedule
+from ghl_snapshots.settings import Settings
 from ghl_snapshots_tests.orchestration.product import Product
 
 NOW = datetime.now(UTC).replace(microsecond=0)
@@ -18,7 +20,7 @@ def tick(
     product: Product, cadence: Cadence = DAILY, *, at: datetime = NOW, tenants_per_run: int = 2
 ) -> tuple[Sequence[dg.RunRequest], str]:
     """What a tick asks for, and what it says if that is nothing."""
-    schedule = snapshot_schedule(cadence, timezone="UTC", tenants_per_run=tenants_per_run)
+    schedule = snapshot_schedule(cadence, Settings(tenants_per_run=tenants_per_run))
     resources = definitions().resources or {}
     with (
         product.instance() as instance,
@@ -77,9 +79,11 @@ def test_a_tick_that_is_late_by_a_whole_period_is_not_made_up_for(product: Produ
     """After a weekend without a daemon the next hour's capture is worth more than sixty that are due."""
     with product.instance() as instance:
         add_partitions(instance, product.tenant_ids)
+    cron = cadence.cron(Settings())
     now = datetime.now(UTC)
-    assert not tick(product, cadence, at=now - cadence.period)[0]
-    assert tick(product, cadence, at=now - cadence.period + timedelta(minutes=1))[0]
+    *_, missed, latest = takewhile(lambda due: due <= now, cron.ticks(now - timedelta(days=15)))
+    assert not tick(product, cadence, at=missed)[0]
+    assert tick(product, cadence, at=latest)[0]
 
 
 def test_the_schedules_run_by_default_at_the_times_that_were_agreed() -> None:
@@ -90,3 +94,18 @@ def test_the_schedules_run_by_default_at_the_times_that_were_agreed() -> None:
         "weekly_validation": "0 3 * * 0",
     }
     assert {schedule.default_status for schedule in schedules} == {dg.DefaultScheduleStatus.RUNNING}
+
+
+def test_the_schedules_follow_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GHL_SNAPSHOTS_HOURLY_CRON", "15 8-18 * * 1-5")
+    monkeypatch.setenv("GHL_SNAPSHOTS_TIMEZONE", "America/Chicago")
+    monkeypatch.setenv("GHL_SNAPSHOTS_TENANTS_PER_RUN", "7")
+    defined = definitions()
+    schedules = [one for one in defined.schedules or [] if isinstance(one, dg.ScheduleDefinition)]
+    assert {schedule.execution_timezone for schedule in schedules} == {"America/Chicago"}
+    assert schedules[0].cron_schedule == "15 8-18 * * 1-5"
+    assert all("every 7 tenants" in (schedule.description or "") for schedule in schedules)
+    [policy] = {
+        asset.backfill_policy for asset in defined.assets or [] if isinstance(asset, dg.AssetsDefinition)
+    }
+    assert policy == dg.BackfillPolicy.multi_run(max_partitions_per_run=7)

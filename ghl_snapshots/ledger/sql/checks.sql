@@ -121,17 +121,19 @@ ORDER BY 1, 2;
 -- schedules_kept -- enabled tenants with fewer scheduled captures in the week than the schedules called for
 SELECT tenant.tenant_id, kind.snapshot_type,
     actual.captures || ' scheduled captures since ' || to_char(span.begins AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"')
-        || ', expected ' || span.expected AS problem
+        || ', expected ' || due.expected AS problem
 FROM ghl.tenant
-CROSS JOIN unnest(%(snapshot_types)s::text[], %(periods)s::interval[]) AS kind (snapshot_type, period)
+CROSS JOIN unnest(%(snapshot_types)s::text[]) AS kind (snapshot_type)
+CROSS JOIN LATERAL (SELECT greatest(tenant.created_at, %(now)s - %(week)s::interval) AS begins) AS span
 CROSS JOIN LATERAL (
-    SELECT begins, floor(extract(epoch FROM %(now)s - begins) / extract(epoch FROM kind.period))::integer AS expected
-    FROM (SELECT greatest(tenant.created_at, %(now)s - interval '7 days') AS begins) AS week
-) AS span
+    SELECT count(*) AS expected
+    FROM unnest(%(tick_types)s::text[], %(tick_times)s::timestamptz[]) AS tick (snapshot_type, due_at)
+    WHERE tick.snapshot_type = kind.snapshot_type AND tick.due_at >= span.begins
+) AS due
 CROSS JOIN LATERAL (
     SELECT count(*) AS captures FROM ghl.snapshot
     WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.snapshot_type = kind.snapshot_type
         AND source = 'scheduled' AND captured_at >= span.begins
 ) AS actual
-WHERE tenant.enabled AND actual.captures + 1 < span.expected * 0.9
+WHERE tenant.enabled AND actual.captures + 1 < due.expected * 0.9
 ORDER BY 1, 2;
