@@ -1,0 +1,266 @@
+"""What the rows of the capture benchmark do against a simulated GHL, each in a process of its own."""
+
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from http import HTTPStatus
+from pathlib import Path
+from threading import Lock, local
+
+import requests
+
+from ghl_snapshots.capture import CaptureEngine
+from ghl_snapshots.ghl.client import GhlClient
+from ghl_snapshots.ghl.credentials import Credentials
+from ghl_snapshots.ghl.deadline import Deadline
+from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, LOCATION_SEARCH
+from ghl_snapshots.ghl.limits import RateLimiter
+from ghl_snapshots.ghl.oauth import OAuthApp
+from ghl_snapshots.ghl.read_only import LOCATION_TOKEN_PATH
+from ghl_snapshots.ghl.retries import Retries
+from ghl_snapshots.ghl.transport import Timeouts, Transport
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.ledger import Ledger
+from ghl_snapshots.ledger.migrate import migrate
+from ghl_snapshots.ledger.tenants import TenantRegistry
+from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots.model import AccountKind, Capture, SnapshotType, Source, StoredTokens, Tenant
+from ghl_snapshots.simulator.accounts import Accounts
+from ghl_snapshots.simulator.generation import generated_accounts
+
+SEED = 1
+ALL_TYPES = tuple(SnapshotType)
+_OF_THE_COMPANY = (LOCATION_SEARCH.name, LOCATION_TOKEN_PATH)
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What the simulated GHL of a row is like, and how many requests may be under way to it at once."""
+
+    locations: int
+    threads: int
+    latency_ms: int = 0
+    burst: int = 10**9
+    interval_seconds: float = 10.0
+
+    def accounts(self) -> Accounts:
+        """One agency; the same in every process."""
+        return generated_accounts(SEED, tenants=1, locations_per_agency=self.locations)
+
+    def ideal_seconds(self, calls: int, company_calls: int) -> float:
+        """The shortest time for so many calls: what latency and threads allow, or the company's limit."""
+        by_latency = calls * self.latency_ms / 1000 / self.threads
+        by_limit = (max(company_calls, 1) - 1) // self.burst * self.interval_seconds
+        return max(by_latency, by_limit)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done:
+    """What a row's work came to; `company_calls` are those that count against the company's limit."""
+
+    calls: int
+    company_calls: int = 0
+    refused: int = 0
+    records: int = 0
+    wall_seconds: float
+    cpu_seconds: float
+    peak_mb: float
+
+
+@dataclass
+class Stopwatch:
+    """Time and CPU of this process while `running`, without a database's start and stop."""
+
+    wall_seconds: float = 0.0
+    cpu_seconds: float = 0.0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        """Measure the block."""
+        wall, cpu = time.perf_counter(), _cpu_seconds()
+        yield
+        self.wall_seconds, self.cpu_seconds = time.perf_counter() - wall, _cpu_seconds() - cpu
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlainLoop:
+    """The first page of every list of every location, by a thread pool and nothing else."""
+
+    def __call__(self, base_url: str, world: World) -> Done:
+        """Do it."""
+        asked = [
+            (location, endpoint)
+            for endpoint in LOCATION_ENDPOINTS
+            if endpoint.parent is None
+            for location in world.accounts().locations.values()
+        ]
+        threads = local()
+
+        def ask(number: int) -> int:
+            location, endpoint = asked[number]
+            if not hasattr(threads, "session"):
+                threads.session = requests.Session()
+                threads.session.trust_env = False
+            paging = {"SKIP": {"skip": "0"}, "OFFSET": {"offset": "0"}}.get(endpoint.paging.name, {})
+            size = {"PAGE": "pageSize", "NONE": ""}.get(endpoint.paging.name, "limit")
+            reply = threads.session.get(
+                base_url + endpoint.path.format(locationId=location.location_id),
+                params={
+                    **{name: value.format(locationId=location.location_id) for name, value in endpoint.query},
+                    **paging,
+                    **({size: str(endpoint.page_size)} if size else {}),
+                },
+                headers={
+                    "Authorization": f"Bearer {location.private_integration_token}",
+                    "Version": endpoint.api_version,
+                },
+            )
+            reply.raise_for_status()
+            return len(reply.json())
+
+        stopwatch = Stopwatch()
+        with stopwatch.running(), ThreadPoolExecutor(world.threads) as pool:
+            calls = len(list(pool.map(ask, range(len(asked)))))
+        return _done(stopwatch, calls=calls)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capturing:
+    """The agency's snapshot types by the product's engine, one type after the other or all `at_once`."""
+
+    limited: bool = True
+    stored: bool = False
+    at_once: bool = False
+    types: tuple[SnapshotType, ...] = ALL_TYPES
+
+    def __call__(self, base_url: str, world: World) -> Done:
+        """Do it."""
+        if not self.stored:
+            return self._captured(base_url, world, lambda _: None)
+        with ExitStack() as stack:
+            home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+            server = stack.enter_context(EmbeddedPostgres(home))
+            migrate(server.url("ledger"))
+            database = stack.enter_context(Database(server.url("ledger")))
+            TenantRegistry(database).add(_tenant_of(world.accounts()))
+            return self._captured(base_url, world, Ledger(database).append)
+
+    def _captured(self, base_url: str, world: World, store: Callable[[Capture], object]) -> Done:
+        accounts = world.accounts()
+        tenant, stopwatch = _tenant_of(accounts), Stopwatch()
+        client = GhlClient(
+            Transport(base_url, Timeouts()),
+            RateLimiter() if self.limited else _NoLimiter(),
+            Retries(max_attempts=10),
+            clock=_now,
+        )
+        agency = next(iter(accounts.agencies.values()))
+        credentials = Credentials(
+            client,
+            environ={},
+            app=OAuthApp(client_id=accounts.client_id, client_secret=accounts.client_secret),
+            store=_MemoryTokens(StoredTokens(refresh_token=agency.refresh_token)),
+            clock=_now,
+        )
+        engine = CaptureEngine(
+            client, credentials, concurrency=world.threads, capture_timeout_seconds=600, clock=_now
+        )
+
+        def capture(snapshot_type: SnapshotType) -> Capture:
+            made = engine.capture(tenant, snapshot_type, source=Source.MANUAL, correlation_id="benchmark")
+            if made.errors:
+                sys.stderr.write(f"{snapshot_type}: {len(made.errors)} errors: {made.errors[0]}\n")
+            store(made)
+            return made
+
+        pool = ThreadPoolExecutor(len(self.types) if self.at_once else 1)
+        with stopwatch.running(), engine, pool:
+            captures = list(pool.map(capture, self.types))
+        return _done(
+            stopwatch,
+            calls=sum(capture.api_call_count for capture in captures),
+            company_calls=_calls(captures, lambda endpoint, _: endpoint in _OF_THE_COMPANY),
+            refused=_calls(captures, lambda _, status: status == HTTPStatus.TOO_MANY_REQUESTS),
+            records=sum(capture.record_count for capture in captures),
+        )
+
+
+class _NoLimiter(RateLimiter):
+    """Lets everything through at once."""
+
+    def acquire(self, resource_id: str, deadline: Deadline) -> None:
+        """Never wait."""
+
+    def observe(self, resource_id: str, headers: Mapping[str, str], status: int | None) -> None:
+        """Learn nothing."""
+
+
+@dataclass
+class _MemoryTokens:
+    """A token store without a database, for one process."""
+
+    tokens: StoredTokens | None = field(repr=False)
+    _lock: Lock = field(default_factory=Lock)
+
+    def load(self, _tenant_id: str) -> StoredTokens | None:
+        """The tokens."""
+        return self.tokens
+
+    @contextmanager
+    def locked(self, _tenant_id: str) -> Iterator["_MemoryTokens"]:
+        """The tokens, to be replaced by one thread at a time."""
+        with self._lock:
+            yield self
+
+    def store(self, tokens: StoredTokens) -> None:
+        """Replace the tokens."""
+        self.tokens = tokens
+
+
+def _tenant_of(accounts: Accounts) -> Tenant:
+    """The agency as a tenant."""
+    return Tenant(
+        tenant_id="agency",
+        ghl_account_id=next(iter(accounts.agencies)),
+        account_kind=AccountKind.COMPANY,
+        credential="oauth",
+    )
+
+
+def _calls(captures: list[Capture], counted: Callable[[str, int | None], bool]) -> int:
+    return sum(
+        count
+        for capture in captures
+        for (endpoint, status), count in capture.api_calls.items()
+        if counted(endpoint, status)
+    )
+
+
+def _done(
+    stopwatch: Stopwatch, *, calls: int, company_calls: int = 0, refused: int = 0, records: int = 0
+) -> Done:
+    unit = 1024 * 1024 if sys.platform == "darwin" else 1024
+    return Done(
+        calls=calls,
+        company_calls=company_calls,
+        refused=refused,
+        records=records,
+        wall_seconds=stopwatch.wall_seconds,
+        cpu_seconds=stopwatch.cpu_seconds,
+        peak_mb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit,
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _cpu_seconds() -> float:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
