@@ -1,6 +1,9 @@
-"""The choke point: a session whose only adapter reads one GHL and refuses everything else."""
+"""The choke point: an adapter of `requests` that reads one GHL and refuses everything else.
 
-from http.cookiejar import DefaultCookiePolicy
+It is used without a session. A session would put the entry of a `.netrc` in the place of our Authorization
+header, follow redirects, and send a cookie that came with one tenant's answer along with the next one's call.
+"""
+
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -12,22 +15,6 @@ from ghl_snapshots.ghl.timed_connections import POOL_CLASSES
 
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 (a path)
 LOCATION_TOKEN_PATH: Final = "/oauth/locationToken"  # noqa: S105 (a path)
-
-
-def read_only_session(base_url: str) -> requests.Session:
-    """A session that reaches one GHL only, reads only, and takes nothing from the environment.
-
-    A `.netrc` entry would replace our Authorization header, and a cookie that came with one tenant's answer
-    would go out with the next tenant's request.
-    """
-    session = requests.Session()
-    session.trust_env = False
-    session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-    session.headers.update({"Accept": "application/json", "User-Agent": "ghl-snapshots"})
-    session.adapters.clear()
-    session.mount("http://", ReadOnlyAdapter(base_url))
-    session.mount("https://", ReadOnlyAdapter(base_url))
-    return session
 
 
 class ReadOnlyAdapter(HTTPAdapter):
