@@ -6,6 +6,12 @@ GhlSnapshotsError
 ├── CredentialError             a credential reference that yields no usable token
 ├── GhlError                    a call to GHL that did not yield what it should
 │   └── (see ErrorKind for what went wrong and whether another attempt can help)
+├── RequestRefusedError         a request for captures that was not accepted
+│   ├── AccountMismatchError    its account is not the tenant's
+│   ├── TenantDisabledError
+│   ├── IdempotencyConflictError
+│   └── RequestLimitError       the tenant has asked too often
+├── RequestNotFoundError
 └── LedgerError
     ├── SnapshotRefusedError    a capture that breaks the contract; nothing was stored
     ├── SnapshotNotFoundError
@@ -97,6 +103,34 @@ class GhlError(GhlSnapshotsError):
         self.message = message
         self.status = status
         self.attempts = attempts
+
+
+class RequestRefusedError(GhlSnapshotsError):
+    """A request for captures was not accepted, and nothing of it was kept but an audit event."""
+
+
+class AccountMismatchError(RequestRefusedError):
+    """The request names an account that is not the tenant's."""
+
+
+class TenantDisabledError(RequestRefusedError):
+    """The request is for a tenant that is not captured any more."""
+
+
+class IdempotencyConflictError(RequestRefusedError):
+    """The Idempotency-Key was used for another request before."""
+
+
+class RequestLimitError(RequestRefusedError):
+    """The tenant has asked too often; `wait_seconds` says when it may ask again."""
+
+    def __init__(self, message: str, *, wait_seconds: int) -> None:
+        super().__init__(message)
+        self.wait_seconds = wait_seconds
+
+
+class RequestNotFoundError(GhlSnapshotsError):
+    """No request matches, or it belongs to a tenant that the caller may not see."""
 
 
 class LedgerError(GhlSnapshotsError):

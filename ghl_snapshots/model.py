@@ -4,7 +4,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
@@ -44,6 +44,33 @@ class Source(StrEnum):
     SCHEDULED = "scheduled"
     MANUAL = "manual"
     API = "api"
+
+
+class Priority(StrEnum):
+    """How soon the captures that were asked for should have their turn."""
+
+    LOW = "low"
+    NORMAL = "normal"
+    HIGH = "high"
+
+
+class RequestStatus(StrEnum):
+    """How far a request for captures has come; the last three are its end."""
+
+    ACCEPTED = "accepted"
+    QUEUED = "queued"
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    PARTIAL_FAILURE = "partial_failure"
+    FAILED = "failed"
+
+
+class KeyRole(StrEnum):
+    """What an API key may do for its tenants: ask for captures, read snapshots, or both."""
+
+    TRIGGER = "trigger"
+    READ = "read"
+    ADMIN = "admin"
 
 
 class AccountKind(StrEnum):
@@ -289,6 +316,52 @@ class Snapshot:
                 "correlationId": self.correlation_id,
             },
         }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotRequest:
+    """A wish for captures that came in through the API, and how far it has come."""
+
+    request_id: str
+    """Also the correlation id of the run and of all that it stores."""
+    tenant_id: str
+    ghl_account_id: str
+    snapshot_types: tuple[SnapshotType, ...]
+    priority: Priority
+    reason: str | None
+    key_id: str | None
+    estimated_seconds: int
+    created_at: datetime
+    status: RequestStatus
+    run_id: str | None = None
+    queued_at: datetime | None = None
+    started_at: datetime | None = None
+    ended_at: datetime | None = None
+    error: str | None = None
+    """Why the run ended without what was asked for, where the snapshots do not tell."""
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Self:
+        """Build a request from a row with this class's field names; other columns are left out."""
+        named = {field.name: row[field.name] for field in fields(cls)}
+        typed = {
+            "snapshot_types": tuple(SnapshotType(name) for name in row["snapshot_types"]),
+            "priority": Priority(row["priority"]),
+            "status": RequestStatus(row["status"]),
+        }
+        return cls(**{**named, **typed})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """A key of the HTTP API without its secret, which nobody has but its holder."""
+
+    key_id: str
+    role: KeyRole
+    tenant_ids: frozenset[str]
+    note: str = ""
+    created_at: datetime | None = None
+    revoked_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

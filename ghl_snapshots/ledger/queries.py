@@ -1,10 +1,10 @@
-"""The ledger's SQL by name; the statements are in sql/queries.sql, verify.sql and checks.sql."""
+"""The ledger's SQL by name; the statements are in the files of the sql folder that are listed here."""
 
 import re
 from functools import cache
 from importlib.resources import files
 
-_FILES = ("queries.sql", "verify.sql", "checks.sql")
+_FILES = ("queries.sql", "verify.sql", "checks.sql", "api.sql", "metrics.sql")
 _STATEMENT = re.compile(r"^-- (\w+) -- .+\n((?:(?!-- \w+ -- ).*\n?)+)", re.MULTILINE)
 
 

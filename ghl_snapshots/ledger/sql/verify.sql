@@ -48,13 +48,14 @@ SELECT id, digest, octet_length(body), digest = sha256(body) FROM ghl.entity WHE
 -- missing_guards -- what of the ledger's protection is not in place, in words
 WITH guarded (relation, append_only) AS (
     VALUES ('entity', true), ('manifest', true), ('provenance', true), ('snapshot', true),
-        ('audit_event', true), ('tenant', false), ('oauth_token', false)
+        ('audit_event', true), ('tenant', false), ('oauth_token', false), ('snapshot_request', false)
 ),
 expected_trigger (relation, name, function, timing) AS (
     -- tgtype: 58 is BEFORE UPDATE OR DELETE OR TRUNCATE, 42 the same without UPDATE, 7 BEFORE INSERT FOR EACH ROW
     SELECT relation, 'append_only', 'refuse_change', 58 FROM guarded WHERE append_only
     UNION ALL
-    VALUES ('tenant', 'keep_tenant', 'refuse_change', 42), ('snapshot', 'link_snapshot', 'link_snapshot', 7),
+    VALUES ('tenant', 'keep_tenant', 'refuse_change', 42),
+        ('snapshot_request', 'keep_request', 'refuse_change', 42), ('snapshot', 'link_snapshot', 'link_snapshot', 7),
         ('manifest', 'check_manifest', 'check_manifest', 7)
 )
 SELECT format('trigger %s on %s is missing, disabled or another', name, relation) AS problem

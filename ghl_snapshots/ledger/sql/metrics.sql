@@ -1,0 +1,60 @@
+-- Named queries that metrics are made of, over all tenants; run as ghl_snapshots_auditor. In the form of queries.sql.
+
+-- fold -- count what is new since the last time, tenant by tenant
+SELECT ghl.fold_captures(tenant_id)
+FROM ghl.tenant
+WHERE EXISTS (
+    SELECT FROM unnest(ARRAY['locations', 'pipelines', 'workflows', 'calendars', 'ai_workers']) AS kind (name)
+    CROSS JOIN LATERAL (
+        SELECT seq FROM ghl.snapshot
+        WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.snapshot_type = kind.name
+        ORDER BY seq DESC LIMIT 1
+    ) AS head
+    LEFT JOIN ghl.metric_chain AS counted
+        ON counted.tenant_id = tenant.tenant_id AND counted.snapshot_type = kind.name
+    WHERE head.seq > coalesce(counted.seq, 0)
+);
+
+-- duration_bounds -- upper bounds of the duration histogram's buckets in milliseconds
+SELECT ghl.duration_bounds() AS bounds;
+
+-- capture_durations -- captures by duration, and what they took together
+SELECT tenant_id, snapshot_type, success, bucket, captures, duration_ms FROM ghl.metric_duration;
+
+-- captured_records -- records ever captured, and the newest complete capture (NULL if there is none)
+SELECT tenant_id, snapshot_type, records FROM ghl.metric_chain;
+
+-- last_successes -- for every enabled tenant its newest complete capture of each type, NULL if there is none
+SELECT tenant.tenant_id, kind.name AS snapshot_type, last_success_at
+FROM ghl.tenant
+CROSS JOIN unnest(ARRAY['locations', 'pipelines', 'workflows', 'calendars', 'ai_workers']) AS kind (name)
+LEFT JOIN ghl.metric_chain AS counted
+    ON counted.tenant_id = tenant.tenant_id AND counted.snapshot_type = kind.name
+WHERE enabled;
+
+-- capture_errors -- parts that were missing from captures, by kind of error
+SELECT tenant_id, snapshot_type, error_type, errors FROM ghl.metric_error;
+
+-- api_calls -- HTTP requests sent to GHL
+SELECT endpoint, status_code, sum(calls)::bigint AS calls FROM ghl.metric_api_call GROUP BY endpoint, status_code;
+
+-- requests_by_status -- requests that are open, and those that ended within the last day
+SELECT ghl.request_status(request) AS status, count(*) AS requests
+FROM ghl.snapshot_request AS request
+WHERE ended_at IS NULL OR ended_at > clock_timestamp() - interval '1 day'
+GROUP BY 1;
+
+-- last_full_runs -- how the newest full run of every enabled tenant went
+SELECT tenant.tenant_id, newest.success, newest.duration_ms
+FROM ghl.tenant
+CROSS JOIN LATERAL (
+    SELECT success, (details ->> 'durationMs')::bigint AS duration_ms FROM ghl.audit_event
+    WHERE audit_event.tenant_id = tenant.tenant_id AND event_type = 'ghl_snapshot_full_run'
+    ORDER BY occurred_at DESC LIMIT 1
+) AS newest
+WHERE tenant.enabled;
+
+-- last_verification -- when the ledger was last verified as a whole, and whether it held
+SELECT extract(epoch FROM clock_timestamp() - occurred_at)::float8 AS age_seconds, success FROM ghl.audit_event
+WHERE event_type = 'ghl_snapshot_verification' AND tenant_id IS NULL
+ORDER BY occurred_at DESC LIMIT 1;
