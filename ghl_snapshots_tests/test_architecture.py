@@ -16,7 +16,7 @@ LAYERS = (
     {"settings", "tenant_file"},
     {"ghl", "ledger", "document", "summary"},
     {"capture", "audit"},
-    {"composition", "metrics"},
+    {"composition", "metrics", "turns"},
     {"api"},
     {"orchestration"},
     {"definitions"},

@@ -25,6 +25,11 @@ _SESSION = (
     "-c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off "
     "-c idle_in_transaction_session_timeout=0 -c row_security=on -c timezone=UTC"
 )
+# A session that holds locks is idle for long, and must be missed soon if its machine is lost.
+_LASTING = (
+    "-c idle_session_timeout=0 -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 "
+    "-c tcp_keepalives_count=3"
+)
 _WAIT_SECONDS = 10
 _MOST_CONNECTIONS = 20
 
@@ -77,6 +82,22 @@ class Database:
         with self._transaction(AUDITOR) as connection:
             yield connection
 
+    def session(self) -> Connection[DictRow]:
+        """A connection apart from the pools, for what is to last as long as it; it sees no tenant.
+
+        Raises:
+            LedgerError: the server does not answer.
+        """
+        try:
+            return psycopg.connect(
+                connection_string(self._urls[WRITER], WRITER, _LASTING),
+                autocommit=True,
+                row_factory=dict_row,
+                connect_timeout=_WAIT_SECONDS,
+            )
+        except psycopg.OperationalError as error:
+            raise LedgerError(f"The database does not answer: {_first_line(error)}.") from error
+
     @contextmanager
     def _transaction(self, role: str) -> Iterator[Connection[DictRow]]:
         try:
@@ -105,9 +126,9 @@ class Database:
         return "all connections are busy"
 
 
-def connection_string(url: str, role: str) -> str:
+def connection_string(url: str, role: str, more: str = "") -> str:
     """What psycopg needs to connect with the rights of one role; raises like `connection_parameters`."""
-    options = f"{connection_parameters(url).get('options', '')} {_SESSION} -c role={role}"
+    options = f"{connection_parameters(url).get('options', '')} {_SESSION} {more} -c role={role}"
     return make_conninfo(url, options=options.strip(), application_name="ghl_snapshots")
 
 

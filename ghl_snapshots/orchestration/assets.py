@@ -51,7 +51,7 @@ def snapshot_asset(snapshot_type: SnapshotType, *, tenants_per_run: int) -> dg.A
         enabled = _enabled(context.partition_keys, database.tenants, shortfalls)
         earlier = _stored_earlier(database, trigger, snapshot_type, enabled)
         lacking = [tenant for tenant in enabled if tenant.tenant_id not in earlier]
-        with closing(ghl.captures(lacking, snapshot_type, trigger)) as captures:
+        with closing(ghl.captures(lacking, snapshot_type, trigger, shortfalls.busy)) as captures:
             for appended in chain(earlier.values(), _stored(captures, snapshots, shortfalls)):
                 context.log.info(told(appended))
                 on_stored(appended)

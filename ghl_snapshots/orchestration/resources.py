@@ -6,15 +6,16 @@ from contextlib import contextmanager
 import dagster as dg
 from pydantic import PrivateAttr
 
-from ghl_snapshots.capture import CaptureEngine
 from ghl_snapshots.composition import capture_engine, open_database
 from ghl_snapshots.ledger.appending import Appended
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
+from ghl_snapshots.ledger.session_locks import SessionLocks
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.model import Capture, SnapshotType, Tenant
 from ghl_snapshots.orchestration.trigger import Trigger
 from ghl_snapshots.settings import load_settings
+from ghl_snapshots.turns import Turns
 
 StoredListener = Callable[[Appended], None]
 
@@ -23,13 +24,21 @@ class DatabaseResource(dg.ConfigurableResource["DatabaseResource"]):
     """The product's database (`GHL_SNAPSHOTS_DATABASE_URL`): the tenants and the ledger."""
 
     _database: Database = PrivateAttr()
+    _locks: SessionLocks = PrivateAttr()
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["DatabaseResource"]:
-        """Keep the connections open while the run lasts."""
-        with open_database(load_settings()) as database:
-            self._database = database
+        """Keep the connections open while the run lasts, and a lock that shows that its process lives."""
+        with open_database(load_settings()) as database, SessionLocks(database) as locks:
+            self._database, self._locks = database, locks
+            if context.run is not None:
+                locks.try_lock(run_lock(context.run.run_id))
             yield self
+
+    @property
+    def locks(self) -> SessionLocks:
+        """The locks that this process holds in the database."""
+        return self._locks
 
     @property
     def database(self) -> Database:
@@ -51,22 +60,42 @@ class GhlResource(dg.ConfigurableResource["GhlResource"]):
     """The read-only GHL client (`GHL_BASE_URL`), which reads credentials by reference when it needs them."""
 
     database: DatabaseResource
-    _engine: CaptureEngine = PrivateAttr()
+    _turns: Turns = PrivateAttr()
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["GhlResource"]:
         """Keep GHL's connections open while the run lasts."""
-        with capture_engine(load_settings(), self.database.database) as engine:
-            self._engine = engine
+        settings = load_settings()
+        # A capture ends within its timeout; whoever waits outlasts the one at work and one more before us.
+        patience = 2 * settings.capture_timeout_seconds
+        with capture_engine(settings, self.database.database) as engine:
+            self._turns = Turns(engine, self.database.locks, patience_seconds=patience)
             yield self
 
     def captures(
-        self, tenants: Iterable[Tenant], snapshot_type: SnapshotType, trigger: Trigger
+        self,
+        tenants: Iterable[Tenant],
+        snapshot_type: SnapshotType,
+        trigger: Trigger,
+        given_up: Callable[[Tenant], None],
     ) -> Generator[Capture]:
-        """Captures of the tenants as they are finished, several at once; closing breaks off the others."""
-        yield from self._engine.captures(
-            tenants, snapshot_type, source=trigger.source, correlation_id=trigger.correlation_id
+        """Captures of the tenants as they are finished, several at once; closing breaks off the others.
+
+        Asking for the next one says that the one before is stored. `given_up` is told of the tenants that
+        another run is still capturing when our patience ends.
+        """
+        return self._turns.captures(
+            tenants,
+            snapshot_type,
+            source=trigger.source,
+            correlation_id=trigger.correlation_id,
+            given_up=given_up,
         )
+
+
+def run_lock(run_id: str) -> str:
+    """The name of the lock that a run holds while its process lives."""
+    return f"run {run_id}"
 
 
 def unheard(appended: Appended) -> None:

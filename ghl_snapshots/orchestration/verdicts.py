@@ -5,7 +5,7 @@ from collections.abc import Callable
 import dagster as dg
 
 from ghl_snapshots.ledger.appending import Appended
-from ghl_snapshots.model import Snapshot, SnapshotType
+from ghl_snapshots.model import Snapshot, SnapshotType, Tenant
 from ghl_snapshots.summary import cause
 
 _MOST_CAUSES = 3
@@ -74,6 +74,10 @@ class Shortfalls:
         """Note a tenant, in one word how it stands, and why."""
         self._log(f"{tenant_id}: {self._snapshot_type} {status}: {cause}")
         self._rows.append({"tenant": tenant_id, "status": status, "cause": cause})
+
+    def busy(self, tenant: Tenant) -> None:
+        """Note a tenant that another run kept capturing for longer than this one could wait."""
+        self.add(tenant.tenant_id, "busy", "another run was still capturing it; materialize it again")
 
     def fail(self, *, tenants: int, correlation_id: str) -> None:
         """End the step, if there is anything to end it for; `tenants` is how many it was to capture.

@@ -1,0 +1,116 @@
+"""Locks in the database that a process holds by being alive.
+
+They are PostgreSQL's advisory locks of a session, all of them held by one connection: the server frees them
+when the process ends in whatever way, so nobody has to find out first whether their holder is dead. They need
+a connection that stays the same session, so a pooler in front of the server must not pool by transaction.
+"""
+
+from collections.abc import Collection
+from types import TracebackType
+from typing import Any, Self
+
+import psycopg
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from ghl_snapshots.errors import LedgerError
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.queries import query
+
+
+class SessionLocks:
+    """The locks of this process, by name; a context manager that frees them all at its end.
+
+    The connection is opened for the first lock. If it breaks, the locks are free for a moment until the next
+    call takes them again by another one.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._connection: Connection[DictRow] | None = None
+        self._held: set[str] = set()
+
+    def __enter__(self) -> Self:
+        """No lock is held yet."""
+        return self
+
+    def __exit__(
+        self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Free all locks."""
+        self._held.clear()
+        self._disconnect()
+
+    def try_lock(self, name: str) -> bool:
+        """Take the lock if nobody holds it; whether it is ours now.
+
+        Raises:
+            LedgerError: the server does not answer.
+        """
+        if name not in self._held and self._asked("try_session_lock", name):
+            self._held.add(name)
+        return name in self._held
+
+    def wait_for(self, name: str, *, seconds: float) -> bool:
+        """Take the lock, in the order of those who wait for it, within that time; whether it is ours now.
+
+        Call it with no lock in hand that its holder might wait for. Raises like `try_lock`.
+        """
+        if self.try_lock(name) or seconds <= 0:
+            return name in self._held
+        try:
+            with self._connected().transaction() as transaction:
+                milliseconds = f"{max(1, round(seconds * 1000))}"
+                transaction.connection.execute(query("set_lock_timeout"), {"milliseconds": milliseconds})
+                transaction.connection.execute(query("session_lock"), {"name": name})
+        except psycopg.errors.LockNotAvailable:
+            return False
+        except psycopg.OperationalError:
+            self._disconnect()
+            return self.try_lock(name)
+        self._held.add(name)
+        return True
+
+    def unlock(self, name: str) -> None:
+        """Free a lock of ours; raises like `try_lock`."""
+        if name in self._held:
+            self._held.discard(name)
+            self._asked("session_unlock", name)
+
+    def _asked(self, question: str, name: str) -> bool:
+        try:
+            return self._answer(self._connected(), question, name)
+        except psycopg.OperationalError:
+            self._disconnect()
+        try:
+            return self._answer(self._connected(), question, name)
+        except psycopg.OperationalError as error:
+            raise LedgerError(f"The database failed: {error}.") from error
+
+    def _connected(self) -> Connection[DictRow]:
+        if self._connection is None or self._connection.closed:
+            self._connection = self._database.session()
+            for name in self._held:
+                self._answer(self._connection, "try_session_lock", name)
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    @staticmethod
+    def _answer(connection: Connection[DictRow], question: str, name: str) -> bool:
+        row: dict[str, Any] | None = connection.execute(query(question), {"name": name}).fetchone()
+        return bool(row and row["done"])
+
+
+def unheld(database: Database, names: Collection[str]) -> frozenset[str]:
+    """Those of the locks that no process holds; asking takes none of them.
+
+    Raises:
+        LedgerError: the server does not answer.
+    """
+    with database.auditor() as connection:
+        rows = connection.execute(query("unheld_locks"), {"names": list(names)})
+        return frozenset(row["name"] for row in rows)
