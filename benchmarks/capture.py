@@ -1,6 +1,6 @@
 """How fast and how lean captures are.
 
-python -m benchmarks.capture [--locations 50] [--large 2000] [--threads 24] [--markdown]
+python -m benchmarks.capture [--locations 50] [--large 2000] [--threads 16] [--markdown]
 
 About three minutes on two cores. Each row runs in a process of its own against a simulated GHL in another.
 `ideal` is calls x latency over threads or, where that takes longer, the company's rate limit; `CPU` is the
@@ -57,6 +57,9 @@ def rows(locations: int, large: int, threads: int) -> Iterator[Row]:
         yield Row(name="capture, limiter off", world=world, work=Capturing(limited=False))
         yield Row(name="capture, limiter on", world=world, work=Capturing())
         yield Row(name="types at once", world=world, work=Capturing(at_once=True))
+        yield Row(name="types at once, stored", world=world, work=Capturing(at_once=True, stored=True))
+    for latency in (20, 100):
+        world = World(locations=locations, threads=2 * threads, latency_ms=latency)
         yield Row(name="types at once, stored", world=world, work=Capturing(at_once=True, stored=True))
     tight = World(locations=locations, threads=threads, latency_ms=20, burst=20, interval_seconds=1.0)
     yield Row(name="20 a second, limiter off", world=tight, work=Capturing(limited=False, at_once=True))
@@ -115,7 +118,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--locations", type=int, default=50, help="locations of the agency (50)")
     parser.add_argument("--large", type=int, default=2000, help="of the large agency; 0 leaves it out (2000)")
-    parser.add_argument("--threads", type=int, default=24, help="requests under way at once (24)")
+    parser.add_argument("--threads", type=int, default=16, help="requests under way at once (16)")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     options = parser.parse_args()
     table = Table(box=box.MARKDOWN if options.markdown else box.HEAVY_HEAD)
