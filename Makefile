@@ -34,7 +34,8 @@ lock: ## Pin the newest allowed dependencies (needs uv)
 	$(COMPILE) --extra build --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 
 clean: ## Remove the virtual environment and all local data, the embedded Postgres included
-	@pid=$$(head -n 1 .ghl_snapshots/postgres/data/postmaster.pid 2>/dev/null) && kill -INT "$$pid" && sleep 1 || true
+	@pid=$$(head -n 1 .ghl_snapshots/postgres/data/postmaster.pid 2>/dev/null) \
+		&& ps -o command= -p "$$pid" | grep -q postgres && kill -INT "$$pid" && sleep 1 || true
 	rm -rf .venv .ghl_snapshots
 
 .venv/bin/python:

@@ -24,7 +24,10 @@ def run(say: Callable[[str], None]) -> int:
         with simulated_ghl(settings) as ghl:
             code = capture(_enabled(settings), list(SnapshotType), reason="ghl-snapshots demo")
             say(_requests(ghl))
-    say("Look at it: make dev, or ghl-snapshots psql -c 'SELECT * FROM ghl_snapshot'")
+    say(
+        "Look at it: make dev, or .venv/bin/ghl-snapshots psql -c "
+        "'SELECT tenant_id, snapshot_type, captured_at, record_count FROM ghl_snapshot'"
+    )
     return code
 
 

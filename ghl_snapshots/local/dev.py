@@ -14,6 +14,7 @@ import requests
 
 from ghl_snapshots.errors import ConfigurationError, GhlSnapshotsError
 from ghl_snapshots.local.environment import PROJECT, migrate_databases, product_environment
+from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.local.processes import Processes, Record
 from ghl_snapshots.local.simulated import simulated_ghl
 from ghl_snapshots.orchestration.instance import prepare_storage
@@ -35,6 +36,7 @@ def run(port: int, say: Callable[[str], None]) -> None:
         home = load_settings().home.absolute()
         record = stack.enter_context(Record(home / "processes.json"))
         _check_free(port)
+        embedded = load_settings().database_url is None
         settings = stack.enter_context(product_environment())
         migrate_databases(settings)
         prepare_storage()
@@ -48,12 +50,18 @@ def run(port: int, say: Callable[[str], None]) -> None:
         ):
             command = [_script(name), *arguments, "-w", str(PROJECT / "workspace.yaml")]
             processes.start(name, command, dict(os.environ))
-        _watch(processes, port, say)
+        _watch(processes, home if embedded else None, port, say)
 
 
-def _watch(processes: Processes, port: int, say: Callable[[str], None]) -> None:
+def _watch(processes: Processes, postgres_home: Path | None, port: int, say: Callable[[str], None]) -> None:
+    """Wait until one of the processes, or the PostgreSQL under `postgres_home`, has ended by itself."""
     ready = False
     while (ended := processes.ended()) is None:
+        if postgres_home is not None and not EmbeddedPostgres.runs_in(postgres_home):
+            raise GhlSnapshotsError(
+                "The embedded PostgreSQL ended by itself; postgres/data/log in the home folder says why. "
+                "What was committed is there again at the next start."
+            )
         if not ready and _answers(port):
             ready = True
             say(f"Dagster        http://{_HOST}:{port}   (Ctrl-C ends everything)")

@@ -1,5 +1,7 @@
 """Captures on demand from the command line, told to a person as they are stored."""
 
+import os
+import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -37,7 +39,7 @@ def capture(tenant_ids: Sequence[str], snapshot_types: Sequence[SnapshotType], *
     from ghl_snapshots.definitions import composed
     from ghl_snapshots.orchestration.launch import capture_now
 
-    console = Console(soft_wrap=True, highlight=False)
+    console = _Lines(soft_wrap=True, highlight=False)
     console.print(summary.heading(tenant_ids), style="bold")
     began = time.monotonic()
     with _progress(console, len(tenant_ids) * len(snapshot_types)) as advance:
@@ -59,6 +61,16 @@ def capture(tenant_ids: Sequence[str], snapshot_types: Sequence[SnapshotType], *
     for failure in launched.failures if not launched.stored else ():
         console.print(failure, style="red", markup=False)
     return 0 if launched.success else 1
+
+
+class _Lines(Console):
+    """A console whose reader may have had enough (`| head`); the captures go on."""
+
+    def on_broken_pipe(self) -> None:
+        """Say no more, in the place of ending the program."""
+        self.quiet = True
+        # What is still buffered would fail again when the program ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager

@@ -55,7 +55,7 @@ class EmbeddedPostgres:
             with _exclusively(self._folder / "lock"):
                 self._lease = (self._folder / "lease").open("w")
                 fcntl.flock(self._lease, fcntl.LOCK_SH)
-                self._running = _started(self._folder / "data")
+                self._running = _started(self.data)
         except Exception as error:
             if self._lease is not None:
                 self._lease.close()
@@ -75,6 +75,17 @@ class EmbeddedPostgres:
             if self._lease is not None:
                 self._lease.close()
         self._lease = self._running = None
+
+    @classmethod
+    def runs_in(cls, home: Path) -> bool:
+        """Whether a server runs under `home` at this moment, whoever uses it."""
+        info = PostmasterInfo.read_from_pgdata(cls(home).data)
+        return info is not None and info.is_running()
+
+    @property
+    def data(self) -> Path:
+        """The server's data folder."""
+        return self._folder / "data"
 
     @property
     def _server(self) -> PostgresServer:
@@ -140,7 +151,8 @@ def _started(data: Path) -> PostgresServer:
 
 def _stop(server: PostgresServer) -> None:
     info = server.get_postmaster_info()
-    server.stop()
+    with suppress(psutil.NoSuchProcess):  # it was killed
+        server.stop()
     # The server removes its pid file, which is what the stop waits for, a moment before it ends.
     psutil.wait_procs([info.process] if info.process else [], timeout=10)
     if info.socket_dir and info.socket_dir != server.pgdata:

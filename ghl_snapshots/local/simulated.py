@@ -24,8 +24,8 @@ def simulated_ghl(settings: Settings) -> Iterator[Simulator]:
     """Serve the demo's accounts on a free port of this machine, with all of them registered as tenants.
 
     Raises:
-        ConfigurationError: the database holds other tenants; a simulator has no business with their
-            credentials, nor the demo with their ledger.
+        ConfigurationError: the database holds other tenants that are enabled; a simulator has no business
+            with their credentials, nor the demo with their ledger.
     """
     accounts = demo_accounts(_SEED)
     with open_database(settings) as database:
@@ -61,14 +61,17 @@ def demo_tenants(accounts: Accounts) -> list[Tenant]:
 def _register(database: Database, accounts: Accounts) -> None:
     demo = demo_tenants(accounts)
     registry = TenantRegistry(database)
-    known = {tenant.tenant_id for tenant in registry.list()}
-    foreign = sorted(known - {tenant.tenant_id for tenant in demo})
+    registered = registry.list()
+    known = {tenant.tenant_id for tenant in registered}
+    captured = {tenant.tenant_id for tenant in registered if tenant.enabled}
+    foreign = sorted(captured - {tenant.tenant_id for tenant in demo})
     if foreign:
         raise ConfigurationError(
             f"The database holds tenants that are not the demo's ({', '.join(foreign[:3])}"
             f"{', ...' if len(foreign) > 3 else ''}), and simulated captures do not belong among theirs. "
             "To capture from the real GHL, set GHL_BASE_URL=https://services.leadconnectorhq.com and run "
-            "`ghl-snapshots dev`; for the demo, set GHL_SNAPSHOTS_HOME to a folder of its own."
+            "`ghl-snapshots dev`; for the demo, set GHL_SNAPSHOTS_HOME to a folder of its own, or disable "
+            f"the tenant (`ghl-snapshots tenants disable {foreign[0]}`)."
         )
     registry.import_all([tenant for tenant in demo if tenant.tenant_id not in known])
 

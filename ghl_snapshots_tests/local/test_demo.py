@@ -74,6 +74,14 @@ def test_the_demo_captures_everything_twice_with_equal_checksums_and_leaves_noth
     )
 
 
+def test_a_reader_who_has_had_enough_costs_no_snapshot(tmp_path: Path) -> None:
+    """`demo | head -2` shows two lines and captures all the same."""
+    ghl_snapshots = CommandLine(home=tmp_path)
+    assert ghl_snapshots.piped_into_head("demo") == b""
+    stored = ghl_snapshots("psql", "-At", "-c", "SELECT count(*) FROM ghl_snapshot WHERE status = 'success'")
+    assert stored.stdout.strip() == b"15"
+
+
 def test_a_demo_killed_in_the_middle_runs_again(tmp_path: Path) -> None:
     ghl_snapshots = CommandLine(home=tmp_path / "home")
     output = tmp_path / "output"
@@ -178,3 +186,4 @@ def test_the_simulated_accounts_are_not_mixed_with_other_tenants(ghl_snapshots: 
     done = ghl_snapshots("demo")
     assert done.returncode == 2
     assert b"tenants that are not the demo's (a, b)" in done.stderr
+    assert b"ghl-snapshots tenants disable a" in done.stderr

@@ -1,5 +1,6 @@
 """`ghl-snapshots dev` starts the whole product and ends all of it."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -59,6 +60,21 @@ def test_one_signal_ends_every_process_at_any_time(
     assert not [process for process in family if process.is_running() and process.status() != "zombie"]
     assert not processes_that_mention(tmp_path / "home")
     assert b"Traceback" not in output.read_bytes()
+
+
+def test_a_killed_postgres_ends_everything_and_is_named(tmp_path: Path) -> None:
+    port, output = free_port(), tmp_path / "output"
+    dev = CommandLine(home=tmp_path / "home").start("dev", "--port", str(port), output=output)
+    try:
+        wait_for(b"Simulated GHL", output, dev)
+        pid_file = tmp_path / "home" / "postgres" / "data" / "postmaster.pid"
+        os.kill(int(pid_file.read_text().split("\n", 1)[0]), signal.SIGKILL)
+        assert dev.wait(60) == 1
+    finally:
+        dev.terminate()
+        dev.wait(60)
+    assert b"The embedded PostgreSQL ended by itself" in output.read_bytes()
+    assert not processes_that_mention(tmp_path / "home")
 
 
 def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
