@@ -12,7 +12,9 @@ from ghl_snapshots.orchestration.jobs import (
     full_snapshot,
     weekly_checks,
 )
+from ghl_snapshots.orchestration.lost_runs import lost_runs
 from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource, StoredListener, unheard
+from ghl_snapshots.orchestration.run_audit import run_audit
 from ghl_snapshots.orchestration.schedules import DAILY, HOURLY, WEEKLY, snapshot_schedule
 from ghl_snapshots.orchestration.sensors import tenant_sensor
 from ghl_snapshots.orchestration.validation import validation_sensors
@@ -39,7 +41,7 @@ def composed(on_stored: StoredListener) -> dg.Definitions:
         asset_checks=[validation],
         jobs=[full_snapshot, critical_snapshot, daily_checks, weekly_checks],
         schedules=[snapshot_schedule(cadence, settings) for cadence in (HOURLY, DAILY, WEEKLY)],
-        sensors=[tenant_sensor(settings.tenants_per_run), *validation_sensors()],
+        sensors=[tenant_sensor(settings.tenants_per_run), *validation_sensors(), lost_runs, run_audit],
         resources={
             "database": database,
             "ghl": GhlResource(database=database),

@@ -1,36 +1,28 @@
 """Captures on demand in this process: real Dagster runs, kept in the instance and seen in its UI."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 from uuid import uuid4
 
 import dagster as dg
 
 from ghl_snapshots.ledger.appending import Appended
-from ghl_snapshots.model import SnapshotType, Source
+from ghl_snapshots.model import Priority, SnapshotType, Source
+from ghl_snapshots.orchestration.failures import failures
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions, ranges
 from ghl_snapshots.orchestration.resources import StoredListener, unheard
-from ghl_snapshots.orchestration.trigger import Priority, Trigger, trigger_tags
+from ghl_snapshots.orchestration.trigger import Trigger, trigger_tags
 from ghl_snapshots.settings import load_settings
 
 # The webserver lists a run under its code location by this tag; Dagster sets it where it launches the run.
 _CODE_LOCATION_TAG = ".dagster/repository"
 _CODE_LOCATION = "__repository__@ghl_snapshots.definitions"
+# Whoever asked for the run sees how it ends, and the daemon could not start another one in its place.
+_MAX_RETRIES_TAG = "dagster/max_retries"
 _FAILURE_REASON_TAG = "dagster/failure_reason"
 _INTERRUPTED = "UNEXPECTED_TERMINATION"
 _QUIET: Mapping[str, object] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-
-
-class _Error(Protocol):
-    """An error as Dagster keeps it."""
-
-    @property
-    def message(self) -> str: ...
-
-    @property
-    def cause(self) -> "_Error | None": ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +66,7 @@ def capture_now(
     tags = {
         **trigger_tags(trigger, reason=reason, priority=Priority.NORMAL),
         _CODE_LOCATION_TAG: _CODE_LOCATION,
+        _MAX_RETRIES_TAG: "0",
     }
     job = composed(listener).resolve_job_def("full_snapshot")
     with _instance() as instance:
@@ -86,7 +79,7 @@ def capture_now(
         correlation_id=trigger.correlation_id,
         run_ids=tuple(result.run_id for result in results),
         stored=tuple(stored),
-        failures=tuple(failure for result in results for failure in _failures(result)),
+        failures=tuple(failure for result in results for failure in failures(result.all_events)),
     )
 
 
@@ -122,29 +115,3 @@ def _run(
         instance.report_run_canceled(result.dagster_run, "Interrupted with Ctrl-C.")
         raise KeyboardInterrupt
     return result
-
-
-def _failures(result: dg.ExecuteInProcessResult) -> Sequence[str]:
-    """What the run's failed steps say, or the run itself if it failed outside of any step."""
-    said = [_step_cause(event) for event in result.all_events if event.is_step_failure]
-    if said or result.success:
-        return said
-    return [_run_cause(event) for event in result.all_events if event.is_failure]
-
-
-def _step_cause(event: dg.DagsterEvent) -> str:
-    step = event.step_failure_data
-    if step.user_failure_data and step.user_failure_data.description:
-        return step.user_failure_data.description
-    return _root_cause(step.error) or "a step failed without a word"
-
-
-def _run_cause(event: dg.DagsterEvent) -> str:
-    return _root_cause(event.job_failure_data.error) or event.message or "the run failed without a word"
-
-
-def _root_cause(error: _Error | None) -> str:
-    """The message at the root; Dagster's own wrapping comes first."""
-    while error and error.cause:
-        error = error.cause
-    return error.message.strip() if error else ""

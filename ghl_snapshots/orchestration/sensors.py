@@ -10,10 +10,10 @@ import psycopg
 
 from ghl_snapshots.errors import GhlSnapshotsError
 from ghl_snapshots.ledger.coverage import never_captured
+from ghl_snapshots.model import Priority
 from ghl_snapshots.orchestration.partitions import covered, tenants
 from ghl_snapshots.orchestration.resources import DatabaseResource
 from ghl_snapshots.orchestration.schedules import run_requests, scheduled
-from ghl_snapshots.orchestration.trigger import Priority
 
 _IN_FLIGHT = [
     dg.DagsterRunStatus.QUEUED,

@@ -7,12 +7,11 @@ wish for something new: it is a trigger of its own.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import Enum
 
 import dagster as dg
 
 from ghl_snapshots.errors import ConfigurationError
-from ghl_snapshots.model import Source
+from ghl_snapshots.model import Priority, Source
 
 CORRELATION_ID_TAG = "ghl_snapshots/correlation_id"
 SOURCE_TAG = "ghl_snapshots/source"
@@ -23,14 +22,8 @@ PRIORITY_TAG = "ghl_snapshots/priority"
 _BACKFILL_TAG = "dagster/backfill"
 _RETRY_NUMBER_TAG = "dagster/retry_number"
 _QUEUE_PRIORITY_TAG = "dagster/priority"
-
-
-class Priority(Enum):
-    """How soon a run's turn comes in the queue; the values are Dagster's, the higher the sooner."""
-
-    LOW = -10
-    NORMAL = 0
-    HIGH = 10
+# The queue takes the higher number first.
+_QUEUE_PRIORITY = {Priority.LOW: -10, Priority.NORMAL: 0, Priority.HIGH: 10}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +39,8 @@ def trigger_tags(trigger: Trigger, *, priority: Priority, reason: str | None = N
     tags = {
         CORRELATION_ID_TAG: trigger.correlation_id,
         SOURCE_TAG: trigger.source.value,
-        PRIORITY_TAG: priority.name.lower(),
-        _QUEUE_PRIORITY_TAG: str(priority.value),
+        PRIORITY_TAG: priority.value,
+        _QUEUE_PRIORITY_TAG: str(_QUEUE_PRIORITY[priority]),
     }
     return {**tags, REASON_TAG: reason} if reason else tags
 
@@ -58,12 +51,17 @@ def trigger_of(run: dg.DagsterRun, run_of: Callable[[str], dg.DagsterRun | None]
     Raises:
         ConfigurationError: the run's source tag holds no known source.
     """
-    if run.parent_run_id is None:
-        return _tagged(run)
-    if _RETRY_NUMBER_TAG not in run.tags:
-        return _by_hand(run.run_id)
+    first = first_of(run, run_of)
+    by_hand = first.parent_run_id is not None and _RETRY_NUMBER_TAG not in first.tags
+    return _by_hand(first.run_id) if by_hand else _tagged(first)
+
+
+def first_of(run: dg.DagsterRun, run_of: Callable[[str], dg.DagsterRun | None]) -> dg.DagsterRun:
+    """The run that this one continues by way of automatic retries; itself if it is none of these."""
+    if run.parent_run_id is None or _RETRY_NUMBER_TAG not in run.tags:
+        return run
     parent = run_of(run.parent_run_id)
-    return trigger_of(parent, run_of) if parent else _tagged(run)
+    return first_of(parent, run_of) if parent else run
 
 
 def _tagged(run: dg.DagsterRun) -> Trigger:

@@ -4,19 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
+from ghl_snapshots.orchestration.ended_runs import is_over
 from ghl_snapshots.orchestration.schedules import DAILY, WEEKLY, Cadence
 from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG
 
 _SCHEDULE_TAG = "dagster/schedule_name"
-_WILL_RETRY_TAG = "dagster/will_retry"
-_RETRIED_BY_TAG = "dagster/auto_retry_run_id"
 _CHECKS_OF = ((DAILY, "daily_checks"), (WEEKLY, "weekly_checks"))
-
-
-def is_over(run: dg.DagsterRun) -> bool:
-    """Whether nothing more is to come of the run, not even another run in its place."""
-    waits = run.tags.get(_WILL_RETRY_TAG) == "true" and _RETRIED_BY_TAG not in run.tags
-    return run.is_finished and not waits
 
 
 def judged(runs: Sequence[dg.DagsterRun]) -> bool:

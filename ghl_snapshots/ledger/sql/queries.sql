@@ -222,3 +222,20 @@ WHERE NOT EXISTS (
         AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
         AND (classid::bigint << 32) | objid::bigint = hashtextextended(name, 4713)
 );
+
+-- totals_of_trigger -- what a trigger led to, for those of the tenants of whom no event of this type tells it yet
+SELECT asked.tenant_id, tenant.ghl_account_id, stored.*
+FROM unnest(%(tenant_ids)s::text[]) AS asked (tenant_id)
+LEFT JOIN ghl.tenant ON tenant.tenant_id = asked.tenant_id
+CROSS JOIN LATERAL (
+    SELECT count(*) AS snapshots, count(*) FILTER (WHERE status = 'success') AS successful,
+        coalesce(sum(record_count), 0) AS records
+    FROM ghl.snapshot
+    WHERE snapshot.correlation_id = %(correlation_id)s AND snapshot.tenant_id = asked.tenant_id
+) AS stored
+WHERE NOT EXISTS (
+    SELECT FROM ghl.audit_event AS told
+    WHERE told.correlation_id = %(correlation_id)s AND told.tenant_id = asked.tenant_id
+        AND told.event_type = %(event_type)s
+)
+ORDER BY 1;

@@ -1,0 +1,73 @@
+"""Runs that are over for good, each found once and, after a crash of the daemon, once more."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+
+from ghl_snapshots.model import SnapshotType
+
+ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+_JOBS = {"full_snapshot", "critical_snapshot", "daily_checks", "weekly_checks"}
+# Dagster has no public names for its own tags.
+_WILL_RETRY_TAG = "dagster/will_retry"
+_RETRIED_BY_TAG = "dagster/auto_retry_run_id"
+_FIRST_LOOK_BACK = timedelta(days=1)
+# Runs are noted as ended by many processes, each by its own clock and in transactions of different length.
+_OVERLAP = timedelta(minutes=2)
+# Dagster tells a moment after a failure whether another run takes the failed one's place; it may die in
+# between, or find out that the run cannot be retried, and tell nothing more.
+_PATIENCE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ended:
+    """Runs that are over for good, oldest first, and the cursor to go on with."""
+
+    records: Sequence[dg.RunRecord]
+    cursor: str
+
+
+def is_over(run: dg.DagsterRun) -> bool:
+    """Whether nothing more is to come of the run, not even another run in its place."""
+    waits = run.tags.get(_WILL_RETRY_TAG) == "true" and _RETRIED_BY_TAG not in run.tags
+    return run.is_finished and not waits
+
+
+def ended_since(instance: dg.DagsterInstance, cursor: str | None, *, now: datetime) -> Ended:
+    """The product's runs that ended since the cursor and that no other run takes up; some may come again.
+
+    A run of which it is not yet known whether another takes its place holds the cursor up.
+    """
+    since = datetime.fromisoformat(cursor) if cursor else now - _FIRST_LOOK_BACK
+    found = instance.get_run_records(
+        dg.RunsFilter(statuses=ENDED, updated_after=since - _OVERLAP),
+        order_by="update_timestamp",
+        ascending=True,
+    )
+    undecided = [record.update_timestamp for record in found if not _decided(record, now)]
+    records = [
+        record
+        for record in found
+        if _decided(record, now)
+        and _RETRIED_BY_TAG not in record.dagster_run.tags
+        and ours(record.dagster_run)
+    ]
+    reached = max([since, *(record.update_timestamp for record in found)])
+    return Ended(records=records, cursor=min([reached, *undecided]).astimezone(UTC).isoformat())
+
+
+def ours(run: dg.DagsterRun) -> bool:
+    """Whether the run is one of the product's; an instance may hold those of other code as well."""
+    selected = [*(run.asset_selection or ()), *(key.asset_key for key in run.asset_check_selection or ())]
+    return run.job_name in _JOBS or any(key.path[-1] in set(SnapshotType) for key in selected)
+
+
+def _decided(record: dg.RunRecord, now: datetime) -> bool:
+    run = record.dagster_run
+    if run.status is not dg.DagsterRunStatus.FAILURE:
+        return True
+    told = run.tags.get(_WILL_RETRY_TAG) == "false" or _RETRIED_BY_TAG in run.tags
+    return told or now - record.update_timestamp > _PATIENCE

@@ -1,0 +1,80 @@
+"""Writes into the audit trail how each run went for each of its tenants, once the run is over for good.
+
+A run cannot do so itself, since one that is killed writes nothing any more.
+"""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from ghl_snapshots.errors import RequestNotFoundError
+from ghl_snapshots.ledger.full_runs import FullRun, record_full_run
+from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests
+from ghl_snapshots.model import SnapshotType, Source
+from ghl_snapshots.orchestration.ended_runs import ended_since
+from ghl_snapshots.orchestration.failures import failures_of_run
+from ghl_snapshots.orchestration.resources import DatabaseResource
+from ghl_snapshots.orchestration.trigger import first_of, trigger_of
+
+_LONGEST_ERROR = 2000
+
+
+@dg.sensor(
+    name="run_audit",
+    minimum_interval_seconds=15,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Appends one audit event for each tenant of a run that is over, in whatever way it ended.",
+)
+def run_audit(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SkipReason:
+    """Record every run that ended since the last time; a run that is met again is not recorded again."""
+    ended = ended_since(context.instance, context.cursor, now=datetime.now(UTC))
+    appended = 0
+    for record in ended.records:
+        run = full_run(context.instance, record)
+        if run.planned:
+            appended += record_full_run(database.database, run)
+            _end_request(context.instance, database, run)
+    context.update_cursor(ended.cursor)
+    return dg.SkipReason(f"{appended} events of {len(ended.records)} runs that are over.")
+
+
+def full_run(instance: dg.DagsterInstance, record: dg.RunRecord) -> FullRun:
+    """What is known of a run that is over, from the beginning of the one that it may have continued."""
+    run = record.dagster_run
+    first = first_of(run, instance.get_run_by_id)
+    begins = instance.get_run_records(dg.RunsFilter(run_ids=[first.run_id]))
+    ends_at = record.end_time or record.update_timestamp.timestamp()
+    began_at = min((began.start_time or ends_at for began in begins), default=ends_at)
+    trigger = trigger_of(run, instance.get_run_by_id)
+    return FullRun(
+        run_id=run.run_id,
+        correlation_id=trigger.correlation_id,
+        source=trigger.source,
+        status=run.status.value,
+        duration_ms=round((ends_at - began_at) * 1000),
+        planned=_planned(instance, first.run_id),
+    )
+
+
+def _planned(instance: dg.DagsterInstance, run_id: str) -> Mapping[str, set[SnapshotType]]:
+    """What Dagster noted at the run's creation; the partitions may be others by now."""
+    kind = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
+    planned: dict[str, set[SnapshotType]] = {}
+    for record in instance.get_records_for_run(run_id, of_type={kind}).records:
+        event = record.event_log_entry.dagster_event
+        if event and event.partition and event.asset_key and event.asset_key.path[-1] in set(SnapshotType):
+            planned.setdefault(event.partition, set()).add(SnapshotType(event.asset_key.path[-1]))
+    return planned
+
+
+def _end_request(instance: dg.DagsterInstance, database: DatabaseResource, run: FullRun) -> None:
+    if run.source is not Source.API:
+        return
+    error = "\n".join(failures_of_run(instance, run.run_id))[:_LONGEST_ERROR] or None
+    if run.status == dg.DagsterRunStatus.CANCELED.value:
+        error = "The run was canceled."
+    # A tag that somebody put on a run by hand may name no request.
+    with suppress(RequestNotFoundError):
+        SnapshotRequests(database.database).ended(run.correlation_id, error=error)
