@@ -13,6 +13,7 @@ from ghl_snapshots.orchestration.jobs import (
     weekly_checks,
 )
 from ghl_snapshots.orchestration.lost_runs import lost_runs
+from ghl_snapshots.orchestration.requests import api_requests
 from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource, StoredListener, unheard
 from ghl_snapshots.orchestration.run_audit import run_audit
 from ghl_snapshots.orchestration.schedules import DAILY, HOURLY, WEEKLY, snapshot_schedule
@@ -41,7 +42,13 @@ def composed(on_stored: StoredListener) -> dg.Definitions:
         asset_checks=[validation],
         jobs=[full_snapshot, critical_snapshot, daily_checks, weekly_checks],
         schedules=[snapshot_schedule(cadence, settings) for cadence in (HOURLY, DAILY, WEEKLY)],
-        sensors=[tenant_sensor(settings.tenants_per_run), *validation_sensors(), lost_runs, run_audit],
+        sensors=[
+            tenant_sensor(settings.tenants_per_run),
+            *validation_sensors(),
+            api_requests,
+            lost_runs,
+            run_audit,
+        ],
         resources={
             "database": database,
             "ghl": GhlResource(database=database),

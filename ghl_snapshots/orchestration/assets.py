@@ -8,16 +8,17 @@ needs the asset to be skippable, or a step that captured everyone would fail for
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import chain
 
 import dagster as dg
 
-from ghl_snapshots.errors import GhlSnapshotsError
+from ghl_snapshots.errors import GhlSnapshotsError, RequestNotFoundError
 from ghl_snapshots.ledger.appending import Appended
 from ghl_snapshots.ledger.coverage import stored_for_trigger
+from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests
 from ghl_snapshots.ledger.tenants import TenantRegistry
-from ghl_snapshots.model import Capture, SnapshotType, Status, Tenant
+from ghl_snapshots.model import Capture, SnapshotType, Source, Status, Tenant
 from ghl_snapshots.orchestration.descriptions import asset_description
 from ghl_snapshots.orchestration.io_manager import SnapshotIOManager
 from ghl_snapshots.orchestration.partitions import tenants
@@ -47,6 +48,7 @@ def snapshot_asset(snapshot_type: SnapshotType, *, tenants_per_run: int) -> dg.A
         on_stored: dg.ResourceParam[StoredListener],
     ) -> Iterator[dg.AssetMaterialization]:
         trigger = trigger_of(context.run, context.instance.get_run_by_id)
+        _tell_begun(database, trigger, context.run.run_id)
         shortfalls = Shortfalls(snapshot_type, context.log.error)
         enabled = _enabled(context.partition_keys, database.tenants, shortfalls)
         earlier = _stored_earlier(database, trigger, snapshot_type, enabled)
@@ -74,6 +76,14 @@ def _spec(snapshot_type: SnapshotType) -> dg.AssetSpec:
         group_name=GROUP,
         kinds={"gohighlevel", "postgres"},
     ).with_io_manager_key(IO_MANAGER_KEY)
+
+
+def _tell_begun(database: DatabaseResource, trigger: Trigger, run_id: str) -> None:
+    """Let whoever asked through the API see that the captures are under way."""
+    if trigger.source is Source.API:
+        # A tag that somebody put on a run by hand may name no request.
+        with suppress(RequestNotFoundError):
+            SnapshotRequests(database.database).running(trigger.correlation_id, run_id)
 
 
 def _enabled(tenant_ids: Sequence[str], registry: TenantRegistry, shortfalls: Shortfalls) -> list[Tenant]:
