@@ -3,6 +3,7 @@
 import dagster as dg
 
 from ghl_snapshots.model import SnapshotType
+from ghl_snapshots.orchestration.alerts import alerts
 from ghl_snapshots.orchestration.assets import IO_MANAGER_KEY, LISTENER_KEY, snapshot_asset
 from ghl_snapshots.orchestration.checks import validation
 from ghl_snapshots.orchestration.io_manager import SnapshotIOManager
@@ -48,6 +49,7 @@ def composed(on_stored: StoredListener) -> dg.Definitions:
             api_requests,
             lost_runs,
             run_audit,
+            alerts,
         ],
         resources={
             "database": database,

@@ -77,6 +77,21 @@ class Settings(BaseSettings):
         default=50, ge=1, le=1000, description="Most tenants that one Dagster run captures."
     )
 
+    alert_webhook: SecretStr | None = Field(
+        default=None,
+        description="Where failed runs and red checks are posted, as JSON that Slack understands.",
+    )
+    ui_url: HttpUrl | None = Field(
+        default=None, description="Where people open Dagster's UI, for the links in alerts."
+    )
+
+    @field_validator("alert_webhook")
+    @classmethod
+    def _is_webhook(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("https://", "http://")):
+            raise ValueError("must begin with https:// or http://")
+        return value
+
     @field_validator("hourly_cron", "daily_cron", "weekly_cron")
     @classmethod
     def _is_cron(cls, value: str) -> str:

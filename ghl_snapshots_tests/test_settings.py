@@ -14,6 +14,7 @@ from ghl_snapshots.settings import Settings, load_settings, told
         ("GHL_SNAPSHOTS_WEEKLY_CRON", "", "five fields"),
         ("GHL_SNAPSHOTS_TIMEZONE", "Middle-earth", "not a time zone"),
         ("GHL_SNAPSHOTS_TENANTS_PER_RUN", "0", "greater than or equal to 1"),
+        ("GHL_SNAPSHOTS_ALERT_WEBHOOK", "hooks.example/T0/secret", "must begin with"),
         ("GHL_BASE_URL", "nowhere", "valid URL"),
     ],
 )
@@ -23,6 +24,13 @@ def test_a_wrong_setting_is_named_with_what_is_wrong(
     monkeypatch.setenv(variable, value)
     with pytest.raises(ConfigurationError, match=f"{variable}: .*{said}"):
         load_settings()
+
+
+def test_a_wrong_secret_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GHL_SNAPSHOTS_ALERT_WEBHOOK", "hooks.example/T0/secret")
+    with pytest.raises(ConfigurationError) as raised:
+        load_settings()
+    assert "secret" not in str(raised.value)
 
 
 def test_every_setting_is_shown_with_its_variable_and_secrets_only_as_set() -> None:

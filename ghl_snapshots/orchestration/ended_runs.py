@@ -16,7 +16,7 @@ _WILL_RETRY_TAG = "dagster/will_retry"
 _RETRIED_BY_TAG = "dagster/auto_retry_run_id"
 _FIRST_LOOK_BACK = timedelta(days=1)
 # Runs are noted as ended by many processes, each by its own clock and in transactions of different length.
-_OVERLAP = timedelta(minutes=2)
+OVERLAP = timedelta(minutes=2)
 # Dagster tells a moment after a failure whether another run takes the failed one's place; it may die in
 # between, or find out that the run cannot be retried, and tell nothing more.
 _PATIENCE = timedelta(minutes=10)
@@ -43,7 +43,7 @@ def ended_since(instance: dg.DagsterInstance, cursor: str | None, *, now: dateti
     """
     since = datetime.fromisoformat(cursor) if cursor else now - _FIRST_LOOK_BACK
     found = instance.get_run_records(
-        dg.RunsFilter(statuses=ENDED, updated_after=since - _OVERLAP),
+        dg.RunsFilter(statuses=ENDED, updated_after=since - OVERLAP),
         order_by="update_timestamp",
         ascending=True,
     )

@@ -1,0 +1,138 @@
+"""Posts what went wrong to a webhook, in the JSON that Slack and what is compatible with it understand.
+
+An alert that the webhook does not take is posted again at the next evaluation, so it may arrive twice but
+does not get lost; the runs know nothing of it. The same alert is not repeated within a day.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import requests
+
+from ghl_snapshots.orchestration.ended_runs import OVERLAP, ended_since
+from ghl_snapshots.orchestration.failures import failures_of_run
+from ghl_snapshots.settings import Settings, load_settings
+
+_SILENCE = timedelta(days=1)
+_TIMEOUT_SECONDS = (5, 10)
+_MOST_ALERTS = 10
+_LONGEST_TEXT = 1500
+_UNIQUE = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """Something that a person should look at; `problem` is the same whenever the same is wrong again."""
+
+    title: str
+    problem: str
+    link: str
+
+    @property
+    def key(self) -> str:
+        """What tells it from other alerts: all of it but the ids of what brought it to light."""
+        return hashlib.sha256(_UNIQUE.sub("", f"{self.title}\n{self.problem}").encode()).hexdigest()[:32]
+
+    def text(self) -> str:
+        """The alert in Slack's notation."""
+        problem = self.problem[:_LONGEST_TEXT] + ("..." if len(self.problem) > _LONGEST_TEXT else "")
+        return f"*{_escaped(self.title)}*\n{_escaped(problem)}\n{self.link}"
+
+
+@dg.sensor(
+    name="alerts",
+    minimum_interval_seconds=30,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Posts failed runs and red checks to the webhook of GHL_SNAPSHOTS_ALERT_WEBHOOK; does "
+    "nothing where that is not set. The same alert is not repeated within a day.",
+)
+def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Post one message on all that went wrong since the last time."""
+    settings, now = load_settings(), datetime.now(UTC)
+    if settings.alert_webhook is None:
+        # What fails before there is a webhook is nobody's news when there is one.
+        context.update_cursor(_cursor((now + OVERLAP).isoformat(), {}))
+        return dg.SkipReason("GHL_SNAPSHOTS_ALERT_WEBHOOK is not set, so nothing is posted.")
+    ended_cursor, sent = _remembered(context.cursor, now)
+    ended = ended_since(context.instance, ended_cursor, now=now)
+    new = {
+        alert.key: alert
+        for record in ended.records
+        for alert in alerts_of(context.instance, record.dagster_run, settings)
+        if alert.key not in sent
+    }
+    problem = _post(settings.alert_webhook.get_secret_value(), list(new.values())) if new else None
+    if problem:
+        return dg.SkipReason(f"The webhook did not take {len(new)} alerts: {problem}. They are kept.")
+    context.update_cursor(_cursor(ended.cursor, {**sent, **dict.fromkeys(new, now.isoformat())}))
+    return dg.SkipReason(f"{len(new)} alerts were posted.")
+
+
+def alerts_of(instance: dg.DagsterInstance, run: dg.DagsterRun, settings: Settings) -> Iterator[Alert]:
+    """What is to be told of a run that is over; of one that somebody canceled, nothing."""
+    link = f"Run {run.run_id}"
+    if settings.ui_url:
+        link = f"<{str(settings.ui_url).rstrip('/')}/runs/{run.run_id}|{link}>"
+    if run.status is dg.DagsterRunStatus.FAILURE:
+        said = "\n".join(failures_of_run(instance, run.run_id)) or "It ended without a word."
+        yield Alert(title=f"A run of {run.job_name.strip('_')} failed", problem=said, link=link)
+    red = sorted(_red_checks(instance, run.run_id))
+    if red:
+        yield Alert(title=f"Red checks: {len(red)}", problem="\n".join(red), link=link)
+
+
+def _red_checks(instance: dg.DagsterInstance, run_id: str) -> Iterator[str]:
+    kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION
+    for record in instance.get_records_for_run(run_id, of_type={kind}).records:
+        event = record.event_log_entry.dagster_event
+        verdict = event.asset_check_evaluation_data if event else None
+        if verdict and not verdict.passed:
+            yield (
+                f"{verdict.asset_key.to_user_string()} {verdict.check_name} ({verdict.severity.value}): "
+                f"{verdict.description or 'see the check'}{_named(verdict)}"
+            )
+
+
+def _named(verdict: dg.AssetCheckEvaluation) -> str:
+    shown = verdict.metadata.get("shown")
+    if not isinstance(shown, dg.TableMetadataValue):
+        return ""
+    tenants = list(dict.fromkeys(str(record.data["tenant"]) for record in shown.records))
+    more = f" and {len(tenants) - _MOST_ALERTS} more" if len(tenants) > _MOST_ALERTS else ""
+    return f": {', '.join(tenants[:_MOST_ALERTS])}{more}"
+
+
+def _post(webhook: str, new: Sequence[Alert]) -> str | None:
+    """Send one message; what went wrong, without the webhook's address, which is a secret."""
+    texts = [alert.text() for alert in new[:_MOST_ALERTS]]
+    if len(new) > _MOST_ALERTS:
+        texts.append(f"... and {len(new) - _MOST_ALERTS} more; see Dagster's runs.")
+    try:
+        answer = requests.post(
+            webhook, json={"text": "\n\n".join(texts)}, timeout=_TIMEOUT_SECONDS, allow_redirects=False
+        )
+    except requests.RequestException as error:
+        return type(error).__name__
+    return None if answer.status_code // 100 == 2 else f"HTTP status {answer.status_code}"
+
+
+def _cursor(ended: str, sent: Mapping[str, str]) -> str:
+    return json.dumps({"ended": ended, "sent": sent})
+
+
+def _remembered(cursor: str | None, now: datetime) -> tuple[str | None, Mapping[str, str]]:
+    """Up to where runs were looked at, and what was posted when; nothing that is older than a day."""
+    kept = json.loads(cursor) if cursor else {"ended": None, "sent": {}}
+    oldest = (now - _SILENCE).isoformat()
+    ended = kept["ended"] if kept["ended"] and kept["ended"] > oldest else None
+    return ended, {key: at for key, at in kept["sent"].items() if at > oldest}
+
+
+def _escaped(text: str) -> str:
+    """Slack's own three control characters, so that nobody's text becomes a link or a mention."""
+    return text.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
