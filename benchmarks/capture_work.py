@@ -30,7 +30,15 @@ from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import AccountKind, Capture, SnapshotType, Source, StoredTokens, Tenant
+from ghl_snapshots.model import (
+    AccountKind,
+    Capture,
+    LocationToken,
+    SnapshotType,
+    Source,
+    StoredTokens,
+    Tenant,
+)
 from ghl_snapshots.simulator.accounts import Accounts
 from ghl_snapshots.simulator.generation import generated_accounts
 
@@ -221,6 +229,12 @@ class _MemoryTokens:
     def store(self, tokens: StoredTokens) -> None:
         """Replace the tokens."""
         self.tokens = tokens
+
+    def location_token(self, _tenant_id: str, _location_id: str) -> None:
+        """None is kept here: an engine keeps them itself."""
+
+    def keep_location_token(self, _tenant_id: str, _location_id: str, _token: LocationToken) -> None:
+        """Leave it to the engine."""
 
 
 def _tenant_of(accounts: Accounts) -> Tenant:

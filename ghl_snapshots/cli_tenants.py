@@ -14,7 +14,7 @@ from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.environment import migrate_databases, product_environment
-from ghl_snapshots.model import AccountKind, StoredTokens, Tenant
+from ghl_snapshots.model import AccountKind, Tenant
 from ghl_snapshots.settings import Settings
 from ghl_snapshots.tenant_file import read_tenants
 
@@ -107,7 +107,7 @@ def authorize(tenant: _TenantId) -> None:
         if not token.strip():
             raise ConfigurationError("No refresh token was given.")
         with OAuthTokens(database, settings.encryption_keys_text).locked(tenant) as locked:
-            locked.store(StoredTokens(refresh_token=token.strip()))
+            locked.install(token.strip())
     typer.echo(f"Stored the refresh token of {tenant}, encrypted.")
 
 

@@ -13,6 +13,7 @@ from ghl_snapshots.ghl.retries import Retries
 from ghl_snapshots.ghl.transport import Timeouts, Transport
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
+from ghl_snapshots.ledger.rate_windows import RateWindows
 from ghl_snapshots.settings import Settings
 
 
@@ -46,7 +47,7 @@ def capture_engine(settings: Settings, database: Database) -> CaptureEngine:
     )
     client = GhlClient(
         Transport(settings.base_url, timeouts),
-        RateLimiter(daily_reserve=settings.daily_reserve),
+        RateLimiter(daily_reserve=settings.daily_reserve, shared=RateWindows(database)),
         Retries(
             max_attempts=settings.max_attempts,
             first_wait_seconds=settings.retry_wait_seconds,

@@ -128,6 +128,24 @@ class StoredTokens:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LocationToken:
+    """The access token of a company's location, and when it runs out."""
+
+    value: str = field(repr=False)
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A place in a rate limit that processes share."""
+
+    wait_seconds: float
+    """After which its request may be sent."""
+    taken: int
+    """Places of the window that are used at this moment, by whichever process."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entity:
     """One JSON object that GHL returned, as the exact bytes received.
 

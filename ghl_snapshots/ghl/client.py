@@ -126,6 +126,7 @@ class GhlClient:
     def close(self) -> None:
         """Close every connection."""
         self._transport.close()
+        self._limiter.close()
 
     def _fetch(
         self,

@@ -52,13 +52,13 @@ class Credentials:
         self._app = app
         self._store = store
         self._clock = clock
-        self._location_tokens = LocationTokens()
+        self._location_tokens = LocationTokens(store) if store else None
 
     def open(self, tenant: Tenant, budget: Budget) -> Access:
         """What the tenant's credential opens; no token is read or asked for before a call needs it."""
         if tenant.credential != "oauth":
             return _IntegrationAccess(tenant, self._environ)
-        if self._app is None or self._store is None:
+        if self._app is None or self._store is None or self._location_tokens is None:
             return _NoAccess(tenant)
         account = OAuthAccount(
             tenant, app=self._app, store=self._store, client=self._client, budget=budget, clock=self._clock

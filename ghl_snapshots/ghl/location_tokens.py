@@ -1,29 +1,52 @@
 """The tokens of a company's locations, each got with the company's own token and kept for its life."""
 
 import threading
+from collections import defaultdict
+from contextlib import suppress
 from typing import Final
 
-from ghl_snapshots.errors import ErrorKind, GhlError
-from ghl_snapshots.ghl.oauth import OAuthAccount
+from ghl_snapshots.errors import ConfigurationError, ErrorKind, GhlError, LedgerError
+from ghl_snapshots.ghl.oauth import OAuthAccount, TokenStore
 from ghl_snapshots.ghl.read_only import LOCATION_TOKEN_PATH
 from ghl_snapshots.ghl.tokens import Token, token_of
+from ghl_snapshots.model import LocationToken
 
 _SCOPE: Final = "oauth.write"
 
 
 class LocationTokens:
-    """Location tokens kept for their life, shared by all captures of a process."""
+    """Location tokens kept for their life, in the process and in the store that all processes share.
 
-    def __init__(self) -> None:
+    The store only saves asking GHL again, so where it fails the tokens are asked for.
+    """
+
+    def __init__(self, store: TokenStore) -> None:
+        self._store = store
         self._tokens: dict[tuple[str, str], Token] = {}
+        self._locks: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
+
+    def one_at_a_time(self, tenant_id: str, location_id: str) -> threading.Lock:
+        """What to hold while the location's token is looked up and, if need be, asked for."""
+        return self._locks[tenant_id, location_id]
 
     def get(self, tenant_id: str, location_id: str) -> Token | None:
         """The token kept for the tenant's location."""
+        if (tenant_id, location_id) not in self._tokens:
+            with suppress(LedgerError, ConfigurationError):
+                stored = self._store.location_token(tenant_id, location_id)
+                if stored is not None:
+                    self._tokens[tenant_id, location_id] = Token(
+                        value=stored.value, expires_at=stored.expires_at
+                    )
         return self._tokens.get((tenant_id, location_id))
 
     def put(self, tenant_id: str, location_id: str, token: Token) -> None:
         """Keep a token in the place of an older one."""
         self._tokens[tenant_id, location_id] = token
+        with suppress(LedgerError, ConfigurationError):
+            self._store.keep_location_token(
+                tenant_id, location_id, LocationToken(value=token.value, expires_at=token.expires_at)
+            )
 
 
 class OAuthLocation:
@@ -34,7 +57,7 @@ class OAuthLocation:
         self._location_id = location_id
         self._kept = kept
         self._failure: GhlError | None = None
-        self._lock = threading.Lock()
+        self._lock = kept.one_at_a_time(company.tenant.tenant_id, location_id)
 
     @property
     def resource_id(self) -> str:

@@ -19,7 +19,7 @@ from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.read_only import TOKEN_PATH
 from ghl_snapshots.ghl.tokens import Token, token_of
-from ghl_snapshots.model import AccountKind, StoredTokens, Tenant
+from ghl_snapshots.model import AccountKind, LocationToken, StoredTokens, Tenant
 
 _EXCHANGE_SECONDS: Final = 120.0
 _STORING_SECONDS: Final = 60.0
@@ -32,7 +32,9 @@ _USER_TYPES: Final[Mapping[AccountKind, str]] = {
 class LockedTokens(Protocol):
     """A tenant's tokens while no other process may refresh them."""
 
-    tokens: StoredTokens | None
+    @property
+    def tokens(self) -> StoredTokens | None:
+        """The tokens, or None if the tenant has none; raises CredentialError where they cannot be read."""
 
     def store(self, tokens: StoredTokens) -> None:
         """Replace the tokens; they are durable when this returns."""
@@ -46,6 +48,12 @@ class TokenStore(Protocol):
 
     def locked(self, tenant_id: str) -> AbstractContextManager[LockedTokens]:
         """The tenant's tokens, for one process at a time."""
+
+    def location_token(self, tenant_id: str, location_id: str) -> LocationToken | None:
+        """The kept token of a location of the tenant's company."""
+
+    def keep_location_token(self, tenant_id: str, location_id: str, token: LocationToken) -> None:
+        """Keep a location's token in the place of an older one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """OAuth tokens in the database, encrypted; each tenant's are refreshed by one process at a time."""
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -11,7 +11,7 @@ from psycopg.rows import DictRow
 from ghl_snapshots.errors import ConfigurationError, CredentialError
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.model import StoredTokens
+from ghl_snapshots.model import LocationToken, StoredTokens
 
 _HOW_TO_MAKE_A_KEY = (
     'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
@@ -25,22 +25,36 @@ class LockedTokens:
         self._connection = connection
         self._cipher = cipher
         self._tenant_id = tenant_id
-        row = connection.execute(query("tokens"), {"tenant_id": tenant_id}).fetchone()
-        self.tokens = _decrypted(cipher, row, tenant_id) if row else None
+        self._row = connection.execute(query("tokens"), {"tenant_id": tenant_id}).fetchone()
+
+    @property
+    def tokens(self) -> StoredTokens | None:
+        """The tokens, or None if there are none.
+
+        Raises:
+            CredentialError: they were encrypted with a key that is not among ours; `store` replaces them.
+        """
+        return _decrypted(self._cipher, self._row, self._tenant_id) if self._row else None
+
+    def install(self, refresh_token: str) -> None:
+        """Begin anew with the refresh token of a new installation of the app; durable when this returns.
+
+        What was got through an older one goes: its tokens would lack the scopes that the new one grants.
+        """
+        self._connection.execute(query("expire_location_tokens"), {"tenant_id": self._tenant_id})
+        self.store(StoredTokens(refresh_token=refresh_token))
 
     def store(self, tokens: StoredTokens) -> None:
         """Replace the tokens; they are durable when this returns, and the lock is given up."""
-        self._connection.execute(
-            query("store_tokens"),
-            {
-                "tenant_id": self._tenant_id,
-                "refresh_token": self._cipher.encrypt(tokens.refresh_token.encode()),
-                "access_token": tokens.access_token and self._cipher.encrypt(tokens.access_token.encode()),
-                "access_expires_at": tokens.access_expires_at,
-            },
-        )
+        row = {
+            "tenant_id": self._tenant_id,
+            "refresh_token": self._cipher.encrypt(tokens.refresh_token.encode()),
+            "access_token": tokens.access_token and self._cipher.encrypt(tokens.access_token.encode()),
+            "access_expires_at": tokens.access_expires_at,
+        }
+        self._connection.execute(query("store_tokens"), row)
         self._connection.commit()
-        self.tokens = tokens
+        self._row = row
 
 
 class OAuthTokens:
@@ -73,6 +87,34 @@ class OAuthTokens:
         with self._database.writer(tenant_id) as connection:
             connection.execute(query("lock_tokens"), {"tenant_id": tenant_id})
             yield LockedTokens(connection, cipher, tenant_id)
+
+    def location_token(self, tenant_id: str, location_id: str) -> LocationToken | None:
+        """The token of a location of the tenant's company, or None if none is kept that we can decrypt.
+
+        Raises:
+            LedgerError: the server does not answer.
+            ConfigurationError: there is no valid key.
+        """
+        cipher = self._cipher()
+        named = {"tenant_id": tenant_id, "location_id": location_id}
+        with self._database.writer(tenant_id) as connection:
+            row = connection.execute(query("location_token"), named).fetchone()
+        if row is None:
+            return None
+        with suppress(InvalidToken):
+            return LocationToken(value=cipher.decrypt(row["token"]).decode(), expires_at=row["expires_at"])
+        return None
+
+    def keep_location_token(self, tenant_id: str, location_id: str, token: LocationToken) -> None:
+        """Keep a location's token in the place of an older one; raises like `location_token`."""
+        row = {
+            "tenant_id": tenant_id,
+            "location_id": location_id,
+            "token": self._cipher().encrypt(token.value.encode()),
+            "expires_at": token.expires_at,
+        }
+        with self._database.writer(tenant_id) as connection:
+            connection.execute(query("keep_location_token"), row)
 
     def _cipher(self) -> MultiFernet:
         if not self._keys:

@@ -23,7 +23,7 @@ from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import AccountKind, Capture, SnapshotType, Source, StoredTokens, Tenant
+from ghl_snapshots.model import AccountKind, Capture, SnapshotType, Source, Tenant
 from ghl_snapshots.simulator.accounts import Agency, Location
 from ghl_snapshots.simulator.server import Simulator
 
@@ -139,5 +139,5 @@ def installed(database: Database, holder: Agency | Location, *, tenant_id: str) 
         registry.add(tenant_of(holder, credential="oauth", tenant_id=tenant_id))
     store = OAuthTokens(database, KEY)
     with store.locked(tenant_id) as locked:
-        locked.store(StoredTokens(refresh_token=holder.refresh_token))
+        locked.install(holder.refresh_token)
     return store

@@ -11,7 +11,8 @@ import pytest
 
 from ghl_snapshots.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.deadline import Deadline
-from ghl_snapshots.ghl.limits import RateLimiter, is_daily
+from ghl_snapshots.ghl.limit_headers import is_daily
+from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.transport import Timeouts, Transport
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator
@@ -239,58 +240,3 @@ def test_many_threads_on_two_locations_meet_no_429(tight: Simulator) -> None:
         statuses = list(pool.map(ask, range(150)))
     transport.close()
     assert statuses == [200] * 150
-
-
-class Window:
-    """What processes would share in a database, for limiters of one process."""
-
-    def __init__(self, time: Time) -> None:
-        self._time = time
-        self._ends: list[float] = []
-
-    def claim(self, _resource_id: str, *, most: int, hold_seconds: float) -> float:
-        now = self._time.seconds
-        self._ends = [end for end in self._ends if end > now]
-        if len(self._ends) >= most:
-            return min(self._ends) - now
-        self._ends.append(now + hold_seconds)
-        return 0.0
-
-
-def test_limiters_that_share_a_window_stay_under_the_limit_together(time: Time) -> None:
-    window = Window(time)
-    limiters = [RateLimiter(shared=window, monotonic=time.monotonic, today=time.today) for _ in range(3)]
-    assert [slots(limiter) for limiter in limiters] == [95, 0, 0]
-    time.seconds += 10.5
-    assert slots(limiters[1]) == 0, "the requests of the first may have reached GHL half a second late"
-    time.seconds += 0.6
-    assert slots(limiters[1]) == 95
-
-
-def test_a_slot_that_could_not_be_claimed_is_not_kept(time: Time) -> None:
-    window = Window(time)
-    first, second = (RateLimiter(shared=window, monotonic=time.monotonic, today=time.today) for _ in range(2))
-    assert slots(first) == 95
-    assert [slots(second) for _ in range(200)] == [0] * 200
-    time.seconds += 11.1
-    assert slots(second) == 95
-
-
-def test_a_shared_window_that_fails_costs_no_slot(time: Time) -> None:
-    """The database that holds it may be away for a moment."""
-
-    class Gone(Window):
-        def claim(self, resource_id: str, *, most: int, hold_seconds: float) -> float:
-            if self.away:
-                raise ConnectionError("the database is away")
-            return super().claim(resource_id, most=most, hold_seconds=hold_seconds)
-
-        away = True
-
-    window = Gone(time)
-    limiter = RateLimiter(shared=window, monotonic=time.monotonic, today=time.today)
-    for _ in range(200):
-        with pytest.raises(ConnectionError):
-            limiter.acquire(PLACE, Deadline(1))
-    window.away = False
-    assert slots(limiter) == 95

@@ -23,7 +23,11 @@ def test_a_key_is_found_by_its_secret_until_it_is_revoked(keys: ApiKeys, databas
     key, secret = keys.create(["zenith", "acme"], KeyRole.READ, note="billing")
     found = keys.find(secret)
     assert found
-    assert (found.key_id, found.role, found.tenant_ids) == (key.key_id, KeyRole.READ, frozenset({"acme", "zenith"}))
+    assert (found.key_id, found.role, found.tenant_ids) == (
+        key.key_id,
+        KeyRole.READ,
+        frozenset({"acme", "zenith"}),
+    )
     assert keys.find(secret[:-1]) is None
     assert keys.find("\udcff") is None
     assert keys.revoke(key.key_id)

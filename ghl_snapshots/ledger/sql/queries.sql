@@ -202,6 +202,25 @@ ON CONFLICT (tenant_id) DO UPDATE
 SET refresh_token = EXCLUDED.refresh_token, access_token = EXCLUDED.access_token,
     access_expires_at = EXCLUDED.access_expires_at, updated_at = clock_timestamp();
 
+-- location_token -- the encrypted token of a tenant's location
+SELECT token, expires_at FROM ghl.location_token WHERE tenant_id = %(tenant_id)s AND location_id = %(location_id)s AND expires_at > clock_timestamp();
+
+-- keep_location_token -- keep a location's encrypted token in the place of an older one
+INSERT INTO ghl.location_token (tenant_id, location_id, token, expires_at)
+VALUES (%(tenant_id)s, %(location_id)s, %(token)s, %(expires_at)s)
+ON CONFLICT (tenant_id, location_id) DO UPDATE SET token = EXCLUDED.token, expires_at = EXCLUDED.expires_at;
+
+-- expire_location_tokens -- let a tenant's location tokens be asked for anew
+UPDATE ghl.location_token SET expires_at = 'epoch' WHERE tenant_id = %(tenant_id)s;
+
+-- set_statement_timeout -- let no statement of this session last longer
+SELECT set_config('statement_timeout', %(milliseconds)s, false);
+
+-- claim_slot -- take the next place in the rate limit of a location or company
+SELECT wait_seconds, taken
+FROM ghl.claim_slot(%(resource_id)s, %(most)s, %(hold_seconds)s * interval '1 second',
+    %(patience_seconds)s * interval '1 second');
+
 -- try_session_lock -- take a lock for as long as the session lasts, if nobody holds it
 SELECT pg_try_advisory_lock(hashtextextended(%(name)s, 4713)) AS done;
 

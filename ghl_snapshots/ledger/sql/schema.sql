@@ -38,6 +38,15 @@ CREATE TABLE oauth_token (
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- The tokens of a company's locations for their life, encrypted like those of the company itself.
+CREATE TABLE location_token (
+    tenant_id text NOT NULL REFERENCES tenant,
+    location_id text NOT NULL CHECK (location_id <> ''),
+    token bytea NOT NULL,
+    expires_at timestamptz NOT NULL,
+    PRIMARY KEY (tenant_id, location_id)
+);
+
 -- Ledger --------------------------------------------------------------------------------------------------
 
 CREATE TABLE entity (
@@ -249,6 +258,49 @@ ALTER TABLE audit_event ENABLE ALWAYS TRIGGER append_only;
 CREATE TRIGGER keep_tenant BEFORE DELETE OR TRUNCATE ON tenant EXECUTE FUNCTION refuse_change();
 ALTER TABLE tenant ENABLE ALWAYS TRIGGER keep_tenant;
 
+-- Limits that processes share ----------------------------------------------------------------------------
+
+-- When each location's and company's latest requests to GHL were allowed, by whichever process. After a crash of
+-- the server it may begin empty, since by then the requests before have left GHL's window.
+CREATE UNLOGGED TABLE rate_window (
+    resource_id text PRIMARY KEY,
+    grants timestamptz[] NOT NULL
+) WITH (fillfactor = 50);
+ALTER TABLE rate_window ENABLE ROW LEVEL SECURITY;
+ALTER TABLE rate_window FORCE ROW LEVEL SECURITY;
+-- For claim_slot, which runs with the owner's rights; nobody else reads or writes it.
+CREATE POLICY claimed ON rate_window TO ghl_snapshots_owner USING (true) WITH CHECK (true);
+
+-- The seconds after which the caller may send a request, with its place in the window taken: of any `most` + 1
+-- requests the last is `hold` or more later than the first. A place further off than `patience` is not taken.
+-- `taken` tells how many places of the window are used at this moment.
+CREATE FUNCTION claim_slot(
+    resource text, most integer, hold interval, patience interval, OUT wait_seconds float8, OUT taken integer
+)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = ghl, pg_catalog, pg_temp
+AS $$
+DECLARE
+    recent timestamptz[];
+    moment timestamptz;
+    place timestamptz;
+BEGIN
+    SELECT grants INTO recent FROM rate_window WHERE resource_id = resource FOR UPDATE;
+    IF NOT FOUND THEN
+        INSERT INTO rate_window VALUES (resource, '{}') ON CONFLICT DO NOTHING;
+        SELECT grants INTO recent FROM rate_window WHERE resource_id = resource FOR UPDATE;
+    END IF;
+    moment := clock_timestamp();
+    recent := ARRAY(SELECT granted FROM unnest(recent) AS granted WHERE granted > moment - hold ORDER BY granted);
+    place := greatest(
+        moment, recent[cardinality(recent)], recent[cardinality(recent) - most + 1] + hold
+    );
+    wait_seconds := extract(epoch FROM place - moment);
+    taken := (SELECT count(*) FROM unnest(recent) AS granted WHERE granted <= moment);
+    IF place - moment <= patience THEN
+        UPDATE rate_window SET grants = recent || place WHERE resource_id = resource;
+    END IF;
+END $$;
+
 -- Reading -------------------------------------------------------------------------------------------------
 
 -- The value with numbers that jsonb cannot hold as texts.
@@ -403,7 +455,9 @@ FROM audit_event;
 GRANT USAGE ON SCHEMA ghl TO ghl_snapshots_writer, ghl_snapshots_reader, ghl_snapshots_auditor;
 GRANT SELECT ON schema_version TO ghl_snapshots_writer, ghl_snapshots_reader, ghl_snapshots_auditor;
 GRANT SELECT, INSERT ON entity, manifest, provenance, snapshot, audit_event TO ghl_snapshots_writer;
-GRANT SELECT, INSERT, UPDATE ON tenant, oauth_token TO ghl_snapshots_writer;
+GRANT SELECT, INSERT, UPDATE ON tenant, oauth_token, location_token TO ghl_snapshots_writer;
+REVOKE EXECUTE ON FUNCTION claim_slot(text, integer, interval, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION claim_slot(text, integer, interval, interval) TO ghl_snapshots_writer;
 GRANT SELECT ON entity, manifest, provenance, snapshot, audit_event TO ghl_snapshots_reader, ghl_snapshots_auditor;
 GRANT SELECT ON tenant TO ghl_snapshots_reader, ghl_snapshots_auditor;
 GRANT SELECT ON snapshot_record, ghl_snapshot, ghl_snapshot_raw, ghl_snapshot_audit_event
@@ -417,7 +471,7 @@ DECLARE
     own_rows CONSTANT text := 'tenant_id = (SELECT current_setting(''app.tenant_id'', true))';
 BEGIN
     FOREACH name IN ARRAY ARRAY[
-        'tenant', 'oauth_token', 'entity', 'manifest', 'provenance', 'snapshot', 'audit_event'
+        'tenant', 'oauth_token', 'location_token', 'entity', 'manifest', 'provenance', 'snapshot', 'audit_event'
     ] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
@@ -426,7 +480,7 @@ BEGIN
         EXECUTE format('CREATE POLICY own_rows_added ON %I FOR INSERT TO ghl_snapshots_writer '
             'WITH CHECK (%s)', name, own_rows);
     END LOOP;
-    FOREACH name IN ARRAY ARRAY['tenant', 'oauth_token'] LOOP
+    FOREACH name IN ARRAY ARRAY['tenant', 'oauth_token', 'location_token'] LOOP
         EXECUTE format('CREATE POLICY own_rows_changed ON %I FOR UPDATE TO ghl_snapshots_writer '
             'USING (%s) WITH CHECK (%s)', name, own_rows, own_rows);
     END LOOP;

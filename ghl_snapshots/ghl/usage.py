@@ -1,0 +1,128 @@
+"""What one process knows of a location's or company's use of its limits.
+
+GHL counts a request at some moment between its sending and its answer. So a slot stays taken until a whole
+interval after the answer, and no delay on the way can put one request too many into GHL's window. What the
+headers say of requests that others made fills the window too.
+"""
+
+from collections import deque
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Final
+
+from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.ghl.limit_headers import LimitHeaders
+
+_BURST: Final = 100
+_INTERVAL_SECONDS: Final = 10.0
+_SHORTEST_NAP_SECONDS: Final = 0.001
+_LONGEST_NAP_SECONDS: Final = 0.02
+_SLACK: Final = 0.1
+_SLACK_SECONDS: Final = 0.5
+
+
+@dataclass(slots=True)
+class Usage:
+    """What is known of one location's or company's use of its limits."""
+
+    burst: int = _BURST
+    interval_seconds: float = _INTERVAL_SECONDS
+    in_flight: int = 0
+    ends: deque[float] = field(default_factory=deque)
+    """When the slots of answered requests become free."""
+    others: int = 0
+    """Slots that others use, as far as the latest answer tells; nothing is known after `others_until`."""
+    others_until: float = 0.0
+    taken: int | None = None
+    """Places of the shared window that were used when one was last taken here."""
+    blocked_until: float = 0.0
+    daily: int | None = None
+    daily_remaining: int | None = None
+    day: date | None = None
+
+    def learn(self, limits: LimitHeaders, today: date) -> None:
+        """Take over what the headers say of the limits themselves."""
+        self.burst = limits.burst or self.burst
+        self.interval_seconds = limits.interval_seconds or self.interval_seconds
+        if limits.daily_remaining is not None:
+            # Answers overtake each other; within a day the quota only shrinks.
+            known = self.daily_remaining if self.day == today else None
+            told = limits.daily_remaining
+            self.daily_remaining = told if known is None else min(told, known)
+            self.daily = limits.daily or self.daily
+            self.day = today
+
+    def answered(self, now: float) -> None:
+        """Begin the interval after which the slot of an answered request becomes free."""
+        self.in_flight = max(0, self.in_flight - 1)
+        self.ends.append(now + self.interval_seconds)
+
+    def count_others(self, limits: LimitHeaders, now: float) -> None:
+        """Take over how much of the window GHL says is used by others than this limiter.
+
+        Of the requests under way some are in GHL's count and some are not, so what others use lies between
+        two bounds, and the former estimate is kept as far as it fits.
+        """
+        if limits.remaining is None:
+            return
+        self._forget_ended(now)
+        if self.taken is not None:
+            # The shared window knows of all our processes; whatever GHL counts beyond it is somebody else's.
+            self.others = max(0, self.burst - limits.remaining - max(self.taken, len(self.ends)))
+            self.others_until = now + self.interval_seconds
+            return
+        not_answered_here = self.burst - limits.remaining - len(self.ends)
+        least, most = max(0, not_answered_here - self.in_flight), max(0, not_answered_here)
+        self.others = min(max(self.others, least), most)
+        self.others_until = now + self.interval_seconds
+
+    def check_daily(self, resource_id: str, reserve: float, today: date) -> None:
+        """Go on only above the reserve of the day's quota, requests under way counted.
+
+        GHL's day is taken for the UTC day; after it the quota is unknown until the next answer.
+
+        Raises:
+            GhlError: DAILY_LIMIT.
+        """
+        if self.daily_remaining is None or self.day != today:
+            return
+        kept = int((self.daily or 0) * reserve)
+        if self.daily_remaining - self.in_flight <= kept:
+            raise _daily_limit(resource_id, self.daily_remaining, self.daily, reserve)
+
+    def wait(self, now: float, margin: float) -> float:
+        """Seconds after which a slot may be free; 0 when one is."""
+        self._forget_ended(now)
+        if now < self.blocked_until:
+            return self.blocked_until - now
+        surplus = self.in_flight + len(self.ends) + self.others - self.most(margin)
+        if surplus < 0:
+            return 0.0
+        ends = [self.ends[surplus]] if surplus < len(self.ends) else []
+        ends += [self.others_until] if self.others else []
+        return max(min(ends) - now, _SHORTEST_NAP_SECONDS) if ends else _LONGEST_NAP_SECONDS
+
+    @property
+    def slack_seconds(self) -> float:
+        """How much later than its time in the shared window a request may come to GHL."""
+        return max(_SLACK_SECONDS, _SLACK * self.interval_seconds)
+
+    def most(self, margin: float) -> int:
+        """Requests of a burst that are made use of."""
+        return max(1, int(self.burst * (1 - margin)))
+
+    def _forget_ended(self, now: float) -> None:
+        while self.ends and self.ends[0] <= now:
+            self.ends.popleft()
+        if self.others_until <= now:
+            self.others = 0
+
+
+def _daily_limit(resource_id: str, remaining: int, daily: int | None, reserve: float) -> GhlError:
+    quota = f"{remaining:,} of {daily:,}" if daily else f"{remaining:,}"
+    return GhlError(
+        ErrorKind.DAILY_LIMIT,
+        f"{resource_id} has {quota} requests left today, and {reserve:.0%} of the day's quota is kept for "
+        "the customer's own integrations; nothing more is asked of it before the quota renews",
+        attempts=0,
+    )

@@ -1,0 +1,81 @@
+"""Places in GHL's rate limits that all processes of a deployment take from the same windows.
+
+Each request takes a place by one statement of its own, about a quarter of a millisecond, and learns when it
+may leave. Where the database is away nothing is held up: each process's own limiter goes on alone, and what
+could not be stored afterwards would be lost for a better reason.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Final
+
+import psycopg
+from psycopg import Connection
+from psycopg.rows import DictRow
+
+from ghl_snapshots.errors import LedgerError
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.queries import query
+from ghl_snapshots.model import Place
+
+_AWAY_SECONDS: Final = 5.0
+_LONGEST_STATEMENT_MS: Final = 2000
+
+
+class RateWindows:
+    """The windows, over one connection that is opened for the first place and shared by all threads."""
+
+    def __init__(self, database: Database, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+        self._database = database
+        self._monotonic = monotonic
+        self._lock = threading.Lock()
+        self._connection: Connection[DictRow] | None = None
+        self._away_until = 0.0
+
+    def claim(
+        self, resource_id: str, *, most: int, hold_seconds: float, patience_seconds: float
+    ) -> Place | None:
+        """Take the next place, unless it is further off than the patience; None where nobody can tell."""
+        with self._lock:
+            if self._monotonic() < self._away_until:
+                return None
+            try:
+                row = (
+                    self._connected()
+                    .execute(
+                        query("claim_slot"),
+                        {
+                            "resource_id": resource_id,
+                            "most": most,
+                            "hold_seconds": hold_seconds,
+                            "patience_seconds": patience_seconds,
+                        },
+                    )
+                    .fetchone()
+                )
+            except (LedgerError, psycopg.Error):
+                self._disconnect()
+                self._away_until = self._monotonic() + _AWAY_SECONDS
+                return None
+        return Place(**row) if row else None
+
+    def close(self) -> None:
+        """Close the connection."""
+        with self._lock:
+            self._disconnect()
+
+    def _connected(self) -> Connection[DictRow]:
+        if self._connection is None:
+            self._connection = self._database.session()
+            self._connection.execute(
+                query("set_statement_timeout"), {"milliseconds": f"{_LONGEST_STATEMENT_MS}"}
+            )
+        return self._connection
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            with suppress(psycopg.Error):
+                self._connection.close()
+            self._connection = None
