@@ -24,7 +24,7 @@ from ghl_snapshots.orchestration.io_manager import SnapshotIOManager
 from ghl_snapshots.orchestration.partitions import tenants
 from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource, StoredListener
 from ghl_snapshots.orchestration.trigger import Trigger, trigger_of
-from ghl_snapshots.orchestration.verdicts import Shortfalls, causes, materialization, told
+from ghl_snapshots.orchestration.verdicts import Shortfalls, causes, materialization
 
 GROUP = "ghl_snapshots"
 IO_MANAGER_KEY = "snapshots"
@@ -55,7 +55,6 @@ def snapshot_asset(snapshot_type: SnapshotType, *, tenants_per_run: int) -> dg.A
         lacking = [tenant for tenant in enabled if tenant.tenant_id not in earlier]
         with closing(ghl.captures(lacking, snapshot_type, trigger, shortfalls.busy)) as captures:
             for appended in chain(earlier.values(), _stored(captures, snapshots, shortfalls)):
-                context.log.info(told(appended))
                 on_stored(appended)
                 if appended.snapshot.status is not Status.SUCCESS:
                     shortfalls.add(

@@ -14,11 +14,15 @@ _MOST_TENANTS_IN_TABLE = 200
 
 
 def materialization(appended: Appended) -> dg.AssetMaterialization:
-    """The event of one tenant's stored snapshot; its data version is the snapshot's checksum."""
+    """The event of one tenant's stored snapshot; its data version is the snapshot's checksum.
+
+    It is the run's log line on the snapshot as well: one more event each would cost a fifth of a run.
+    """
     snapshot = appended.snapshot
     return dg.AssetMaterialization(
         asset_key=snapshot.snapshot_type.value,
         partition=snapshot.tenant_id,
+        description=_told(appended),
         metadata={
             "record_count": snapshot.record_count,
             "status": snapshot.status.value,
@@ -37,17 +41,14 @@ def materialization(appended: Appended) -> dg.AssetMaterialization:
     )
 
 
-def told(appended: Appended) -> str:
-    """One line on a stored snapshot for the run's log."""
+def _told(appended: Appended) -> str:
     snapshot = appended.snapshot
-    seconds = snapshot.duration_ms / 1000
     news = f"{appended.new_entities:,} new" if appended.new_entities else "nothing new"
     if appended.already_stored:
         news = "stored before for this trigger"
     return (
         f"{snapshot.tenant_id}: {snapshot.snapshot_type} {snapshot.status}, {snapshot.record_count:,} "
-        f"records ({news}) from {snapshot.api_calls:,} API calls in {seconds:.2f} s, "
-        f"checksum {snapshot.checksum[:12]}, snapshot {snapshot.snapshot_id}"
+        f"records ({news}) from {snapshot.api_calls:,} API calls in {snapshot.duration_ms / 1000:.2f} s"
     )
 
 

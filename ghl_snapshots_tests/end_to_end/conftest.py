@@ -1,12 +1,13 @@
 """One webserver and one daemon for all the tests that need them; starting them costs seconds."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import pytest
 
 from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots_tests.end_to_end import graphql
 from ghl_snapshots_tests.end_to_end.stack import Webserver, eventually, running_stack
 from ghl_snapshots_tests.orchestration.product import Product, running_product
@@ -22,13 +23,28 @@ class Stack:
 
 @pytest.fixture(scope="package")
 def stack(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Seven tenants; the tests share them and what happens to them."""
+    """Fifty tenants, a batch; the tests share them and what happens to them."""
     folder = tmp_path_factory.mktemp("stack")
     with (
-        running_product(postgres, folder, tenants=7) as product,
+        running_product(postgres, folder, tenants=50) as product,
         running_stack(dict(os.environ), folder) as webserver,
     ):
         yield Stack(product, webserver)
+
+
+@pytest.fixture
+def without_scopes(stack: Stack) -> Iterator[Callable[..., None]]:
+    """A function that takes scopes away from a tenant's token; they are given back afterwards."""
+    before: list[tuple[Location, set[str]]] = []
+
+    def take(tenant: str, *scopes: str) -> None:
+        location = stack.product.location(tenant)
+        before.append((location, set(location.scopes)))
+        location.scopes.difference_update(scopes)
+
+    yield take
+    for location, scopes in reversed(before):
+        location.scopes = scopes
 
 
 @pytest.fixture(scope="package")
@@ -38,3 +54,15 @@ def partitions(stack: Stack) -> None:
         lambda: graphql.assets(stack.webserver)["workflows"]["partitionKeys"] == stack.product.tenant_ids,
         "the sensor has added a partition for each tenant",
     )
+
+
+@pytest.fixture
+def idle(stack: Stack, partitions: None) -> None:
+    """Wait until no run works or waits, the tenants' first captures among them."""
+
+    def over() -> bool:
+        with stack.product.instance() as instance:
+            runs = instance.get_runs()
+        return bool(runs) and all(run.is_finished for run in runs)
+
+    eventually(over, "all runs are over")

@@ -27,7 +27,7 @@ _BACKFILL = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfil
   ... on PythonError { message }
 } }"""
 _RUN = """query($id: ID!) { runOrError(runId: $id) { ... on Run {
-  status tags { key value } repositoryOrigin { repositoryLocationName }
+  status startTime tags { key value } repositoryOrigin { repositoryLocationName }
   eventConnection { events { ... on EngineEvent { message } } }
 } } }"""
 _GROUP = """query($id: ID!) { runGroupOrError(runId: $id) { ... on RunGroup {
@@ -69,8 +69,8 @@ def check_verdict(webserver: Webserver, asset_name: str, check_name: str) -> str
     """How the check's latest evaluation came out."""
     found = webserver.query(_CHECKS, path=[asset_name])["assetNodeOrError"]["assetChecksOrError"]["checks"]
     [check] = [check for check in found if check["name"] == check_name]
-    status: str = check["executionForLatestMaterialization"]["status"]
-    return status
+    execution = check["executionForLatestMaterialization"]
+    return str(execution["status"]) if execution else "NEVER"
 
 
 def _launched(
@@ -94,6 +94,11 @@ def _launched(
     assert "run" in answer, answer
     run_id: str = answer["run"]["runId"]
     return run_id
+
+
+def run_of(webserver: Webserver, run_id: str) -> Any:
+    """The run with its status and the time at which it began to work."""
+    return webserver.query(_RUN, id=run_id)["runOrError"]
 
 
 def worker_pid(webserver: Webserver, run_id: str) -> int:
@@ -128,7 +133,7 @@ def finished_run(webserver: Webserver, run_id: str) -> Any:
     """The run, once it is over."""
 
     def over() -> Any:
-        run = webserver.query(_RUN, id=run_id)["runOrError"]
+        run = run_of(webserver, run_id)
         return run if run["status"] in {"SUCCESS", "FAILURE", "CANCELED"} else None
 
     return eventually(over, f"run {run_id} is over")

@@ -1,12 +1,14 @@
 """The UI's way through the whole product: the real webserver, the real daemon, real runs."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 
 from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.orchestration.checks import CHECKS
+from ghl_snapshots.orchestration.failures import failures_of_run
+from ghl_snapshots.orchestration.partitions import TenantRange
 from ghl_snapshots_tests.end_to_end import graphql
 from ghl_snapshots_tests.end_to_end.conftest import Stack
 
@@ -17,6 +19,13 @@ pytestmark = pytest.mark.usefixtures("partitions")
 def caused_by(trigger: str, events: Sequence[Any]) -> Sequence[Any]:
     """The events of one trigger; the stack's other tests and its daemon capture the same tenants."""
     return [event for event in events if event["correlation_id"] == trigger]
+
+
+def verdicts(stack: Stack, asset_name: str, tenants: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Which of the tenants' partitions the UI shows as red, and which as green."""
+    statuses = graphql.assets(stack.webserver)[asset_name]["assetPartitionStatuses"]
+    red, green = statuses["failedPartitions"], statuses["materializedPartitions"]
+    return [one for one in tenants if one in red], [one for one in tenants if one in green]
 
 
 def test_the_ui_lists_every_asset_with_its_description_and_group(stack: Stack) -> None:
@@ -40,25 +49,25 @@ def test_one_tenant_materialized_by_hand_is_captured_and_shown(stack: Stack) -> 
     assert event["status"] == "success"
 
 
-def test_a_backfill_over_all_tenants_shows_which_of_them_failed(stack: Stack) -> None:
+def test_a_backfill_over_some_tenants_shows_which_of_them_failed(
+    stack: Stack, without_scopes: Callable[..., None]
+) -> None:
     """Two of the tenants in the middle lack a scope; the assets are otherwise green, one event each."""
     for tenant in ("t02", "t04"):
-        stack.product.location(tenant).scopes.discard("voice-ai-agents.readonly")
-        stack.product.location(tenant).scopes.discard("conversation-ai.readonly")
-        stack.product.location(tenant).scopes.discard("agent-studio.readonly")
-    tenants = stack.product.tenant_ids
+        without_scopes(
+            tenant, "voice-ai-agents.readonly", "conversation-ai.readonly", "agent-studio.readonly"
+        )
+    tenants = stack.product.tenant_ids[:7]
     backfill_id = graphql.launch_backfill(stack.webserver, ["ai_workers", "locations"], tenants)
     backfill = graphql.finished_backfill(stack.webserver, backfill_id)
     assert backfill["status"] == "COMPLETED_FAILED"
     assert len(backfill["runs"]) == 1
-    assets = graphql.assets(stack.webserver)
-    failed = assets["ai_workers"]["assetPartitionStatuses"]["failedPartitions"]
-    green = assets["ai_workers"]["assetPartitionStatuses"]["materializedPartitions"]
-    assert (sorted(failed), sorted(green)) == (["t02", "t04"], ["t00", "t01", "t03", "t05", "t06"])
-    assert assets["locations"]["assetPartitionStatuses"]["failedPartitions"] == []
+    red, green = verdicts(stack, "ai_workers", tenants)
+    assert (red, green) == (["t02", "t04"], ["t00", "t01", "t03", "t05", "t06"])
+    assert verdicts(stack, "locations", tenants) == ([], tenants)
     trigger = f"manual_{backfill_id}"
     events = caused_by(trigger, graphql.materializations(stack.webserver, "ai_workers", tenants))
-    assert sorted(event["partition"] for event in events) == sorted(green)
+    assert sorted(event["partition"] for event in events) == green
     rows = stack.product.rows(
         "SELECT tenant_id, status FROM ghl_snapshot WHERE snapshot_type = 'ai_workers' "
         "AND correlation_id = %s ORDER BY tenant_id",
@@ -66,6 +75,36 @@ def test_a_backfill_over_all_tenants_shows_which_of_them_failed(stack: Stack) ->
     )
     assert [row["tenant_id"] for row in rows] == tenants
     assert [row["tenant_id"] for row in rows if row["status"] == "failed"] == ["t02", "t04"]
+
+
+def test_of_a_run_over_fifty_tenants_three_fail_alone(
+    stack: Stack, without_scopes: Callable[..., None]
+) -> None:
+    """And for one type; its other 47 partitions and the other four assets are green, one event each."""
+    poor = ["t07", "t25", "t49"]
+    for tenant in poor:
+        without_scopes(tenant, "opportunities.readonly")
+    tenants = list(stack.product.tenant_ids)
+    assert len(tenants) == 50
+    whole = TenantRange(first=tenants[0], last=tenants[-1]).tags()
+    run_id = graphql.launch(stack.webserver, list(SnapshotType), whole)
+    assert graphql.finished_run(stack.webserver, run_id)["status"] == "FAILURE"
+    for kind in SnapshotType:
+        failed = poor if kind is SnapshotType.PIPELINES else []
+        captured = [tenant for tenant in tenants if tenant not in failed]
+        assert verdicts(stack, kind, tenants) == (failed, captured)
+        events = caused_by(f"manual_{run_id}", graphql.materializations(stack.webserver, kind, tenants))
+        assert sorted(event["partition"] for event in events) == captured
+    rows = stack.product.rows(
+        "SELECT status, count(*) AS n FROM ghl_snapshot WHERE snapshot_type = 'pipelines' "
+        "AND correlation_id = %s GROUP BY status ORDER BY status",
+        f"manual_{run_id}",
+    )
+    assert [(row["status"], row["n"]) for row in rows] == [("failed", 3), ("success", 47)]
+    with stack.product.instance() as instance:
+        [failure] = failures_of_run(instance, run_id)
+    assert failure.startswith("pipelines failed or is incomplete for 3 of 50 tenants.")
+    assert all(f"{tenant} (failed): /opportunities/pipelines" in failure for tenant in poor)
 
 
 def test_a_check_can_be_run_by_hand(stack: Stack) -> None:

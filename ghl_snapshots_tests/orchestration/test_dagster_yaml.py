@@ -17,6 +17,15 @@ def test_runs_wait_in_a_queue_that_lets_a_few_of_them_work(product: Product) -> 
         queue = instance.get_concurrency_config().run_queue_config
         assert queue is not None
         assert queue.max_concurrent_runs == 4
+        limits = {
+            (limit["key"], limit.get("value")): limit["limit"] for limit in queue.tag_concurrency_limits
+        }
+        assert limits == {("ghl_snapshots/source", "scheduled"): 3, ("dagster/backfill", None): 2}
+
+
+def test_a_sensor_that_waits_holds_up_no_other(product: Product) -> None:
+    with product.instance() as instance:
+        assert instance.get_settings("sensors") == {"use_threads": True, "num_workers": 4}
 
 
 def test_only_runs_whose_process_died_are_started_again(product: Product) -> None:

@@ -1,0 +1,83 @@
+"""Nobody asks, and yet: a new tenant's first snapshots, a tick's captures, their checks and their audit."""
+
+import os
+from collections.abc import Iterator
+from functools import partial
+
+import pytest
+
+from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots.model import SnapshotType
+from ghl_snapshots_tests.end_to_end import graphql
+from ghl_snapshots_tests.end_to_end.conftest import Stack
+from ghl_snapshots_tests.end_to_end.stack import eventually, running_stack
+from ghl_snapshots_tests.orchestration.product import running_product
+
+# A tick is at most a minute away, and sensors look around every half minute.
+PATIENCE_SECONDS = 180
+
+
+@pytest.fixture(scope="module")
+def unattended(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """A stack whose weekly schedule is due every minute; the last of its three tenants is not enabled yet."""
+    folder = tmp_path_factory.mktemp("unattended")
+    with (
+        pytest.MonkeyPatch.context() as patch,
+        running_product(postgres, folder, tenants=3) as product,
+    ):
+        patch.setenv("GHL_SNAPSHOTS_WEEKLY_CRON", "* * * * *")
+        patch.setenv("GHL_SNAPSHOTS_TENANTS_PER_RUN", "1")
+        with product.registry() as registry:
+            registry.set_enabled("t02", enabled=False)
+        with running_stack(dict(os.environ), folder) as webserver:
+            yield Stack(product, webserver)
+
+
+def is_captured(stack: Stack, correlation_id: str, tenant: str) -> bool:
+    """Whether everything of a tenant is stored for triggers of this form."""
+    rows = stack.product.rows(
+        "SELECT DISTINCT snapshot_type FROM ghl_snapshot WHERE correlation_id LIKE %s AND tenant_id = %s "
+        "AND status = 'success' AND source = 'scheduled' ORDER BY 1",
+        correlation_id,
+        tenant,
+    )
+    return [row["snapshot_type"] for row in rows] == sorted(SnapshotType)
+
+
+def test_a_new_tenant_is_captured_without_being_asked_for(unattended: Stack) -> None:
+    assert not is_captured(unattended, "%", "t02")
+    with unattended.product.registry() as registry:
+        registry.set_enabled("t02", enabled=True)
+    eventually(
+        partial(is_captured, unattended, "scheduled\\_first\\_%", "t02"),
+        "the new tenant has its first snapshots",
+        PATIENCE_SECONDS,
+    )
+    assert "t02" in graphql.assets(unattended.webserver)["workflows"]["partitionKeys"]
+
+
+def test_a_tick_leads_to_snapshots_their_checks_and_their_audit(unattended: Stack) -> None:
+    for tenant in ("t00", "t01"):
+        eventually(
+            partial(is_captured, unattended, "scheduled\\_weekly\\_%", tenant),
+            "the tick's captures are stored",
+            PATIENCE_SECONDS,
+        )
+    eventually(
+        lambda: graphql.check_verdict(unattended.webserver, "pipelines", "guarded") == "SUCCEEDED",
+        "all checks were run",
+        PATIENCE_SECONDS,
+    )
+    [tick] = unattended.product.rows(
+        "SELECT min(correlation_id) AS id FROM ghl_snapshot WHERE correlation_id LIKE 'scheduled_weekly_%%'"
+    )
+    audited = eventually(
+        lambda: unattended.product.rows(
+            "SELECT DISTINCT tenant_id FROM ghl_snapshot_audit_event WHERE success "
+            "AND event_type = 'ghl_snapshot_full_run' AND correlation_id = %s ORDER BY 1",
+            tick["id"],
+        ),
+        "the tick is in the audit trail",
+        PATIENCE_SECONDS,
+    )
+    assert {"tenant_id": "t00"} in audited or {"tenant_id": "t01"} in audited
