@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from ghl_snapshots.cli_keys import keys
 from ghl_snapshots.cli_ledger import checkpoint, verify
 from ghl_snapshots.cli_tenants import tenants
 from ghl_snapshots.errors import ConfigurationError, GhlSnapshotsError, UnknownTenantError
@@ -23,6 +24,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(tenants, name="tenants")
+app.add_typer(keys, name="keys")
 app.command()(verify)
 app.add_typer(checkpoint, name="checkpoint")
 
@@ -44,6 +46,17 @@ def dev(port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Dagste
     from ghl_snapshots.local import dev as product
 
     product.run(port, typer.echo)
+
+
+@app.command()
+def api(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+) -> None:
+    """Serve the HTTP API: trigger, follow, read and monitor snapshots; Ctrl-C ends it."""
+    from ghl_snapshots.local import serving
+
+    serving.run(host, port, lambda line: typer.echo(line, err=True))
 
 
 @app.command()

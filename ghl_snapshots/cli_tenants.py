@@ -1,7 +1,7 @@
 """`ghl-snapshots tenants`: the registry of tenants on the command line."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
@@ -16,6 +16,7 @@ from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.environment import migrate_databases, product_environment
 from ghl_snapshots.model import AccountKind, Tenant
 from ghl_snapshots.settings import Settings
+from ghl_snapshots.summary import columns
 from ghl_snapshots.tenant_file import read_tenants
 
 tenants = typer.Typer(
@@ -56,7 +57,7 @@ def list_() -> None:
             "ghl-snapshots tenants add acme --account LOCATION_ID --credential env:ACME_GHL_TOKEN"
         )
         return
-    for line in _columns([_HEADINGS, *(_cells(tenant) for tenant in known)]):
+    for line in columns([_HEADINGS, *(_cells(tenant) for tenant in known)]):
         typer.echo(line)
 
 
@@ -120,13 +121,6 @@ def _cells(tenant: Tenant) -> tuple[str, ...]:
         tenant.credential,
         enabled,
     )
-
-
-def _columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """The rows with their cells below each other, whole however narrow the terminal is."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 @contextmanager

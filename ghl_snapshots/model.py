@@ -101,11 +101,7 @@ class Tenant:
             ConfigurationError: naming the field and what is allowed. The credential's value is not quoted,
                 in case a token was given where a reference belongs.
         """
-        if not _TENANT_ID.fullmatch(self.tenant_id):
-            raise ConfigurationError(
-                f"Tenant id {self.tenant_id!r} is not valid: use 1 to 64 letters, digits, '_', '.' or '-', "
-                "beginning with a letter or digit, without two dots in a row."
-            )
+        tenant_id_of(self.tenant_id)
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", self.ghl_account_id):
             raise ConfigurationError(
                 f"Tenant {self.tenant_id}: GHL account id {self.ghl_account_id!r} is not valid: "
@@ -395,6 +391,20 @@ class AuditEvent:
     tenant_id: str | None = None
     ghl_account_id: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+
+
+def tenant_id_of(text: str) -> str:
+    """The text, which can be a tenant's id.
+
+    Raises:
+        ConfigurationError: it cannot; says what can.
+    """
+    if not _TENANT_ID.fullmatch(text):
+        raise ConfigurationError(
+            f"Tenant id {text!r} is not valid: use 1 to 64 letters, digits, '_', '.' or '-', "
+            "beginning with a letter or digit, without two dots in a row."
+        )
+    return text
 
 
 def checksum_of(digests: Iterable[bytes]) -> str:

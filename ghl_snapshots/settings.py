@@ -108,6 +108,16 @@ class Settings(BaseSettings):
         except ConfigurationError as error:
             raise ValueError(str(error)) from None
 
+    triggers_per_minute: int = Field(
+        default=60, ge=1, le=100_000, description="Requests of a tenant that the API accepts in a minute."
+    )
+    metrics_token: SecretStr | None = Field(
+        default=None, description="Bearer token that the API's /metrics asks for; unset: none is needed."
+    )
+    metrics_tenant_label: bool = Field(
+        default=True, description="Whether metrics carry the label tenant_id; off caps their number."
+    )
+
     @property
     def base_url(self) -> str:
         """The GHL base URL without a trailing slash."""

@@ -1,7 +1,7 @@
 """Captures told to a person: one line a snapshot, the causes of failures below it, and the totals."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ghl_snapshots.model import Snapshot, Status
 
@@ -60,6 +60,13 @@ def cause(error: Mapping[str, str | None]) -> str:
     """One missing part, as a snapshot's metadata records it: the endpoint, the location and why."""
     location = f" of location {error['locationId']}" if error["locationId"] else ""
     return f"{error['endpoint']}{location}: {error['message']}"
+
+
+def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The rows with their cells below each other, whole however narrow the terminal is."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _width(tenant_ids: Iterable[str]) -> int:

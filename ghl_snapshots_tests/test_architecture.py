@@ -13,7 +13,7 @@ LAYERS = (
     {"errors"},
     {"model"},
     {"cron"},
-    {"settings", "tenant_file"},
+    {"settings", "tenant_file", "logs"},
     {"ghl", "ledger", "document", "summary"},
     {"capture", "audit"},
     {"composition", "metrics", "turns"},
@@ -21,7 +21,7 @@ LAYERS = (
     {"orchestration"},
     {"definitions"},
     {"local"},
-    {"cli_tenants", "cli_ledger"},
+    {"cli_tenants", "cli_ledger", "cli_keys"},
     {"cli"},
 )
 DAGSTER_SHELL = {"orchestration", "definitions"}

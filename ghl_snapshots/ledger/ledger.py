@@ -1,6 +1,6 @@
 """The append-only ledger: captures go in once, snapshots come out as they went in."""
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from datetime import datetime
 from typing import Any, NoReturn
 
@@ -108,6 +108,33 @@ class Ledger:
         with self._database.reader(tenant_id) as connection:
             rows = connection.execute(query("snapshots_of_tenant"), parameters)
             return [snapshot_of(row) for row in rows]
+
+    def page(
+        self,
+        tenant_id: str,
+        snapshot_types: Sequence[SnapshotType],
+        *,
+        since: datetime | None,
+        until: datetime | None,
+        before: tuple[datetime, str] | None,
+        limit: int,
+    ) -> list[Snapshot]:
+        """A tenant's snapshots without their metadata, the newest first and by their ids where they tie.
+
+        `before` is the last one of the page before: when it was captured, and its id.
+        """
+        moment, snapshot_id = before or ("infinity", "")
+        parameters = {
+            "tenant_id": tenant_id,
+            "snapshot_types": [str(snapshot_type) for snapshot_type in snapshot_types],
+            "since": since or "-infinity",
+            "until": until or "infinity",
+            "before_moment": moment,
+            "before_id": snapshot_id,
+            "limit": limit,
+        }
+        with self._database.reader(tenant_id) as connection:
+            return [snapshot_of(row) for row in connection.execute(query("snapshots_page"), parameters)]
 
     def entity_history(
         self, tenant_id: str, entity_id: str, snapshot_type: SnapshotType | None = None

@@ -81,3 +81,19 @@ SELECT * FROM ghl.api_key_of(%(secret_hash)s);
 UPDATE ghl.api_key SET revoked_at = clock_timestamp()
 WHERE key_id = %(key_id)s AND revoked_at IS NULL
 RETURNING key_id;
+
+-- snapshots_page -- a tenant's snapshots of some types without their metadata, the newest first, after a position
+SELECT found.*
+FROM unnest(%(snapshot_types)s::text[]) AS kind (name)
+CROSS JOIN LATERAL (
+    SELECT snapshot_id, tenant_id, ghl_account_id, snapshot_type, captured_at, version, status, record_count,
+        encode(checksum, 'hex') AS checksum, '{}'::jsonb AS metadata, duration_ms, api_calls, created_at,
+        created_by, source, correlation_id, seq, encode(chain, 'hex') AS chain
+    FROM ghl.snapshot
+    WHERE tenant_id = %(tenant_id)s AND snapshot_type = kind.name
+        AND captured_at >= %(since)s::timestamptz AND captured_at < %(until)s::timestamptz
+        AND captured_at <= %(before_moment)s::timestamptz
+        AND (captured_at, snapshot_id) < (%(before_moment)s::timestamptz, %(before_id)s)
+    ORDER BY captured_at DESC, snapshot_id DESC LIMIT %(limit)s
+) AS found
+ORDER BY captured_at DESC, snapshot_id DESC LIMIT %(limit)s;

@@ -612,10 +612,12 @@ BEGIN
         ) AS row_
     ),
     told AS MATERIALIZED (
-        SELECT fresh.snapshot_type, count(*) AS captures, provenance.body
-        FROM fresh
-        JOIN provenance ON provenance.tenant_id = tenant AND provenance.digest = fresh.provenance
-        GROUP BY fresh.snapshot_type, provenance.digest, provenance.body::text
+        SELECT alike.snapshot_type, alike.captures, provenance.body
+        FROM (
+            SELECT fresh.snapshot_type, fresh.provenance, count(*) AS captures
+            FROM fresh GROUP BY fresh.snapshot_type, fresh.provenance
+        ) AS alike
+        JOIN provenance ON provenance.tenant_id = tenant AND provenance.digest = alike.provenance
     ),
     chains AS (
         INSERT INTO metric_chain AS kept (tenant_id, snapshot_type, seq, records, last_success_at)

@@ -1,0 +1,223 @@
+"""The JSON that goes in and out, camelCase throughout."""
+
+from datetime import datetime
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic.alias_generators import to_camel
+
+from ghl_snapshots.model import (
+    Priority,
+    RequestStatus,
+    Snapshot,
+    SnapshotRequest,
+    SnapshotType,
+    Source,
+    Status,
+    iso,
+)
+
+Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$")]
+"""Text without control characters."""
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
+
+
+class Trigger(_Document):
+    """A wish for captures of one tenant."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "tenantId": "acme",
+                    "ghlAccountId": "ve9EPM428h8vShlRW1KT",
+                    "snapshotTypes": ["pipelines", "workflows"],
+                    "priority": "high",
+                    "reason": "before the campaign",
+                }
+            ]
+        },
+    )
+
+    tenant_id: str = Field(max_length=200, description="Our name for the customer.")
+    ghl_account_id: str = Field(max_length=200, description="The tenant's GHL location or company id.")
+    snapshot_types: list[SnapshotType] = Field(
+        default_factory=lambda: list(SnapshotType),
+        min_length=1,
+        max_length=len(SnapshotType),
+        description="What to capture; all five types by default.",
+    )
+    priority: Priority = Field(default=Priority.NORMAL, description="How soon.")
+    reason: Text | None = Field(default=None, max_length=500, description="Why, for the audit trail.")
+
+    @field_validator("snapshot_types")
+    @classmethod
+    def _once(cls, snapshot_types: list[SnapshotType]) -> list[SnapshotType]:
+        """Take a type that is named twice once."""
+        return list(dict.fromkeys(snapshot_types))
+
+
+class Accepted(_Document):
+    """A request that is kept and will be served, whatever is restarted meanwhile."""
+
+    request_id: str = Field(description="Follows the request; also the correlation id of all it leads to.")
+    status: RequestStatus
+    estimated_duration: str = Field(description="From the tenant's recent captures, such as `30s`.")
+
+    @classmethod
+    def of(cls, request: SnapshotRequest) -> "Accepted":
+        """The answer to a trigger."""
+        return cls(
+            request_id=request.request_id,
+            status=RequestStatus.ACCEPTED,
+            estimated_duration=f"{request.estimated_seconds}s",
+        )
+
+
+class RequestedSnapshot(_Document):
+    """What came of one of a request's types; all but the type is null before there is a snapshot."""
+
+    snapshot_type: SnapshotType
+    status: Status | None
+    snapshot_id: str | None
+    record_count: int | None
+    captured_at: str | None
+    errors: list[dict[str, Any]] = Field(description="Parts that are missing, as the snapshot records them.")
+
+    @classmethod
+    def of(cls, snapshot_type: SnapshotType, snapshot: Snapshot | None) -> "RequestedSnapshot":
+        """What a snapshot tells, if there is one."""
+        return cls(
+            snapshot_type=snapshot_type,
+            status=snapshot.status if snapshot else None,
+            snapshot_id=snapshot.snapshot_id if snapshot else None,
+            record_count=snapshot.record_count if snapshot else None,
+            captured_at=iso(snapshot.captured_at) if snapshot else None,
+            errors=snapshot.metadata["errors"] if snapshot else [],
+        )
+
+
+class Request(_Document):
+    """A request and how far it has come."""
+
+    request_id: str
+    status: RequestStatus
+    tenant_id: str
+    ghl_account_id: str
+    priority: Priority
+    reason: str | None
+    run_id: str | None = Field(description="The Dagster run that serves it.")
+    accepted_at: str
+    queued_at: str | None
+    started_at: str | None
+    finished_at: str | None
+    snapshots: list[RequestedSnapshot] = Field(description="One for each type that was asked for.")
+    error: str | None = Field(description="Why something is missing where no snapshot tells.")
+
+    @classmethod
+    def of(cls, request: SnapshotRequest, snapshots: list[Snapshot]) -> "Request":
+        """The request with the snapshots that it has led to."""
+        stored = {snapshot.snapshot_type: snapshot for snapshot in snapshots}
+        over = request.status in {
+            RequestStatus.SUCCEEDED,
+            RequestStatus.PARTIAL_FAILURE,
+            RequestStatus.FAILED,
+        }
+        finished = request.ended_at or max((each.created_at for each in snapshots), default=None)
+        return cls(
+            request_id=request.request_id,
+            status=request.status,
+            tenant_id=request.tenant_id,
+            ghl_account_id=request.ghl_account_id,
+            priority=request.priority,
+            reason=request.reason,
+            run_id=request.run_id,
+            accepted_at=iso(request.created_at),
+            queued_at=_moment(request.queued_at),
+            started_at=_moment(request.started_at),
+            finished_at=_moment(finished) if over else None,
+            snapshots=[RequestedSnapshot.of(each, stored.get(each)) for each in request.snapshot_types],
+            error=request.error,
+        )
+
+
+class SnapshotMetadata(_Document):
+    """A snapshot without what it holds."""
+
+    snapshot_id: str
+    tenant_id: str
+    ghl_account_id: str
+    snapshot_type: SnapshotType
+    captured_at: str
+    version: str
+    status: Status
+    record_count: int
+    checksum: str = Field(description="SHA-256 in hex over the SHA-256 digests of the entities in order.")
+
+
+class SnapshotAudit(_Document):
+    """How a snapshot came to be."""
+
+    created_at: str
+    created_by: str
+    source: Source
+    correlation_id: str
+
+
+class ListedSnapshot(_Document):
+    """A snapshot in a list."""
+
+    metadata: SnapshotMetadata
+    audit: SnapshotAudit
+
+    @classmethod
+    def of(cls, snapshot: Snapshot) -> "ListedSnapshot":
+        """The same parts as in the snapshot's own document."""
+        return cls.model_validate(snapshot.as_json())
+
+
+class SnapshotList(_Document):
+    """Snapshots, the newest first."""
+
+    snapshots: list[ListedSnapshot]
+    next_cursor: str | None = Field(description="Continues the list; null at its end.")
+
+
+class SnapshotPayload(_Document):
+    """What GHL returned, and how."""
+
+    data: list[Any] = Field(description="The entities, each as the exact bytes that GHL sent.")
+    metadata: dict[str, Any]
+
+
+class SnapshotDocument(_Document):
+    """A snapshot, whole."""
+
+    metadata: SnapshotMetadata
+    payload: SnapshotPayload
+    audit: SnapshotAudit
+
+
+class Verified(_Document):
+    """Whether a snapshot's checksum follows from the stored bytes."""
+
+    snapshot_id: str
+    tenant_id: str
+    checksum: str
+    record_count: int
+    valid: bool
+    problem: str | None = Field(description="What does not hold; null if everything does.")
+
+
+class Health(_Document):
+    """Whether the service is up."""
+
+    status: str
+
+
+def _moment(moment: datetime | None) -> str | None:
+    return iso(moment) if moment else None

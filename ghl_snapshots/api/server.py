@@ -1,0 +1,60 @@
+"""Serving the application with uvicorn."""
+
+import ipaddress
+from collections.abc import Callable
+
+import uvicorn
+
+from ghl_snapshots.api.application import application
+from ghl_snapshots.api.services import Services
+from ghl_snapshots.composition import open_database
+from ghl_snapshots.ledger.api_keys import ApiKeys
+from ghl_snapshots.ledger.migrate import check_schema
+from ghl_snapshots.settings import Settings
+
+_LOOPBACK = "127.0.0.1"
+
+
+def serve(settings: Settings, *, host: str, port: int, say: Callable[[str], None]) -> None:
+    """Serve until SIGINT or SIGTERM; calls under way are finished first, for at most ten seconds.
+
+    Without any API key, only this machine is listened to, whatever the host.
+
+    Raises:
+        LedgerError: the database does not answer, or its schema is not this release's.
+    """
+    with open_database(settings) as database, open_database(settings) as streams:
+        check_schema(database)
+        keyless = not ApiKeys(database).any_made()
+        if keyless:
+            refused = "" if _is_loopback(host) else f" instead of {host}"
+            host = host if _is_loopback(host) else _LOOPBACK
+            say(
+                f"No API key was made yet, so only this machine is listened to{refused}, and its calls need "
+                "no key. `ghl-snapshots keys create --tenant TENANT` makes one."
+            )
+        services = Services(
+            database=database,
+            streams=streams,
+            triggers_per_minute=settings.triggers_per_minute,
+            open_locally=_is_loopback(host),
+            metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
+            metrics_tenant_label=settings.metrics_tenant_label,
+        )
+        config = uvicorn.Config(
+            application(services),
+            host=host,
+            port=port,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=10,
+        )
+        uvicorn.Server(config).run()
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,52 @@
+"""What the routes work with: the domain's parts over the open database."""
+
+from dataclasses import dataclass
+
+from ghl_snapshots.ledger.api_keys import ApiKeys
+from ghl_snapshots.ledger.audit import AuditTrail
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.ledger import Ledger
+from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests
+from ghl_snapshots.ledger.tenants import TenantRegistry
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The parts, and how the service is set up.
+
+    `streams` is a pool of connections for snapshots under way to their readers: a connection is busy for as
+    long as the reader takes, which must not keep a trigger waiting.
+    """
+
+    database: Database
+    streams: Database
+    triggers_per_minute: int
+    open_locally: bool
+    """Whether calls without a key are answered for as long as no key was ever made."""
+    metrics_token: str | None = None
+    metrics_tenant_label: bool = True
+
+    @property
+    def requests(self) -> SnapshotRequests:
+        """Requests for captures."""
+        return SnapshotRequests(self.database)
+
+    @property
+    def ledger(self) -> Ledger:
+        """The snapshots."""
+        return Ledger(self.database)
+
+    @property
+    def tenants(self) -> TenantRegistry:
+        """The registry of tenants."""
+        return TenantRegistry(self.database)
+
+    @property
+    def keys(self) -> ApiKeys:
+        """The API keys."""
+        return ApiKeys(self.database)
+
+    @property
+    def trail(self) -> AuditTrail:
+        """The audit trail."""
+        return AuditTrail(self.database)
