@@ -1,5 +1,6 @@
 """One call of the API: who makes it, what they may see, and the audit event that tells of it."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,6 +16,9 @@ from ghl_snapshots.errors import (
     UnknownTenantError,
 )
 from ghl_snapshots.model import ApiKey, AuditEvent, KeyRole, Snapshot, SnapshotRequest, Source, tenant_id_of
+
+_SNAPSHOT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_REQUEST_ID = re.compile(r"manual_snapshot_[0-9]{13}_[0-9a-z]{6,32}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +78,8 @@ class Call:
 
     def snapshot(self, snapshot_id: str) -> Snapshot:
         """A snapshot that the caller may see; raises SnapshotNotFoundError."""
+        if not _SNAPSHOT_ID.fullmatch(snapshot_id):
+            raise SnapshotNotFoundError(f"{snapshot_id!r} is not the id of a snapshot.")
         if self.key is None:
             found = self.services.ledger.get(snapshot_id)
             self.tenant_id = found.tenant_id
@@ -90,6 +96,8 @@ class Call:
 
     def request(self, request_id: str) -> SnapshotRequest:
         """A request that the caller may see; raises RequestNotFoundError."""
+        if not _REQUEST_ID.fullmatch(request_id):
+            raise RequestNotFoundError(f"{request_id!r} is not the id of a request.")
         if self.key is None:
             found = self.services.requests.get(request_id)
             self.tenant_id = found.tenant_id

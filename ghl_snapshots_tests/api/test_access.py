@@ -1,0 +1,183 @@
+"""Who may call: keys, their tenants, strangers; and nobody calls without an audit event."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from urllib.parse import quote
+
+import pytest
+from psycopg import Connection
+
+from ghl_snapshots.api.calls import OPERATIONS
+from ghl_snapshots.api.services import Services
+from ghl_snapshots.ledger.ledger import Ledger
+from ghl_snapshots.model import KeyRole
+from ghl_snapshots_tests.api.conftest import Api, Client
+from ghl_snapshots_tests.ledger.captures import capture
+
+ATTACKS = ("' OR '1'='1", "zenith'--", "acme' UNION SELECT 'zenith", "%", "acme;zenith", "\x00", "ACME")
+
+
+@pytest.fixture
+def foreign(api: Api, ledger: Ledger) -> dict[str, str]:
+    """Ids that belong to the other tenant."""
+    answer = api.client("zenith").trigger("zenith")
+    return {
+        "request": answer.json()["requestId"],
+        "snapshot": ledger.append(capture("zenith")).snapshot.snapshot_id,
+    }
+
+
+def last_event(services: Services, answer_id: str) -> tuple[str, bool]:
+    [event] = services.trail.events(correlation_id=answer_id)
+    return event.event_type, event.success
+
+
+def test_what_is_another_tenants_is_not_there(
+    acme: Client, foreign: dict[str, str], services: Services
+) -> None:
+    calls = [
+        ("GET", "/api/snapshots?tenantId=zenith", "ghl_snapshot_listed"),
+        ("GET", f"/api/snapshots/{foreign['snapshot']}", "ghl_snapshot_read"),
+        ("GET", f"/api/snapshots/{foreign['snapshot']}?raw=true", "ghl_snapshot_read"),
+        ("GET", f"/api/snapshots/{foreign['snapshot']}/verify", "ghl_snapshot_verification"),
+        ("GET", f"/api/snapshots/requests/{foreign['request']}", "ghl_snapshot_request_read"),
+    ]
+    for method, path, event_type in calls:
+        answer = acme(method, path)
+        assert answer.status_code == 404, path
+        assert last_event(services, answer.headers["X-Correlation-Id"]) == (event_type, False)
+        assert answer.json()["detail"] == acme(method, path).json()["detail"]
+    answer = acme.trigger("zenith")
+    assert answer.status_code == 404
+    assert last_event(services, answer.headers["X-Correlation-Id"]) == ("ghl_snapshot_trigger_refused", False)
+    assert not [event for event in services.trail.events(tenant_id="zenith") if not event.success]
+
+
+@pytest.mark.parametrize("attack", ATTACKS)
+@pytest.mark.usefixtures("foreign")
+def test_sql_in_any_parameter_leads_nowhere(acme: Client, services: Services, attack: str) -> None:
+    text = quote(attack, safe="")
+    refused = [
+        acme("GET", f"/api/snapshots?tenantId={text}"),
+        acme("GET", f"/api/snapshots/{text}"),
+        acme("GET", f"/api/snapshots/{text}/verify"),
+        acme("GET", f"/api/snapshots/requests/{text}"),
+        acme("GET", f"/api/snapshots?snapshotType={text}"),
+        acme("GET", f"/api/snapshots?cursor={text}"),
+        acme("GET", f"/api/snapshots?from={text}"),
+        acme("GET", f"/api/snapshots?limit={text}"),
+        acme.trigger(attack),
+        acme.trigger("acme", ghlAccountId=attack),
+        acme.trigger("acme", snapshotTypes=[attack]),
+    ]
+    assert {answer.status_code for answer in refused} <= {403, 404, 422}
+    for answer in refused:
+        _, success = last_event(services, answer.headers["X-Correlation-Id"])
+        assert not success
+
+
+def test_without_a_valid_key_nothing_is_answered_once_a_key_was_made(api: Api, services: Services) -> None:
+    key, secret = services.keys.create(["acme"], KeyRole.READ)
+    revoked = Client(api.base_url, secret)
+    assert revoked("GET", "/api/snapshots").status_code == 200
+    services.keys.revoke(key.key_id)
+    strangers = [revoked, api.keyless, Client(api.base_url, "wrong"), Client(api.base_url, secret + "x")]
+    for client in strangers:
+        for method, path in (
+            ("GET", "/api/snapshots"),
+            ("POST", "/api/snapshots/trigger"),
+            ("GET", "/api/x"),
+        ):
+            answer = client(method, path)
+            assert answer.status_code == 401
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+            event = last_event(services, answer.headers["X-Correlation-Id"])
+            assert event == ("ghl_snapshot_api_refused", False)
+
+
+def test_before_any_key_was_made_only_this_machine_is_answered(
+    serving: Callable[..., Api], ledger: Ledger
+) -> None:
+    """A name that leads here may be a page's in a browser on this machine, so it must be a local one."""
+    ledger.append(capture())
+    local = serving().keyless
+    assert len(local.get("/api/snapshots?tenantId=acme")["snapshots"]) == 1
+    assert local.trigger().status_code == 202
+    assert local.trigger("nobody").status_code == 404
+    answer = local("GET", "/api/snapshots?tenantId=acme", headers={"Host": "evil.example:80"})
+    assert (answer.status_code, answer.json()["type"]) == (403, "urn:ghl-snapshots:problem:foreign-host")
+    elsewhere = serving(open_locally=False).keyless
+    assert elsewhere("GET", "/api/snapshots?tenantId=acme").status_code == 401
+
+
+def test_every_answered_call_is_an_audit_event_of_its_tenant(
+    acme: Client, services: Services, ledger: Ledger
+) -> None:
+    snapshot_id = ledger.append(capture()).snapshot.snapshot_id
+    request_id = acme.trigger().json()["requestId"]
+    expected = {
+        "/api/snapshots": "ghl_snapshot_listed",
+        f"/api/snapshots/{snapshot_id}": "ghl_snapshot_read",
+        f"/api/snapshots/{snapshot_id}/verify": "ghl_snapshot_verification",
+        f"/api/snapshots/requests/{request_id}": "ghl_snapshot_request_read",
+    }
+    for path, event_type in expected.items():
+        answer = acme("GET", path)
+        [event] = services.trail.events(tenant_id="acme", correlation_id=answer.headers["X-Correlation-Id"])
+        assert (event.event_type, event.success, event.details["path"]) == (event_type, True, path)
+    [event] = services.trail.events(tenant_id="acme", correlation_id=request_id)
+    assert event.event_type == "ghl_snapshot_trigger_accepted"
+
+
+def test_every_route_below_api_is_an_operation_with_an_event(api: Api) -> None:
+    described = api.keyless.get("/openapi.json")["paths"]
+    names = {
+        operation["operationId"].split("_api_")[0]
+        for path, operations in described.items()
+        if path.startswith("/api/")
+        for operation in operations.values()
+    }
+    assert names == set(OPERATIONS)
+
+
+def test_unknown_paths_and_methods_are_problems(acme: Client) -> None:
+    for method, path, status in (
+        ("GET", "/api/nothing", 404),
+        ("GET", "/nothing", 404),
+        ("DELETE", "/api/snapshots", 405),
+        ("POST", "/api/snapshots", 415),
+    ):
+        answer = acme(method, path)
+        assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
+
+
+def test_no_secret_reaches_the_audit_trail(acme: Client, superuser: Connection) -> None:
+    acme.trigger()
+    acme("GET", "/api/snapshots")
+    rows = str(superuser.execute("SELECT audit_event::text FROM audit_event").fetchall())
+    assert acme.secret
+    assert acme.secret not in rows
+
+
+def test_metrics_have_a_token_of_their_own_or_none(serving: Callable[..., Api]) -> None:
+    assert serving().keyless("GET", "/metrics").status_code == 200
+    api = serving(metrics_token="metrics-secret")
+    assert api.keyless("GET", "/metrics").status_code == 401
+    assert api.client("acme")("GET", "/metrics").status_code == 401
+    answer = Client(api.base_url, "metrics-secret")("GET", "/metrics")
+    assert "ghl_snapshot_requests{" in answer.text
+
+
+def test_the_docs_need_nothing_from_elsewhere(api: Api) -> None:
+    page = api.keyless("GET", "/docs").text
+    assert "https://" not in page.replace("https://fastapi.tiangolo.com", "")
+    assert api.keyless("GET", "/static-offline-docs/swagger-ui-bundle.js").status_code == 200
+
+
+def test_the_service_never_imports_dagster() -> None:
+    code = (
+        "import sys, ghl_snapshots.local.serving; print([m for m in sys.modules if m.startswith('dagster')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
