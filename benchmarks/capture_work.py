@@ -22,9 +22,10 @@ from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, LOCATION_SEARCH
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.oauth import OAuthApp
+from ghl_snapshots.ghl.policy import Policy
 from ghl_snapshots.ghl.read_only import LOCATION_TOKEN_PATH
 from ghl_snapshots.ghl.retries import Retries
-from ghl_snapshots.ghl.transport import Timeouts, Transport
+from ghl_snapshots.ghl.transport import Transport
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import migrate
@@ -162,12 +163,10 @@ class Capturing:
     def _captured(self, base_url: str, world: World, store: Callable[[Capture], object]) -> Done:
         accounts = world.accounts()
         tenant, stopwatch = _tenant_of(accounts), Stopwatch()
-        client = GhlClient(
-            Transport(base_url, Timeouts()),
-            RateLimiter() if self.limited else _NoLimiter(),
-            Retries(max_attempts=10),
-            clock=_now,
+        policy = Policy(
+            retries=Retries(max_attempts=10), capture_timeout_seconds=600, concurrency=world.threads
         )
+        client = GhlClient(Transport(base_url), RateLimiter() if self.limited else _NoLimiter(), clock=_now)
         agency = next(iter(accounts.agencies.values()))
         credentials = Credentials(
             client,
@@ -177,7 +176,7 @@ class Capturing:
             clock=_now,
         )
         engine = CaptureEngine(
-            client, credentials, concurrency=world.threads, capture_timeout_seconds=600, clock=_now
+            client, credentials, concurrency=world.threads, policy=lambda _: policy, clock=_now
         )
 
         def capture(snapshot_type: SnapshotType) -> Capture:
@@ -202,7 +201,7 @@ class Capturing:
 class _NoLimiter(RateLimiter):
     """Lets everything through at once."""
 
-    def acquire(self, resource_id: str, deadline: Deadline) -> None:
+    def acquire(self, resource_id: str, deadline: Deadline, *, daily_reserve: float = 0.5) -> None:
         """Never wait."""
 
     def observe(self, resource_id: str, headers: Mapping[str, str], status: int | None) -> None:

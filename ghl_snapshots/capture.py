@@ -8,12 +8,14 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
+from ghl_snapshots.errors import ConfigurationError, ErrorKind
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.endpoints import endpoints_of
-from ghl_snapshots.ghl.part import Part
+from ghl_snapshots.ghl.part import Part, Subject, unread_part
+from ghl_snapshots.ghl.policy import Policy
 from ghl_snapshots.ghl.reading import AccountReading
 from ghl_snapshots.model import (
     AccountKind,
@@ -39,6 +41,8 @@ class _Order:
     source: Source
     correlation_id: str
     budget: Budget
+    problem: ConfigurationError | None
+    """Why nothing can be asked for the tenant."""
 
 
 class CaptureEngine:
@@ -53,14 +57,14 @@ class CaptureEngine:
         credentials: Credentials,
         *,
         concurrency: int,
-        capture_timeout_seconds: float,
+        policy: Callable[[Tenant], Policy],
         clock: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._credentials = credentials
         self._concurrency = concurrency
-        self._capture_timeout_seconds = capture_timeout_seconds
+        self._policy = policy
         self._clock = clock
         self._monotonic = monotonic
         self._requests = ThreadPoolExecutor(concurrency, thread_name_prefix="ghl-request")
@@ -119,12 +123,18 @@ class CaptureEngine:
     def _order(
         self, tenant: Tenant, snapshot_type: SnapshotType, source: Source, correlation_id: str
     ) -> _Order:
+        policy, problem = Policy(), None
+        try:
+            policy = self._policy(tenant)
+        except ConfigurationError as error:
+            problem = error
         return _Order(
             tenant=tenant,
             snapshot_type=snapshot_type,
             source=source,
             correlation_id=correlation_id,
-            budget=Budget(deadline=Deadline(self._capture_timeout_seconds)),
+            budget=Budget(deadline=Deadline(policy.capture_timeout_seconds), policy=policy),
+            problem=problem,
         )
 
     def _has_room(self, running: Iterable[_Order]) -> bool:
@@ -135,16 +145,7 @@ class CaptureEngine:
 
     def _made(self, order: _Order) -> Capture:
         captured_at, started = self._clock(), self._monotonic()
-        reading = AccountReading(
-            order.tenant,
-            order.snapshot_type,
-            access=self._credentials.open(order.tenant, order.budget),
-            client=self._client,
-            budget=order.budget,
-            pool=self._requests,
-            width=2 * self._concurrency,
-        )
-        listing, parts = reading.read()
+        listing, parts = self._read(order)
         entities, requests = _joined(parts)
         errors = tuple(part.error for part in (listing, *parts) if part.error is not None)
         return Capture(
@@ -162,6 +163,27 @@ class CaptureEngine:
             source=order.source,
             correlation_id=order.correlation_id,
         )
+
+    def _read(self, order: _Order) -> tuple[Part, list[Part]]:
+        """What told which locations there are, and what was read of each."""
+        if order.problem is not None:
+            return _unread(order), []
+        own = order.budget.policy.concurrency
+        reading = AccountReading(
+            order.tenant,
+            order.snapshot_type,
+            access=self._credentials.open(order.tenant, order.budget),
+            client=self._client,
+            budget=order.budget,
+            pool=self._requests,
+            width=own if own < self._concurrency else 2 * self._concurrency,
+        )
+        return reading.read()
+
+
+def _unread(order: _Order) -> Part:
+    endpoint = endpoints_of(order.snapshot_type)[0]
+    return unread_part(Subject(endpoint=endpoint), ErrorKind.CONFIGURATION, str(order.problem))
 
 
 def _joined(parts: Sequence[Part]) -> tuple[tuple[Entity, ...], tuple[RequestRecord, ...]]:

@@ -99,11 +99,16 @@ def show(
 
 
 @app.command()
-def config() -> None:
+def config(
+    tenant: Annotated[
+        str | None, typer.Option(help="Only how this tenant's captures are made, its overrides included.")
+    ] = None,
+) -> None:
     """Print every setting with its environment variable, its present value and its meaning; no secrets."""
+    from ghl_snapshots.local import reading
     from ghl_snapshots.settings import load_settings, told
 
-    for line in told(load_settings()):
+    for line in told(load_settings()) if tenant is None else reading.overridden(tenant):
         typer.echo(line)
 
 

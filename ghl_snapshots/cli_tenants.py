@@ -1,13 +1,15 @@
 """`ghl-snapshots tenants`: the registry of tenants on the command line."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ghl_snapshots.capture_settings import parsed_overrides
 from ghl_snapshots.composition import open_database
 from ghl_snapshots.errors import ConfigurationError
 from ghl_snapshots.ledger.database import Database
@@ -25,7 +27,17 @@ tenants = typer.Typer(
 
 _TenantId = Annotated[str, typer.Argument(metavar="TENANT", help="Our name for the customer, such as acme.")]
 
-_HEADINGS = ("tenant", "GHL account", "kind", "credential", "enabled")
+_Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="NAME=VALUE",
+        help="Override a setting of `ghl-snapshots config` for this tenant, such as max_attempts=2; "
+        "may be given more than once.",
+    ),
+]
+
+_HEADINGS = ("tenant", "GHL account", "kind", "credential", "enabled", "overrides")
 
 
 @tenants.command()
@@ -37,13 +49,50 @@ def add(
     ],
     *,
     agency: Annotated[bool, typer.Option("--agency", help="The account is an agency (company).")] = False,
+    set_: _Set = None,
 ) -> None:
     """Add a tenant."""
-    kind = AccountKind.COMPANY if agency else AccountKind.LOCATION
-    added = Tenant(tenant_id=tenant, ghl_account_id=account, account_kind=kind, credential=credential)
+    added = Tenant(
+        tenant_id=tenant,
+        ghl_account_id=account,
+        account_kind=AccountKind.COMPANY if agency else AccountKind.LOCATION,
+        credential=credential,
+        overrides=parsed_overrides(set_ or ()),
+    )
     with _registry() as registry:
         registry.add(added)
     typer.echo(f"Added {tenant}. Capture it now: ghl-snapshots snapshot --tenant {tenant}")
+
+
+@tenants.command()
+def update(
+    tenant: _TenantId,
+    *,
+    account: Annotated[str | None, typer.Option(help="Another GHL location or company id.")] = None,
+    kind: Annotated[AccountKind | None, typer.Option(help="What the account is.")] = None,
+    credential: Annotated[
+        str | None,
+        typer.Option(help="Another reference: env:NAME, file:/path or oauth. Never the token itself."),
+    ] = None,
+    set_: _Set = None,
+    unset: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME", help="Take an override back; may be given more than once."),
+    ] = None,
+) -> None:
+    """Change what is given of a tenant and leave the rest; its snapshots stay as they are."""
+    with _registry() as registry:
+        known = registry.get(tenant)
+        changed = registry.update(
+            replace(
+                known,
+                ghl_account_id=account or known.ghl_account_id,
+                account_kind=kind or known.account_kind,
+                credential=credential or known.credential,
+                overrides=_overrides(known, set_ or (), unset or ()),
+            )
+        )
+    typer.echo(f"Updated {tenant}." if changed else f"{tenant} was just so already.")
 
 
 @tenants.command("list")
@@ -112,6 +161,14 @@ def authorize(tenant: _TenantId) -> None:
     typer.echo(f"Stored the refresh token of {tenant}, encrypted.")
 
 
+def _overrides(tenant: Tenant, set_: Sequence[str], unset: Sequence[str]) -> Mapping[str, float]:
+    missing = [name for name in unset if name not in tenant.overrides]
+    if missing:
+        raise ConfigurationError(f"Tenant {tenant.tenant_id!r} does not override {', '.join(missing)}.")
+    kept = {name: value for name, value in tenant.overrides.items() if name not in unset}
+    return kept | parsed_overrides(set_)
+
+
 def _cells(tenant: Tenant) -> tuple[str, ...]:
     enabled = "yes" if tenant.enabled else "no"
     return (
@@ -120,6 +177,7 @@ def _cells(tenant: Tenant) -> tuple[str, ...]:
         tenant.account_kind.value,
         tenant.credential,
         enabled,
+        " ".join(f"{name}={value:g}" for name, value in tenant.overrides.items()) or "-",
     )
 
 

@@ -4,11 +4,13 @@ import os
 from datetime import UTC, datetime
 
 from ghl_snapshots.capture import CaptureEngine
+from ghl_snapshots.capture_settings import CaptureSettings
 from ghl_snapshots.errors import ConfigurationError
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.oauth import OAuthApp
+from ghl_snapshots.ghl.policy import Policy
 from ghl_snapshots.ghl.retries import Retries
 from ghl_snapshots.ghl.transport import Timeouts, Transport
 from ghl_snapshots.ledger.database import Database
@@ -42,19 +44,7 @@ def open_database(settings: Settings) -> Database:
 
 def capture_engine(settings: Settings, database: Database) -> CaptureEngine:
     """The engine as a context manager; it reads a tenant's credential only when it captures that tenant."""
-    timeouts = Timeouts(
-        connect_seconds=settings.connect_timeout_seconds, read_seconds=settings.read_timeout_seconds
-    )
-    client = GhlClient(
-        Transport(settings.base_url, timeouts),
-        RateLimiter(daily_reserve=settings.daily_reserve, shared=RateWindows(database)),
-        Retries(
-            max_attempts=settings.max_attempts,
-            first_wait_seconds=settings.retry_wait_seconds,
-            longest_wait_seconds=settings.longest_retry_wait_seconds,
-        ),
-        clock=_now,
-    )
+    client = GhlClient(Transport(settings.base_url), RateLimiter(shared=RateWindows(database)), clock=_now)
     credentials = Credentials(
         client,
         environ=os.environ,
@@ -66,8 +56,24 @@ def capture_engine(settings: Settings, database: Database) -> CaptureEngine:
         client,
         credentials,
         concurrency=settings.concurrency,
-        capture_timeout_seconds=settings.capture_timeout_seconds,
+        policy=lambda tenant: _policy(settings.overridden(tenant.overrides)),
         clock=_now,
+    )
+
+
+def _policy(settings: CaptureSettings) -> Policy:
+    return Policy(
+        timeouts=Timeouts(
+            connect_seconds=settings.connect_timeout_seconds, read_seconds=settings.read_timeout_seconds
+        ),
+        retries=Retries(
+            max_attempts=settings.max_attempts,
+            first_wait_seconds=settings.retry_wait_seconds,
+            longest_wait_seconds=settings.longest_retry_wait_seconds,
+        ),
+        daily_reserve=settings.daily_reserve,
+        capture_timeout_seconds=settings.capture_timeout_seconds,
+        concurrency=settings.concurrency,
     )
 
 

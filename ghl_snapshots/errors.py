@@ -59,6 +59,8 @@ class ErrorKind(StrEnum):
     PAGING = "paging"
     REFUSED = "refused"
     """The client itself refused to send: not read-only, or to another host."""
+    CONFIGURATION = "configuration"
+    """What the tenant's record or ours says cannot be acted on; nothing was sent."""
     INTERNAL = "internal"
     """A defect of ours, which costs the call that brought it out and no other."""
 

@@ -93,6 +93,8 @@ class Tenant:
     account_kind: AccountKind
     credential: str
     enabled: bool = True
+    overrides: Mapping[str, float] = field(default_factory=dict, hash=False)
+    """What differs from the deployment's `CaptureSettings`, by name."""
 
     def __post_init__(self) -> None:
         """Refuse values that could not be a partition key, an account or a credential reference.

@@ -6,13 +6,15 @@ from pathlib import Path
 from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ghl_snapshots.capture_settings import CaptureSettings
 from ghl_snapshots.cron import Cron, zone
 from ghl_snapshots.errors import ConfigurationError
+from ghl_snapshots.model import Tenant
 
 _PREFIX = "GHL_SNAPSHOTS_"
 
 
-class Settings(BaseSettings):
+class Settings(BaseSettings, CaptureSettings):
     """The deployment's settings; a variable is GHL_SNAPSHOTS_ and the field's name, or the field's alias."""
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, populate_by_name=True)
@@ -48,25 +50,6 @@ class Settings(BaseSettings):
         validation_alias="GHL_OAUTH_CLIENT_SECRET",
         description="Client secret of the GHL app.",
     )
-    connect_timeout_seconds: float = Field(default=5.0, gt=0, description="For a connection to GHL.")
-    read_timeout_seconds: float = Field(default=30.0, gt=0, description="Between two reads of an answer.")
-    capture_timeout_seconds: float = Field(
-        default=300.0, gt=0, description="For one capture in total; what is missing by then is an error."
-    )
-    max_attempts: int = Field(default=4, ge=1, le=20, description="Tries of one request, the first included.")
-    retry_wait_seconds: float = Field(
-        default=1.0, gt=0, description="Longest wait before a second try; it doubles with each further one."
-    )
-    longest_retry_wait_seconds: float = Field(
-        default=20.0, gt=0, description="Longest wait before any further try; a random part of it is waited."
-    )
-    daily_reserve: float = Field(
-        default=0.5,
-        ge=0,
-        le=0.99,
-        description="Part of GHL's daily quota that is left to the customer's own integrations.",
-    )
-    concurrency: int = Field(default=16, ge=1, le=128, description="Requests under way at once in a process.")
     hourly_cron: str = Field(default="0 * * * *", description="When pipelines and workflows are captured.")
     daily_cron: str = Field(default="0 2 * * *", description="When everything is captured.")
     weekly_cron: str = Field(
@@ -151,6 +134,23 @@ def told(settings: Settings) -> Iterator[str]:
         value = getattr(settings, name)
         shown = "(set)" if isinstance(value, SecretStr) else "(unset)" if value is None else str(value)
         yield f"{_variable(name)}={shown}"
+        yield f"    {field.description}"
+
+
+def told_for(settings: Settings, tenant: Tenant) -> Iterator[str]:
+    """A line for each setting that a tenant may override: its value for the tenant, and where that is from.
+
+    Raises:
+        ConfigurationError: the tenant overrides something that is no such setting.
+    """
+    effective = settings.overridden(tenant.overrides)
+    for name, field in CaptureSettings.model_fields.items():
+        origin = (
+            f"   overridden for {tenant.tenant_id}; {_variable(name)} has {getattr(settings, name):g}"
+            if name in tenant.overrides
+            else ""
+        )
+        yield f"{name}={getattr(effective, name):g}{origin}"
         yield f"    {field.description}"
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 import yaml
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from ghl_snapshots.capture_settings import checked_overrides
 from ghl_snapshots.errors import ConfigurationError
 from ghl_snapshots.model import AccountKind, Tenant
 
@@ -18,6 +19,7 @@ tenants:
     account: 5DP4iH6HLkQsiKESj6rh
     kind: company
     credential: oauth
+    overrides: {daily_reserve: 0.8, concurrency: 4}
 """
 
 
@@ -39,6 +41,7 @@ class _TenantEntry(BaseModel):
     kind: AccountKind = AccountKind.LOCATION
     credential: _Text
     enabled: bool = True
+    overrides: dict[str, object] = Field(default_factory=dict)
 
 
 class _TenantFile(BaseModel):
@@ -104,6 +107,7 @@ def _tenant(path: Path, number: int, entry: _TenantEntry) -> Tenant:
             account_kind=entry.kind,
             credential=entry.credential,
             enabled=entry.enabled,
+            overrides=checked_overrides(entry.overrides),
         )
     except ConfigurationError as error:
         raise ConfigurationError(f"{path}: tenant {number}: {error}") from None

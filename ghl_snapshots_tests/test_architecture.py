@@ -12,7 +12,7 @@ PACKAGE = Path(ghl_snapshots.__file__).parent
 LAYERS = (
     {"errors"},
     {"model"},
-    {"cron"},
+    {"cron", "capture_settings"},
     {"settings", "tenant_file", "logs"},
     {"ghl", "ledger", "document", "summary"},
     {"capture", "audit"},

@@ -79,8 +79,28 @@ def test_a_tenant_is_added_once_and_listed_with_its_reference(ghl_snapshots: Com
     long = "x" * 64
     ghl_snapshots("tenants", "add", long, "--account", "y" * 64, "--credential", f"env:{'Z' * 64}")
     listed = [line.split() for line in ghl_snapshots("tenants", "list").stdout.decode().splitlines()]
-    assert listed[1] == ["acme", "loc1", "location", "env:ACME_GHL_TOKEN", "yes"]
-    assert listed[2] == [long, "y" * 64, "location", f"env:{'Z' * 64}", "yes"], "nothing is cut off"
+    assert listed[1] == ["acme", "loc1", "location", "env:ACME_GHL_TOKEN", "yes", "-"]
+    assert listed[2] == [long, "y" * 64, "location", f"env:{'Z' * 64}", "yes", "-"], "nothing is cut off"
+
+
+def test_a_tenant_is_updated_in_what_is_given(ghl_snapshots: CommandLine) -> None:
+    ghl_snapshots(*ACME)
+    changed = ghl_snapshots(
+        "tenants", "update", "acme", "--account", "loc2", "--set", "max_attempts=2", "--set", "concurrency=3"
+    )
+    assert changed.stdout == b"Updated acme.\n"
+    assert ghl_snapshots("tenants", "update", "acme").stdout == b"acme was just so already.\n"
+    assert b"does not override daily" in ghl_snapshots("tenants", "update", "acme", "--unset", "daily").stderr
+    refused = ghl_snapshots("tenants", "update", "acme", "--set", "max_attempts=0", "--unset", "concurrency")
+    assert refused.returncode == 2
+    assert b"Override max_attempts: Input should be greater than or equal to 1" in refused.stderr
+    ghl_snapshots("tenants", "update", "acme", "--unset", "concurrency")
+    listed = ghl_snapshots("tenants", "list").stdout.decode().splitlines()
+    assert listed[1].split() == ["acme", "loc2", "location", "env:ACME_GHL_TOKEN", "yes", "max_attempts=2"]
+    told = ghl_snapshots("config", "--tenant", "acme").stdout.decode()
+    assert "max_attempts=2   overridden for acme; GHL_SNAPSHOTS_MAX_ATTEMPTS has 4\n" in told
+    assert "concurrency=16\n" in told
+    assert b"Unknown tenant 'nobody'" in ghl_snapshots("config", "--tenant", "nobody").stderr
 
 
 def test_a_token_given_instead_of_a_reference_is_refused_and_not_repeated(ghl_snapshots: CommandLine) -> None:

@@ -28,8 +28,15 @@ def test_the_example_that_an_error_shows_is_valid(tmp_path: Path) -> None:
             ghl_account_id="5DP4iH6HLkQsiKESj6rh",
             account_kind=AccountKind.COMPANY,
             credential="oauth",
+            overrides={"daily_reserve": 0.8, "concurrency": 4},
         ),
     ]
+
+
+def test_a_wrong_override_is_named_with_its_tenant(tmp_path: Path) -> None:
+    text = EXAMPLE.replace("concurrency: 4", "concurrency: 0")
+    with pytest.raises(ConfigurationError, match="tenant 2: Override concurrency: Input should be greater"):
+        read_tenants(written(tmp_path, text))
 
 
 @pytest.mark.parametrize(

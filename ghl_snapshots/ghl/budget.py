@@ -6,13 +6,15 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 from ghl_snapshots.ghl.deadline import Deadline
+from ghl_snapshots.ghl.policy import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """One capture's time, and a thread-safe count of the requests that it sent."""
+    """One capture's time and way of asking, and a thread-safe count of the requests that it sent."""
 
     deadline: Deadline
+    policy: Policy = field(default_factory=Policy)
     _calls: Counter[tuple[str, int | None]] = field(default_factory=Counter, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
-from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
+from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
 from ghl_snapshots.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.bearer import Bearer
@@ -22,7 +22,6 @@ from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.quoting import quoted
 from ghl_snapshots.ghl.refusals import refusal
 from ghl_snapshots.ghl.request import Request, Tries
-from ghl_snapshots.ghl.retries import Retries
 from ghl_snapshots.ghl.transport import Reply, Transport
 
 _OAUTH_VERSION: Final = "2021-07-28"
@@ -63,14 +62,12 @@ class GhlClient:
         self,
         transport: Transport,
         limiter: RateLimiter,
-        retries: Retries,
         *,
         clock: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._transport = transport
         self._limiter = limiter
-        self._retries = retries
         self._clock = clock
         self._monotonic = monotonic
 
@@ -163,8 +160,8 @@ class GhlClient:
     ) -> tuple[Reply, Content]:
         """The answer to the first try that succeeds; the last try's error if none does."""
         retrying = Retrying(
-            stop=stop_after_attempt(self._retries.max_attempts),
-            wait=self._wait,
+            stop=stop_after_attempt(budget.policy.retries.max_attempts),
+            wait=lambda state: budget.policy.retries.wait(state.attempt_number),
             retry=retry_if_exception(lambda error: _may_help(error, budget)),
             before_sleep=lambda state: tries.note(state.outcome),
             sleep=budget.deadline.sleep,
@@ -188,7 +185,7 @@ class GhlClient:
         if request.resource_id is None:
             return self._sent(request, budget, tries)
         reply = None
-        self._limiter.acquire(request.resource_id, budget.deadline)
+        self._limiter.acquire(request.resource_id, budget.deadline, daily_reserve=budget.policy.daily_reserve)
         try:
             reply = self._sent(request, budget, tries)
         finally:
@@ -205,6 +202,7 @@ class GhlClient:
                 request.path,
                 headers=request.headers(),
                 deadline=budget.deadline,
+                timeouts=budget.policy.timeouts,
                 query=request.query,
                 form=request.form,
             )
@@ -219,9 +217,6 @@ class GhlClient:
     def _count(self, request: Request, status: int | None, budget: Budget, tries: Tries) -> None:
         tries.sent += 1
         budget.count(request.endpoint, status)
-
-    def _wait(self, state: RetryCallState) -> float:
-        return self._retries.wait(state.attempt_number)
 
 
 def _may_help(error: BaseException, budget: Budget) -> bool:

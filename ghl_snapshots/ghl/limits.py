@@ -36,35 +36,34 @@ class SharedWindow(Protocol):
 class RateLimiter:
     """Holds each request back until its location or company may make it; shared by all threads.
 
-    `margin` is the part of a burst left unused, `daily_reserve` the part of the day's quota left to the
-    customer's own integrations; `shared` is the window that other processes keep to as well.
+    `margin` is the part of a burst left unused; `shared` is the window that other processes keep to as well.
     """
 
     def __init__(
         self,
         *,
         margin: float = 0.05,
-        daily_reserve: float = 0.5,
         shared: SharedWindow | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         today: Callable[[], date] = lambda: datetime.now(UTC).date(),
     ) -> None:
         self._margin = margin
-        self._daily_reserve = daily_reserve
         self._shared = shared
         self._monotonic = monotonic
         self._today = today
         self._lock = threading.Lock()
         self._usages: dict[str, Usage] = {}
 
-    def acquire(self, resource_id: str, deadline: Deadline) -> None:
+    def acquire(self, resource_id: str, deadline: Deadline, *, daily_reserve: float = 0.5) -> None:
         """Wait for a slot and take it; `observe` must follow, whatever becomes of the request.
+
+        `daily_reserve` is the part of the day's quota that is left to the customer's own integrations.
 
         Raises:
             GhlError: DAILY_LIMIT when the day's quota is down to its reserve, TIMEOUT when the slot would
                 come after the deadline.
         """
-        while wait := self._wait_or_take(resource_id):
+        while wait := self._wait_or_take(resource_id, daily_reserve):
             if wait >= deadline.remaining:
                 raise _too_late(resource_id, wait, deadline)
             deadline.sleep(wait)
@@ -88,11 +87,11 @@ class RateLimiter:
                 pause = max(usage.interval_seconds, limits.retry_after_seconds or 0)
                 usage.blocked_until = max(usage.blocked_until, now + pause)
 
-    def _wait_or_take(self, resource_id: str) -> float:
+    def _wait_or_take(self, resource_id: str, daily_reserve: float) -> float:
         """Take a slot and give 0, or give the seconds after which to ask again."""
         with self._lock:
             usage = self._usages.setdefault(resource_id, Usage())
-            usage.check_daily(resource_id, self._daily_reserve, self._today())
+            usage.check_daily(resource_id, daily_reserve, self._today())
             wait = usage.wait(self._monotonic(), self._margin)
             if not wait:
                 usage.in_flight += 1

@@ -42,19 +42,18 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeouts:
-    """Seconds that a connection and the time between two reads may take, and the largest body taken."""
+    """Seconds that a connection and the time between two reads may take."""
 
     connect_seconds: float = 5.0
     read_seconds: float = 30.0
-    most_body_bytes: int = 64 * 1024 * 1024
 
 
 class Transport:
     """Sends requests to one GHL, each thread over connections of its own that are kept open."""
 
-    def __init__(self, base_url: str, timeouts: Timeouts) -> None:
+    def __init__(self, base_url: str, *, most_body_bytes: int = 64 * 1024 * 1024) -> None:
         self._base_url = base_url.rstrip("/")
-        self._timeouts = timeouts
+        self._most_body_bytes = most_body_bytes
         self._thread = threading.local()
         self._adapters: list[ReadOnlyAdapter] = []
         self._lock = threading.Lock()
@@ -66,6 +65,7 @@ class Transport:
         *,
         headers: Mapping[str, str],
         deadline: Deadline,
+        timeouts: Timeouts,
         query: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
     ) -> Reply:
@@ -81,11 +81,11 @@ class Transport:
             request = _prepared(method, self._base_url + path, headers, query, form)
             with (
                 reading_until(deadline),
-                self._adapter().send(request, stream=True, timeout=self._within(deadline)) as response,
+                self._adapter().send(request, stream=True, timeout=_within(timeouts, deadline)) as response,
             ):
                 return Reply(status=response.status_code, headers=response.headers, body=self._body(response))
         except _TRANSPORT_ERRORS as error:
-            raise self._failure(error, deadline, time.monotonic() - started) from None
+            raise self._failure(error, deadline, timeouts, time.monotonic() - started) from None
 
     def close(self) -> None:
         """Close every connection."""
@@ -102,34 +102,35 @@ class Transport:
                 self._adapters.append(adapter)
         return adapter
 
-    def _within(self, deadline: Deadline) -> tuple[float, float]:
-        """Connect and read timeouts; at least a millisecond, because 0 would mean none at all."""
-        most = max(0.001, deadline.remaining)
-        return min(self._timeouts.connect_seconds, most), min(self._timeouts.read_seconds, most)
-
     def _body(self, response: requests.Response) -> bytes:
         chunks: list[bytes] = []
         size = 0
         for chunk in response.iter_content(_CHUNK_BYTES):
             size += len(chunk)
-            if size > self._timeouts.most_body_bytes:
-                raise malformed(f"the body is larger than {self._timeouts.most_body_bytes:,} bytes")
+            if size > self._most_body_bytes:
+                raise malformed(f"the body is larger than {self._most_body_bytes:,} bytes")
             chunks.append(chunk)
         return b"".join(chunks)
 
-    def _failure(self, error: Exception, deadline: Deadline, elapsed: float) -> GhlError:
+    def _failure(self, error: Exception, deadline: Deadline, timeouts: Timeouts, elapsed: float) -> GhlError:
         """What went wrong, in words that name no path and no header."""
         if not deadline.remaining:
             return deadline.error()
         if isinstance(error, requests.ConnectTimeout):
-            seconds = self._timeouts.connect_seconds
+            seconds = timeouts.connect_seconds
             return GhlError(ErrorKind.TIMEOUT, f"no connection to {self._base_url} within {seconds:g} s")
         causes = list(_causes(error))
         if any(isinstance(cause, _TIMEOUTS) for cause in causes):
-            return GhlError(ErrorKind.TIMEOUT, f"GHL was silent for {self._timeouts.read_seconds:g} s")
+            return GhlError(ErrorKind.TIMEOUT, f"GHL was silent for {timeouts.read_seconds:g} s")
         return GhlError(
             ErrorKind.CONNECTION, f"{_described(causes[-1])} after {elapsed:.1f} s ({self._base_url})"
         )
+
+
+def _within(timeouts: Timeouts, deadline: Deadline) -> tuple[float, float]:
+    """Connect and read timeouts; at least a millisecond, because 0 would mean none at all."""
+    most = max(0.001, deadline.remaining)
+    return min(timeouts.connect_seconds, most), min(timeouts.read_seconds, most)
 
 
 def _prepared(

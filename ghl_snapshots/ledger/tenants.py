@@ -6,6 +6,7 @@ from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
 from uuid_utils import uuid7
 
 from ghl_snapshots.errors import ConfigurationError, UnknownTenantError
@@ -58,7 +59,6 @@ class TenantRegistry:
             UnknownTenantError: the registry does not hold it.
         """
         with self._database.writer(tenant.tenant_id) as connection:
-            _locked(connection, tenant.tenant_id)
             return _change(connection, tenant, _correlation_id())
 
     def set_enabled(self, tenant_id: str, *, enabled: bool) -> bool:
@@ -103,9 +103,10 @@ def _add_or_change(connection: Connection[DictRow], tenant: Tenant, correlation_
 
 
 def _change(connection: Connection[DictRow], tenant: Tenant, correlation_id: str) -> bool:
+    before = _locked(connection, tenant.tenant_id)
     changed = _applied(connection, "change_tenant", tenant)
     if changed:
-        _record(connection, "ghl_snapshot_tenant_changed", tenant, correlation_id)
+        _record(connection, "ghl_snapshot_tenant_changed", tenant, correlation_id, before=before)
     return changed
 
 
@@ -120,6 +121,7 @@ def _row(tenant: Tenant) -> dict[str, Any]:
         "account_kind": tenant.account_kind.value,
         "credential": tenant.credential,
         "enabled": tenant.enabled,
+        "overrides": Jsonb(dict(tenant.overrides)),
     }
 
 
@@ -127,7 +129,14 @@ def _tenant(row: Mapping[str, Any]) -> Tenant:
     return Tenant(**{**row, "account_kind": AccountKind(row["account_kind"])})
 
 
-def _record(connection: Connection[DictRow], event_type: str, tenant: Tenant, correlation_id: str) -> None:
+def _record(
+    connection: Connection[DictRow],
+    event_type: str,
+    tenant: Tenant,
+    correlation_id: str,
+    *,
+    before: Tenant | None = None,
+) -> None:
     event = AuditEvent(
         event_type=event_type,
         tenant_id=tenant.tenant_id,
@@ -135,10 +144,17 @@ def _record(connection: Connection[DictRow], event_type: str, tenant: Tenant, co
         correlation_id=correlation_id,
         success=True,
         source=Source.MANUAL,
-        details={
-            "accountKind": tenant.account_kind.value,
-            "credential": tenant.credential,
-            "enabled": tenant.enabled,
-        },
+        details=_told(tenant) | ({"before": _told(before)} if before else {}),
     )
     record(connection, event)
+
+
+def _told(tenant: Tenant) -> dict[str, Any]:
+    """A tenant's properties as an audit event tells them."""
+    return {
+        "ghlAccountId": tenant.ghl_account_id,
+        "accountKind": tenant.account_kind.value,
+        "credential": tenant.credential,
+        "enabled": tenant.enabled,
+        "overrides": dict(tenant.overrides),
+    }

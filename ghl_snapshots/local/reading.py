@@ -3,7 +3,7 @@
 import os
 import signal
 import subprocess
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing
 
 from psycopg.conninfo import conninfo_to_dict
@@ -13,8 +13,10 @@ from ghl_snapshots.document import document, raw_lines
 from ghl_snapshots.ledger.database import AUDITOR
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import check_schema
+from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.environment import product_environment
 from ghl_snapshots.local.postgres import program
+from ghl_snapshots.settings import told_for
 
 _VARIABLES = {
     "host": "PGHOST",
@@ -41,6 +43,17 @@ def show(snapshot_id: str, *, raw: bool) -> Generator[bytes]:
         # Closed before the database is, also where a reader such as `head` has had enough.
         with closing(ledger.bodies(snapshot)) as bodies:
             yield from raw_lines(bodies) if raw else document(snapshot, bodies)
+
+
+def overridden(tenant_id: str) -> Iterator[str]:
+    """How a tenant's captures are made, as `settings.told_for` tells it.
+
+    Raises:
+        UnknownTenantError: the registry does not hold it.
+    """
+    with product_environment() as settings, open_database(settings) as database:
+        check_schema(database)
+        yield from told_for(settings, TenantRegistry(database).get(tenant_id))
 
 
 def psql(arguments: Sequence[str]) -> int:

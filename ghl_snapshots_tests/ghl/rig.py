@@ -16,6 +16,7 @@ from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, LOCATION_SEARCH, Endpoint
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.oauth import OAuthApp, TokenStore
+from ghl_snapshots.ghl.policy import Policy
 from ghl_snapshots.ghl.retries import Retries
 from ghl_snapshots.ghl.transport import Timeouts, Transport
 from ghl_snapshots.ledger.database import Database
@@ -58,6 +59,7 @@ class Rig:
     client: GhlClient
     credentials: Credentials
     engine: CaptureEngine
+    policy: Policy
     environment: dict[str, str] = field(repr=False)
 
     def capture(
@@ -77,7 +79,7 @@ class Rig:
         self, tenant: Tenant, endpoint: str = "/workflows/", *, seconds: float = 10.0, **query: str
     ) -> Fetched:
         """One call by the tenant's own token."""
-        budget = Budget(deadline=Deadline(seconds))
+        budget = Budget(deadline=Deadline(seconds), policy=self.policy)
         path = endpoint.format(locationId=tenant.ghl_account_id)
         bearer = self.credentials.open(tenant, budget).account
         return self.client.fetch(ENDPOINTS[endpoint], path, query, bearer=bearer, budget=budget)
@@ -98,11 +100,12 @@ def rigged(
 ) -> Iterator[Rig]:
     """An engine that lives as long as the block."""
     environment: dict[str, str] = {}
-    client = GhlClient(
-        Transport(base_url or simulator.base_url, timeouts or Timeouts(connect_seconds=1, read_seconds=1)),
-        limiter or RateLimiter(),
-        retries or Retries(max_attempts=3, first_wait_seconds=0.001, longest_wait_seconds=0.002),
-        clock=now,
+    client = GhlClient(Transport(base_url or simulator.base_url), limiter or RateLimiter(), clock=now)
+    policy = Policy(
+        timeouts=timeouts or Timeouts(connect_seconds=1, read_seconds=1),
+        retries=retries or Retries(max_attempts=3, first_wait_seconds=0.001, longest_wait_seconds=0.002),
+        capture_timeout_seconds=capture_timeout_seconds,
+        concurrency=concurrency,
     )
     app = OAuthApp(client_id=simulator.accounts.client_id, client_secret=simulator.accounts.client_secret)
     credentials = credentials or Credentials(client, environ=environment, app=app, store=store, clock=now)
@@ -110,7 +113,7 @@ def rigged(
         client,
         credentials,
         concurrency=concurrency,
-        capture_timeout_seconds=capture_timeout_seconds,
+        policy=lambda _: policy,
         clock=now,
     )
     with engine:
@@ -119,6 +122,7 @@ def rigged(
             client=client,
             credentials=credentials,
             engine=engine,
+            policy=policy,
             environment=environment,
         )
 

@@ -177,9 +177,12 @@ def test_a_new_day_brings_a_new_quota(limiter: RateLimiter, time: Time) -> None:
 
 
 def test_without_a_reserve_all_of_the_day_is_used(time: Time) -> None:
-    limiter = RateLimiter(daily_reserve=0, monotonic=time.monotonic, today=time.today)
+    limiter = RateLimiter(monotonic=time.monotonic, today=time.today)
     limiter.observe(PLACE, headers(daily=1000, left=1), 200)
-    assert [_taken(limiter) for _ in range(2)] == [None, ErrorKind.DAILY_LIMIT]
+    limiter.acquire(PLACE, Deadline(1), daily_reserve=0)
+    with pytest.raises(GhlError) as caught:
+        limiter.acquire(PLACE, Deadline(1), daily_reserve=0)
+    assert caught.value.kind is ErrorKind.DAILY_LIMIT
 
 
 def test_one_location_at_its_quota_leaves_the_others_alone(limiter: RateLimiter) -> None:
@@ -219,7 +222,7 @@ def tight() -> Iterator[Simulator]:
 
 def test_many_threads_on_two_locations_meet_no_429(tight: Simulator) -> None:
     """Twelve threads and a limit that the client learns from the first answers only."""
-    transport = Transport(tight.base_url, Timeouts())
+    transport = Transport(tight.base_url)
     limiter = RateLimiter()
     places = list(tight.accounts.single_locations)
 
@@ -232,6 +235,7 @@ def test_many_threads_on_two_locations_meet_no_429(tight: Simulator) -> None:
             headers={"Authorization": f"Bearer {place.private_integration_token}", "Version": "2021-07-28"},
             query={"locationId": place.location_id},
             deadline=Deadline(30),
+            timeouts=Timeouts(),
         )
         limiter.observe(place.location_id, reply.headers, reply.status)
         return reply.status

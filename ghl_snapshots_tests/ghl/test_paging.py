@@ -54,7 +54,7 @@ def simulator(world: Simulator) -> Iterator[Simulator]:
 
 @pytest.fixture(scope="module")
 def transport(world: Simulator) -> Iterator[Transport]:
-    transport = Transport(world.base_url, Timeouts())
+    transport = Transport(world.base_url)
     yield transport
     transport.close()
 
@@ -80,6 +80,7 @@ def fetcher(
             },
             query={**own, **query},
             deadline=Deadline(20),
+            timeouts=Timeouts(),
         )
         assert reply.status == 200, reply.body
         return read_answer(reply.body, endpoint)

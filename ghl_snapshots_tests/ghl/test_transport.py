@@ -41,10 +41,14 @@ def ask(
     base_url: str, *, method: str = "GET", seconds: float = 10, timeouts: Timeouts | None = None
 ) -> Reply:
     """One request over a transport of its own."""
-    transport = Transport(base_url, timeouts or Timeouts(connect_seconds=1, read_seconds=1))
+    transport = Transport(base_url, most_body_bytes=1_000_000)
     try:
         return transport.send(
-            method, "/workflows/", headers={"Authorization": f"Bearer {SECRET}"}, deadline=Deadline(seconds)
+            method,
+            "/workflows/",
+            headers={"Authorization": f"Bearer {SECRET}"},
+            timeouts=timeouts or Timeouts(connect_seconds=1, read_seconds=1),
+            deadline=Deadline(seconds),
         )
     finally:
         transport.close()
@@ -102,13 +106,15 @@ def test_no_method_but_get_leaves(simulator: Simulator, method: str) -> None:
     ],
 )
 def test_post_leaves_for_the_two_token_paths_only(simulator: Simulator, path: str) -> None:
-    transport = Transport(simulator.base_url, Timeouts())
+    transport = Transport(simulator.base_url)
     with pytest.raises(GhlError) as caught:
-        transport.send("POST", path, headers={}, form={"a": "b"}, deadline=Deadline(5))
+        transport.send("POST", path, headers={}, form={"a": "b"}, timeouts=Timeouts(), deadline=Deadline(5))
     assert caught.value.kind is ErrorKind.REFUSED
     assert not simulator.request_log
     for allowed in ("/oauth/token", "/oauth/locationToken"):
-        transport.send("POST", allowed, headers={}, form={"a": "b"}, deadline=Deadline(5))
+        transport.send(
+            "POST", allowed, headers={}, form={"a": "b"}, timeouts=Timeouts(), deadline=Deadline(5)
+        )
     transport.close()
     assert [request.method for request in simulator.request_log] == ["POST", "POST"]
 
@@ -164,12 +170,13 @@ def test_a_netrc_entry_does_not_replace_the_token(
     netrc.write_text("machine 127.0.0.1 login thief password secret\n")
     monkeypatch.setenv("NETRC", str(netrc))
     token = simulator.accounts.single_locations[0].private_integration_token
-    transport = Transport(simulator.base_url, Timeouts())
+    transport = Transport(simulator.base_url)
     reply = transport.send(
         "GET",
         "/workflows/",
         headers={"Authorization": f"Bearer {token}", "Version": "2021-07-28"},
         query={"locationId": simulator.accounts.single_locations[0].location_id},
+        timeouts=Timeouts(),
         deadline=Deadline(5),
     )
     transport.close()
@@ -187,9 +194,9 @@ def test_a_cookie_that_an_answer_sets_is_not_sent_back() -> None:
         connection.sendall(answer)
 
     with server(behave) as base_url:
-        transport = Transport(base_url, Timeouts())
+        transport = Transport(base_url)
         for _ in range(2):
-            transport.send("GET", "/workflows/", headers={}, deadline=Deadline(5))
+            transport.send("GET", "/workflows/", headers={}, timeouts=Timeouts(), deadline=Deadline(5))
         transport.close()
     assert b"GET /workflows/" in heard[0]
     assert b"cookie" not in heard[0].lower()
@@ -241,10 +248,13 @@ def _assert_deadline_holds(base_url: str) -> None:
 
 def test_a_connection_is_as_good_as_new_after_a_short_deadline(simulator: Simulator) -> None:
     """What was left of one capture's time must not be the timeout of the next one's."""
-    transport = Transport(simulator.base_url, Timeouts())
-    transport.send("GET", "/workflows/", headers={}, deadline=Deadline(0.2))
+    transport = Transport(simulator.base_url)
+    transport.send("GET", "/workflows/", headers={}, timeouts=Timeouts(), deadline=Deadline(0.2))
     simulator.inject(Fault(effect=Hang(seconds=0.4)))
-    assert transport.send("GET", "/workflows/", headers={}, deadline=Deadline(10)).status == 401
+    assert (
+        transport.send("GET", "/workflows/", headers={}, timeouts=Timeouts(), deadline=Deadline(10)).status
+        == 401
+    )
     transport.close()
 
 
@@ -258,7 +268,7 @@ def test_nothing_is_sent_after_the_deadline(simulator: Simulator) -> None:
 def test_a_body_without_end_is_not_taken(simulator: Simulator) -> None:
     simulator.inject(Fault(effect=Respond(status=200, body=b" " * 2_000_000)))
     with pytest.raises(GhlError, match="larger than 1,000,000 bytes") as caught:
-        ask(simulator.base_url, timeouts=Timeouts(most_body_bytes=1_000_000))
+        ask(simulator.base_url)
     assert caught.value.kind is ErrorKind.MALFORMED_RESPONSE
 
 
@@ -282,9 +292,14 @@ def test_a_thread_keeps_its_connection(simulator: Simulator) -> None:
                 return
 
     with server(behave) as base_url:
-        transport = Transport(base_url, Timeouts())
+        transport = Transport(base_url)
         for _ in range(3):
-            assert transport.send("GET", "/workflows/", headers={}, deadline=Deadline(5)).body == b"{}"
+            assert (
+                transport.send(
+                    "GET", "/workflows/", headers={}, timeouts=Timeouts(), deadline=Deadline(5)
+                ).body
+                == b"{}"
+            )
         transport.close()
     assert len(connections) == 1
 

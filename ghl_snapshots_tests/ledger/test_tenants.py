@@ -42,7 +42,13 @@ def test_a_tenant_that_was_added_is_there_with_its_audit_event(
     assert told(database, "north.wind-1") == [
         (
             "ghl_snapshot_tenant_added",
-            {"accountKind": "company", "credential": "file:/run/secrets/token", "enabled": True},
+            {
+                "ghlAccountId": "5DP4iH6HLkQsiKESj6rh",
+                "accountKind": "company",
+                "credential": "file:/run/secrets/token",
+                "enabled": True,
+                "overrides": {},
+            },
         )
     ]
 
