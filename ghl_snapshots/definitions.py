@@ -37,7 +37,9 @@ def composed(on_stored: StoredListener) -> dg.Definitions:
     settings = load_settings()
     return dg.Definitions(
         assets=[
-            snapshot_asset(snapshot_type, tenants_per_run=settings.tenants_per_run)
+            snapshot_asset(
+                snapshot_type, tenants_per_run=settings.tenants_per_run, owner=settings.asset_owner
+            )
             for snapshot_type in SnapshotType
         ],
         asset_checks=[validation],

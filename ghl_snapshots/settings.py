@@ -68,6 +68,12 @@ class Settings(BaseSettings, CaptureSettings):
         default=None, description="Where people open Dagster's UI, for the links in alerts."
     )
 
+    asset_owner: str = Field(
+        default="team:data",
+        pattern=r"^(team:\S+|[^@\s]+@[^@\s]+\.[^@\s]+)$",
+        description="Who owns the assets in Dagster's UI: an e-mail address, or team: and a name.",
+    )
+
     @field_validator("alert_webhook")
     @classmethod
     def _is_webhook(cls, value: SecretStr | None) -> SecretStr | None:

@@ -15,6 +15,7 @@ from ghl_snapshots.settings import Settings, load_settings, told
         ("GHL_SNAPSHOTS_TIMEZONE", "Middle-earth", "not a time zone"),
         ("GHL_SNAPSHOTS_TENANTS_PER_RUN", "0", "greater than or equal to 1"),
         ("GHL_SNAPSHOTS_ALERT_WEBHOOK", "hooks.example/T0/secret", "must begin with"),
+        ("GHL_SNAPSHOTS_ASSET_OWNER", "somebody", "match pattern"),
         ("GHL_BASE_URL", "nowhere", "valid URL"),
     ],
 )

@@ -31,12 +31,12 @@ IO_MANAGER_KEY = "snapshots"
 LISTENER_KEY = "on_stored"
 
 
-def snapshot_asset(snapshot_type: SnapshotType, *, tenants_per_run: int) -> dg.AssetsDefinition:
+def snapshot_asset(snapshot_type: SnapshotType, *, tenants_per_run: int, owner: str) -> dg.AssetsDefinition:
     """The asset whose partitions are the tenants and whose materializations are snapshots of one type."""
 
     @dg.multi_asset(
         name=snapshot_type.value,
-        specs=[_spec(snapshot_type)],
+        specs=[_spec(snapshot_type, owner)],
         partitions_def=tenants,
         backfill_policy=dg.BackfillPolicy.multi_run(max_partitions_per_run=tenants_per_run),
     )
@@ -67,13 +67,15 @@ def snapshot_asset(snapshot_type: SnapshotType, *, tenants_per_run: int) -> dg.A
     return capture_tenants
 
 
-def _spec(snapshot_type: SnapshotType) -> dg.AssetSpec:
+def _spec(snapshot_type: SnapshotType, owner: str) -> dg.AssetSpec:
     return dg.AssetSpec(
         key=snapshot_type.value,
         description=asset_description(snapshot_type),
         skippable=True,
         group_name=GROUP,
         kinds={"gohighlevel", "postgres"},
+        owners=[owner],
+        metadata={"dagster/table_name": "ghl.ghl_snapshot"},
     ).with_io_manager_key(IO_MANAGER_KEY)
 
 

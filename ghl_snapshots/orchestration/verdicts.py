@@ -8,6 +8,7 @@ from ghl_snapshots.ledger.appending import Appended
 from ghl_snapshots.model import Snapshot, SnapshotType, Tenant
 from ghl_snapshots.summary import cause
 
+_READ_IT = "`ghl-snapshots show {0}` or `SELECT payload FROM ghl_snapshot WHERE snapshot_id = '{0}'`"
 _MOST_CAUSES = 3
 _MOST_TENANTS = 20
 _MOST_TENANTS_IN_TABLE = 200
@@ -35,7 +36,7 @@ def materialization(appended: Appended) -> dg.AssetMaterialization:
             "snapshot_id": snapshot.snapshot_id,
             "correlation_id": snapshot.correlation_id,
             "captured_at": dg.MetadataValue.timestamp(snapshot.captured_at),
-            "read_it": dg.MetadataValue.md(f"`ghl-snapshots show {snapshot.snapshot_id}`"),
+            "read_it": dg.MetadataValue.md(_READ_IT.format(snapshot.snapshot_id)),
         },
         tags={"dagster/data_version": snapshot.checksum},
     )

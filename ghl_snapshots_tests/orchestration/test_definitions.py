@@ -51,6 +51,19 @@ def test_an_assets_description_names_its_calls_and_their_scopes(snapshot_type: S
         )
 
 
+def test_the_assets_belong_to_whom_the_settings_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GHL_SNAPSHOTS_ASSET_OWNER", "team:platform")
+    assert {tuple(spec.owners) for spec in definitions().resolve_all_asset_specs()} == {("team:platform",)}
+
+
+def test_everything_that_the_ui_lists_says_what_it_is_for() -> None:
+    defined = definitions()
+    listed = [*(defined.jobs or []), *(defined.schedules or []), *(defined.sensors or [])]
+    assert len(listed) == 14
+    silent = [one for one in listed if not getattr(one, "description", None)]
+    assert not silent
+
+
 def test_the_job_full_snapshot_captures_all_types() -> None:
     layer = definitions().resolve_job_def("full_snapshot").asset_layer
     assert {key.to_user_string() for key in layer.executable_asset_keys} == set(SnapshotType)

@@ -75,6 +75,9 @@ def test_a_materialization_tells_all_about_its_snapshot(product: Product) -> Non
         == values
     )
     assert (event.tags or {})["dagster/data_version"] == snapshot.checksum
+    assert f"ghl-snapshots show {snapshot.snapshot_id}" in str(values["read_it"])
+    [row] = product.rows(str(values["read_it"]).split("`")[3])
+    assert row["payload"]
 
 
 def test_failed_tenants_are_red_and_the_others_green_with_one_event_each(product: Product) -> None:
