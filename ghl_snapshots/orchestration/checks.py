@@ -6,10 +6,12 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.checks import GUARDED, INTACT, Fault, faults
-from ghl_snapshots.model import SnapshotType
+from ghl_snapshots.model import AuditEvent, SnapshotType
 from ghl_snapshots.orchestration.resources import DatabaseResource
 from ghl_snapshots.orchestration.schedules import rhythms
+from ghl_snapshots.orchestration.trigger import Trigger, trigger_of
 from ghl_snapshots.settings import load_settings
 
 _MOST_ROWS = 100
@@ -116,13 +118,27 @@ def validation(
 ) -> Iterator[dg.AssetCheckResult]:
     """Ask each selected check once, of all the types that it is selected for."""
     now, due = datetime.now(UTC), rhythms(load_settings())
+    trigger = trigger_of(context.run, context.instance.get_run_by_id)
     for check in CHECKS:
         selected = [key for key in context.selected_asset_check_keys if key.name == check.name]
         kinds = sorted(SnapshotType(key.asset_key.path[-1]) for key in selected)
         asked = {kind: due[kind] for kind in kinds}
         found = faults(database.database, check.name, asked, now=now) if asked else []
+        if check.name == INTACT and len(asked) == len(SnapshotType):
+            AuditTrail(database.database).record(_verification(found, trigger))
         for kind in kinds:
             yield _result(check, kind, [fault for fault in found if fault.snapshot_type is kind])
+
+
+def _verification(found: Sequence[Fault], trigger: Trigger) -> AuditEvent:
+    """That every snapshot of the ledger was verified from its bytes, and whether all were intact."""
+    return AuditEvent(
+        event_type="ghl_snapshot_verification",
+        correlation_id=trigger.correlation_id,
+        success=not found,
+        source=trigger.source,
+        details={"faults": len(found)},
+    )
 
 
 def _result(check: Check, kind: SnapshotType, found: Sequence[Fault]) -> dg.AssetCheckResult:

@@ -4,9 +4,10 @@ from collections.abc import Iterator, Sequence
 
 import dagster as dg
 
+from ghl_snapshots.model import Priority, Source
 from ghl_snapshots.orchestration.ended_runs import is_over
 from ghl_snapshots.orchestration.schedules import DAILY, WEEKLY, Cadence
-from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG
+from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG, Trigger, trigger_tags
 
 _SCHEDULE_TAG = "dagster/schedule_name"
 _CHECKS_OF = ((DAILY, "daily_checks"), (WEEKLY, "weekly_checks"))
@@ -34,13 +35,16 @@ def validation_sensor(cadence: Cadence, job_name: str) -> dg.SensorDefinition:
         )
         if not latest:
             return dg.SkipReason(f"{cadence.schedule_name} has not asked for a run yet.")
-        trigger = latest[0].tags[CORRELATION_ID_TAG]
-        runs = context.instance.get_runs(dg.RunsFilter(tags={CORRELATION_ID_TAG: trigger}))
+        tick = latest[0].tags[CORRELATION_ID_TAG]
+        runs = context.instance.get_runs(dg.RunsFilter(tags={CORRELATION_ID_TAG: tick}))
         captures = [run for run in runs if run.job_name != job_name]
         if not judged(captures):
-            return dg.SkipReason(f"Captures of {trigger} are still under way.")
+            return dg.SkipReason(f"Captures of {tick} are still under way.")
         # A run key is started once, so that a judged tick is not judged again.
-        return dg.RunRequest(run_key=f"{job_name} {trigger}", tags={CORRELATION_ID_TAG: trigger})
+        trigger = Trigger(source=Source.SCHEDULED, correlation_id=tick)
+        return dg.RunRequest(
+            run_key=f"{job_name} {tick}", tags=trigger_tags(trigger, priority=Priority.NORMAL)
+        )
 
     return checks_due
 

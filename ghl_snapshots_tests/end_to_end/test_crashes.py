@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from itertools import product as pairs
 
@@ -35,6 +35,20 @@ def stored(stack: Stack, correlation_id: str) -> list[tuple[object, object, obje
     return [(row["tenant_id"], row["snapshot_type"], row["status"]) for row in rows]
 
 
+def audited(stack: Stack, correlation_id: str) -> list[object]:
+    """The tenants of whose run the audit trail tells, once for each event."""
+    rows = stack.product.rows(
+        "SELECT tenant_id FROM ghl_snapshot_audit_event WHERE event_type = 'ghl_snapshot_full_run' "
+        "AND success AND correlation_id = %s ORDER BY 1",
+        correlation_id,
+    )
+    return [row["tenant_id"] for row in rows]
+
+
+def are_audited(stack: Stack, correlation_id: str, tenants: Sequence[str]) -> bool:
+    return audited(stack, correlation_id) == list(tenants)
+
+
 def has_stored(stack: Stack, correlation_id: str, count: int) -> bool:
     return len(stored(stack, correlation_id)) >= count
 
@@ -57,3 +71,5 @@ def test_a_run_killed_at_any_moment_is_completed_by_another_one(stack: Stack) ->
         [retry] = eventually(partial(graphql.retries, stack.webserver, run_id), f"{trigger} is retried")
         graphql.finished_run(stack.webserver, retry["runId"])
         assert [(tenant, kind) for tenant, kind, _ in stored(stack, trigger)] == expected
+    for trigger in killed:
+        eventually(partial(are_audited, stack, trigger, tenants), "the audit trail has every tenant, once")

@@ -92,6 +92,22 @@ def test_nothing_is_red_when_nothing_is_wrong(captured: Product) -> None:
     assert red(captured, "daily_checks") == {}
 
 
+def test_a_verification_of_everything_is_in_the_audit_trail(captured: Product) -> None:
+    """The metrics tell how long ago that was; the daily checks verify nothing."""
+    with psycopg.connect(captured.superuser_url) as connection:
+        connection.execute("ALTER TABLE ghl.entity DROP CONSTRAINT entity_check")
+    for expected in (True, False):
+        red(captured)
+        red(captured, "daily_checks")
+        rows = captured.rows(
+            "SELECT tenant_id, success FROM ghl.audit_event WHERE event_type = 'ghl_snapshot_verification' "
+            "ORDER BY occurred_at"
+        )
+        assert [row["tenant_id"] for row in rows] == [None] * (1 if expected else 2)
+        assert rows[-1]["success"] is expected
+        alter(captured, "entity", "UPDATE ghl.entity SET body = body || ' ' WHERE tenant_id = 't02'")
+
+
 def test_a_stale_tenant_is_found(captured: Product) -> None:
     with psycopg.connect(captured.superuser_url) as connection:
         connection.execute("UPDATE ghl.tenant SET created_at = created_at - interval '40 days'")
