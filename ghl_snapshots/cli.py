@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ghl_snapshots.cli_keys import keys
-from ghl_snapshots.cli_ledger import checkpoint, verify
+from ghl_snapshots.cli_ledger import audit, checkpoint, verify
 from ghl_snapshots.cli_tenants import tenants
 from ghl_snapshots.errors import ConfigurationError, GhlSnapshotsError, UnknownTenantError
 from ghl_snapshots.model import SnapshotType
@@ -26,6 +26,7 @@ app = typer.Typer(
 app.add_typer(tenants, name="tenants")
 app.add_typer(keys, name="keys")
 app.command()(verify)
+app.command()(audit)
 app.add_typer(checkpoint, name="checkpoint")
 
 

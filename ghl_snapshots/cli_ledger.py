@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ghl_snapshots.local import verifying
-from ghl_snapshots.model import SnapshotType
+from ghl_snapshots.local import auditing, verifying
+from ghl_snapshots.model import EventType, SnapshotType
 
 checkpoint = typer.Typer(
     help="Sign the heads of all chains, to be kept outside the database, and verify the ledger against them.",
@@ -32,6 +32,29 @@ def verify(
     """Recompute chains, checksums and digests; name every row that does not hold, and exit with 1 then."""
     moment = since.replace(tzinfo=UTC) if since else None
     raise typer.Exit(verifying.verify(tenant_id=tenant, snapshot_type=type_, since=moment, deep=deep))
+
+
+def audit(
+    *,
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's events.")] = None,
+    type_: Annotated[
+        EventType | None, typer.Option("--type", metavar="TYPE", help=f"One of: {', '.join(EventType)}.")
+    ] = None,
+    correlation_id: Annotated[str | None, typer.Option(help="Only what this trigger led to.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Only since then (UTC), such as 2026-03-01.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Most events to print.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line, with the details.")] = False,
+) -> None:
+    """Print the newest audit events that match everything that is given."""
+    found = auditing.events(
+        tenant_id=tenant,
+        event_type=type_,
+        correlation_id=correlation_id,
+        since=since.replace(tzinfo=UTC) if since else None,
+        limit=limit,
+    )
+    for line in auditing.as_json(found) if as_json else auditing.as_table(found):
+        typer.echo(line)
 
 
 @checkpoint.command()

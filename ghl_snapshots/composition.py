@@ -33,13 +33,20 @@ def database_url(settings: Settings) -> str:
     return settings.database_url.get_secret_value()
 
 
+def auditor_url(settings: Settings) -> str:
+    """The URL with the login that reads across tenants; raises like `database_url`."""
+    if settings.auditor_database_url is None:
+        return database_url(settings)
+    return settings.auditor_database_url.get_secret_value()
+
+
 def open_database(settings: Settings) -> Database:
     """The product's database as a context manager; nothing connects before it is asked for something.
 
     Raises:
         ConfigurationError: no database is named.
     """
-    return Database(database_url(settings))
+    return Database(database_url(settings), auditor_url(settings))
 
 
 def capture_engine(settings: Settings, database: Database) -> CaptureEngine:

@@ -28,6 +28,11 @@ class Settings(BaseSettings, CaptureSettings):
         description="PostgreSQL to use, as postgresql://user:password@host:port/database; "
         "unset: an embedded one in the home folder.",
     )
+    auditor_database_url: SecretStr | None = Field(
+        default=None,
+        description="The same database with another login, which may act as ghl_snapshots_auditor, for what "
+        "reads across tenants; unset: the login of the database URL.",
+    )
     encryption_keys: SecretStr | None = Field(
         default=None,
         description="Fernet keys that OAuth tokens are stored under, comma-separated, the newest first.",

@@ -38,6 +38,7 @@ def ghl_snapshots(server: EmbeddedPostgres, tmp_path: Path) -> CommandLine:
         ["psql"],
         ["config"],
         ["verify"],
+        ["audit"],
         ["checkpoint"],
         ["checkpoint", "keygen"],
         ["checkpoint", "create"],

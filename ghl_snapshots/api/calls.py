@@ -15,7 +15,16 @@ from ghl_snapshots.errors import (
     SnapshotNotFoundError,
     UnknownTenantError,
 )
-from ghl_snapshots.model import ApiKey, AuditEvent, KeyRole, Snapshot, SnapshotRequest, Source, tenant_id_of
+from ghl_snapshots.model import (
+    ApiKey,
+    AuditEvent,
+    EventType,
+    KeyRole,
+    Snapshot,
+    SnapshotRequest,
+    Source,
+    tenant_id_of,
+)
 
 _SNAPSHOT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _REQUEST_ID = re.compile(r"manual_snapshot_[0-9]{13}_[0-9a-z]{6,32}")
@@ -25,7 +34,7 @@ _REQUEST_ID = re.compile(r"manual_snapshot_[0-9]{13}_[0-9a-z]{6,32}")
 class Operation:
     """What a route does: the audit event of it, and the roles that may do it."""
 
-    event_type: str
+    event_type: EventType
     roles: frozenset[KeyRole]
 
 
@@ -33,14 +42,14 @@ _READERS = frozenset({KeyRole.READ, KeyRole.ADMIN})
 _TRIGGERS = frozenset({KeyRole.TRIGGER, KeyRole.ADMIN})
 OPERATIONS: Mapping[str, Operation] = {
     # An accepted trigger's event is recorded with the request, in one transaction.
-    "trigger_snapshots": Operation(event_type="ghl_snapshot_trigger_refused", roles=_TRIGGERS),
-    "read_request": Operation(event_type="ghl_snapshot_request_read", roles=frozenset(KeyRole)),
-    "list_snapshots": Operation(event_type="ghl_snapshot_listed", roles=_READERS),
-    "read_snapshot": Operation(event_type="ghl_snapshot_read", roles=_READERS),
-    "verify_snapshot": Operation(event_type="ghl_snapshot_verification", roles=_READERS),
+    "trigger_snapshots": Operation(event_type=EventType.TRIGGER_REFUSED, roles=_TRIGGERS),
+    "read_request": Operation(event_type=EventType.REQUEST_READ, roles=frozenset(KeyRole)),
+    "list_snapshots": Operation(event_type=EventType.LISTED, roles=_READERS),
+    "read_snapshot": Operation(event_type=EventType.READ, roles=_READERS),
+    "verify_snapshot": Operation(event_type=EventType.VERIFICATION, roles=_READERS),
 }
 """By the name of the route."""
-REFUSED = Operation(event_type="ghl_snapshot_api_refused", roles=frozenset())
+REFUSED = Operation(event_type=EventType.API_REFUSED, roles=frozenset())
 """For calls that reach no route."""
 
 

@@ -13,7 +13,7 @@ from ghl_snapshots.errors import ConfigurationError, UnknownTenantError
 from ghl_snapshots.ledger.audit import record
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.model import ApiKey, AuditEvent, KeyRole, Source
+from ghl_snapshots.model import ApiKey, AuditEvent, EventType, KeyRole, Source
 
 _ALPHABET = string.ascii_lowercase + string.digits
 
@@ -65,7 +65,7 @@ class ApiKeys:
             revoked = connection.execute(query("revoke_key"), {"key_id": key_id}).fetchone() is not None
             for tenant_id in tenant_ids if revoked else ():
                 connection.execute(query("set_tenant"), {"tenant_id": tenant_id})
-                record(connection, _event("ghl_snapshot_key_revoked", key, tenant_id))
+                record(connection, _event(EventType.KEY_REVOKED, key, tenant_id))
         return revoked
 
     def any_made(self) -> bool:
@@ -86,7 +86,7 @@ def _give(connection: Connection[DictRow], key: ApiKey, tenant_id: str) -> None:
     if connection.execute(query("tenant"), {"tenant_id": tenant_id}).fetchone() is None:
         raise UnknownTenantError(tenant_id)
     connection.execute(query("add_key_tenant"), {"key_id": key.key_id, "tenant_id": tenant_id})
-    record(connection, _event("ghl_snapshot_key_created", key, tenant_id))
+    record(connection, _event(EventType.KEY_CREATED, key, tenant_id))
 
 
 def _hash(secret: str) -> bytes:
@@ -98,7 +98,7 @@ def _key(row: Mapping[str, Any]) -> ApiKey:
     return ApiKey(**{**row, "role": KeyRole(row["role"]), "tenant_ids": frozenset(row["tenant_ids"])})
 
 
-def _event(event_type: str, key: ApiKey, tenant_id: str) -> AuditEvent:
+def _event(event_type: EventType, key: ApiKey, tenant_id: str) -> AuditEvent:
     return AuditEvent(
         event_type=event_type,
         tenant_id=tenant_id,

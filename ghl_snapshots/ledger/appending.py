@@ -15,7 +15,7 @@ from ghl_snapshots.ledger.entities import store_payload
 from ghl_snapshots.ledger.provenance import provenance_of
 from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.ledger.records import snapshot_of
-from ghl_snapshots.model import SCHEMA_VERSION, AuditEvent, Capture, Snapshot, Status
+from ghl_snapshots.model import SCHEMA_VERSION, AuditEvent, Capture, EventType, Snapshot, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,7 +127,7 @@ def _event(snapshot: Snapshot) -> AuditEvent:
         "durationMs": snapshot.duration_ms,
     }
     return AuditEvent(
-        event_type="ghl_snapshot_capture",
+        event_type=EventType.CAPTURE,
         tenant_id=snapshot.tenant_id,
         ghl_account_id=snapshot.ghl_account_id,
         correlation_id=snapshot.correlation_id,

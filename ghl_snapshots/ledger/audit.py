@@ -7,16 +7,15 @@ from uuid import NAMESPACE_URL, uuid5
 
 from psycopg import Connection
 from psycopg.errors import UniqueViolation
-from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 from uuid_utils import uuid7
 
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.model import AuditEvent, Source, legal_json, legal_text
+from ghl_snapshots.model import AuditEvent, EventType, Source, legal_json, legal_text
 
 
-def record(connection: Connection[DictRow], event: AuditEvent, *, once: bool = False) -> bool:
+def record(connection: Connection[Any], event: AuditEvent, *, once: bool = False) -> bool:
     """Append the event in the connection's transaction, so that it stands or falls with what it tells.
 
     With `once`, only the first event of its type, correlation id and tenant is appended, whoever sends it;
@@ -41,6 +40,24 @@ def record(connection: Connection[DictRow], event: AuditEvent, *, once: bool = F
     except UniqueViolation:
         return False
     return True
+
+
+def by_hand(
+    event_type: EventType,
+    *,
+    tenant_id: str | None = None,
+    success: bool = True,
+    details: Mapping[str, Any] | None = None,
+) -> AuditEvent:
+    """The event of something that a person did on the command line, with a correlation id of its own."""
+    return AuditEvent(
+        event_type=event_type,
+        tenant_id=tenant_id,
+        correlation_id=f"command_{uuid7()}",
+        success=success,
+        source=Source.MANUAL,
+        details=details or {},
+    )
 
 
 class AuditTrail:

@@ -15,6 +15,7 @@ from psycopg_pool import ConnectionPool, PoolTimeout
 from ghl_snapshots.errors import ConfigurationError, LedgerError
 from ghl_snapshots.ledger.queries import query
 
+OWNER = "ghl_snapshots_owner"
 WRITER = "ghl_snapshots_writer"
 READER = "ghl_snapshots_reader"
 AUDITOR = "ghl_snapshots_auditor"

@@ -7,9 +7,7 @@ from typing import Any
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.model import AuditEvent, SnapshotType, Source
-
-EVENT_TYPE = "ghl_snapshot_full_run"
+from ghl_snapshots.model import AuditEvent, EventType, SnapshotType, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +32,7 @@ def record_full_run(database: Database, run: FullRun) -> int:
     parameters = {
         "correlation_id": run.correlation_id,
         "tenant_ids": list(run.planned),
-        "event_type": EVENT_TYPE,
+        "event_type": EventType.FULL_RUN,
     }
     with database.auditor() as connection:
         rows = connection.execute(query("totals_of_trigger"), parameters).fetchall()
@@ -45,7 +43,7 @@ def record_full_run(database: Database, run: FullRun) -> int:
 def _event(run: FullRun, row: Mapping[str, Any]) -> AuditEvent:
     planned = sorted(run.planned[row["tenant_id"]])
     return AuditEvent(
-        event_type=EVENT_TYPE,
+        event_type=EventType.FULL_RUN,
         tenant_id=row["tenant_id"],
         ghl_account_id=row["ghl_account_id"],
         correlation_id=run.correlation_id,

@@ -18,7 +18,7 @@ from ghl_snapshots.ledger.contract import problem_with
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.ledger.records import EntityVersion, snapshot_of
-from ghl_snapshots.model import AuditEvent, Capture, Snapshot, SnapshotType, legal_text
+from ghl_snapshots.model import AuditEvent, Capture, EventType, Snapshot, SnapshotType, legal_text
 
 _ROWS_AT_A_TIME = 200
 _TRIES = 3
@@ -208,7 +208,7 @@ def _payload_key(snapshot: Snapshot) -> dict[str, Any]:
 
 def _refusal(capture: Capture, problem: str) -> AuditEvent:
     return AuditEvent(
-        event_type="ghl_snapshot_refused",
+        event_type=EventType.REFUSED,
         tenant_id=capture.tenant_id,
         ghl_account_id=capture.ghl_account_id,
         correlation_id=legal_text(capture.correlation_id)[:200] or "none",

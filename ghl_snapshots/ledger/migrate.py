@@ -6,13 +6,26 @@ from importlib.resources import files
 import psycopg
 from psycopg import Connection, sql
 from psycopg.conninfo import make_conninfo
+from uuid_utils import uuid7
 
 from ghl_snapshots.errors import LedgerError, SchemaError
-from ghl_snapshots.ledger.database import Database, connection_parameters
+from ghl_snapshots.ledger.audit import record
+from ghl_snapshots.ledger.database import AUDITOR, OWNER, READER, WRITER, Database, connection_parameters
 from ghl_snapshots.ledger.queries import query, sql_text
+from ghl_snapshots.model import AuditEvent, EventType, Source
 
 _LOCK = 4710
 _OLDEST_SERVER = 160000
+_WIDE_ROLES = """
+SELECT rolname, concat_ws(', ',
+    CASE WHEN rolcanlogin THEN 'LOGIN' END, CASE WHEN rolsuper THEN 'SUPERUSER' END,
+    CASE WHEN rolbypassrls THEN 'BYPASSRLS' END, CASE WHEN rolcreaterole THEN 'CREATEROLE' END,
+    CASE WHEN rolcreatedb THEN 'CREATEDB' END, CASE WHEN rolreplication THEN 'REPLICATION' END)
+FROM pg_roles
+WHERE rolname = ANY(%s)
+    AND (rolcanlogin OR rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication)
+ORDER BY rolname
+"""
 
 
 def migrate(url: str) -> list[str]:
@@ -108,12 +121,53 @@ def _migrated(connection: Connection) -> list[str]:
     _refuse_newer(found, max(migrations))
     pending = {number: name for number, name in migrations.items() if number > found}
     if pending or not _finds_the_schema(connection):
-        connection.execute(sql_text("roles.sql"))
+        _make_roles(connection)
         connection.execute("SET LOCAL ROLE ghl_snapshots_owner")
     for number, name in pending.items():
         connection.execute(sql_text(f"migrations/{name}.sql"))
         connection.execute("INSERT INTO ghl.schema_version (version) VALUES (%s)", [number])
+    if pending:
+        connection.execute("SET LOCAL ROLE ghl_snapshots_writer")
+        record(connection, _event(found, list(pending.values())))
     return list(pending.values())
+
+
+def _make_roles(connection: Connection) -> None:
+    try:
+        connection.execute(sql_text("roles.sql"))
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise LedgerError(
+            f"The login {connection.info.user!r} may not set up the database: {error.diag.message_primary}. "
+            "Migrate with a superuser or a login with CREATEROLE, or let an administrator prepare roles and "
+            "databases as docs/operations.md says."
+        ) from error
+    _refuse_wide_roles(connection)
+
+
+def _refuse_wide_roles(connection: Connection) -> None:
+    """Make sure that none of the group roles, whoever made them, walks past what keeps the ledger.
+
+    Raises:
+        SchemaError: naming each that does, why, and what to do.
+    """
+    wide = connection.execute(_WIDE_ROLES, [[OWNER, WRITER, READER, AUDITOR]]).fetchall()
+    if wide:
+        told = ", ".join(f"{name} ({attributes})" for name, attributes in wide)
+        raise SchemaError(
+            f"The server has roles of our names with rights that would void the ledger's protection: {told}. "
+            "They must be NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION: change them "
+            "by ALTER ROLE, or use another server if they belong to something else."
+        )
+
+
+def _event(found: int, applied: list[str]) -> AuditEvent:
+    return AuditEvent(
+        event_type=EventType.MIGRATED,
+        correlation_id=f"migration_{uuid7()}",
+        success=True,
+        source=Source.MANUAL,
+        details={"fromVersion": found, "applied": applied},
+    )
 
 
 def _finds_the_schema(connection: Connection) -> bool:

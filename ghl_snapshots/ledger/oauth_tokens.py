@@ -7,11 +7,13 @@ from typing import Any
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from psycopg import Connection
 from psycopg.rows import DictRow
+from uuid_utils import uuid7
 
 from ghl_snapshots.errors import ConfigurationError, CredentialError
+from ghl_snapshots.ledger.audit import record
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.model import LocationToken, StoredTokens
+from ghl_snapshots.model import AuditEvent, EventType, LocationToken, Source, StoredTokens
 
 _HOW_TO_MAKE_A_KEY = (
     'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
@@ -42,10 +44,13 @@ class LockedTokens:
         What was got through an older one goes: its tokens would lack the scopes that the new one grants.
         """
         self._connection.execute(query("expire_location_tokens"), {"tenant_id": self._tenant_id})
-        self.store(StoredTokens(refresh_token=refresh_token))
+        self._replace(StoredTokens(refresh_token=refresh_token), EventType.TENANT_AUTHORIZED)
 
     def store(self, tokens: StoredTokens) -> None:
         """Replace the tokens; they are durable when this returns, and the lock is given up."""
+        self._replace(tokens, EventType.CREDENTIAL_REFRESHED)
+
+    def _replace(self, tokens: StoredTokens, event_type: EventType) -> None:
         row = {
             "tenant_id": self._tenant_id,
             "refresh_token": self._cipher.encrypt(tokens.refresh_token.encode()),
@@ -53,6 +58,7 @@ class LockedTokens:
             "access_expires_at": tokens.access_expires_at,
         }
         self._connection.execute(query("store_tokens"), row)
+        record(self._connection, _event(event_type, self._tenant_id))
         self._connection.commit()
         self._row = row
 
@@ -129,6 +135,17 @@ class OAuthTokens:
                 "GHL_SNAPSHOTS_ENCRYPTION_KEYS holds something that is no Fernet key. "
                 f"Make one with: {_HOW_TO_MAKE_A_KEY}"
             ) from None
+
+
+def _event(event_type: EventType, tenant_id: str) -> AuditEvent:
+    by_hand = event_type is EventType.TENANT_AUTHORIZED
+    return AuditEvent(
+        event_type=event_type,
+        tenant_id=tenant_id,
+        correlation_id=f"credential_{uuid7()}",
+        success=True,
+        source=Source.MANUAL if by_hand else Source.SCHEDULED,
+    )
 
 
 def _decrypted(cipher: MultiFernet, row: Mapping[str, Any], tenant_id: str) -> StoredTokens:

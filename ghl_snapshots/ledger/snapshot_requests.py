@@ -35,7 +35,7 @@ from ghl_snapshots.errors import (
 from ghl_snapshots.ledger.audit import record
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.model import AuditEvent, Priority, SnapshotRequest, SnapshotType, Source
+from ghl_snapshots.model import AuditEvent, EventType, Priority, SnapshotRequest, SnapshotType, Source
 
 RATE_WINDOW = timedelta(minutes=1)
 _PICK_UP_SECONDS = 5
@@ -211,7 +211,7 @@ def _event(request: SnapshotRequest, wish: Wish, *, replayed: bool) -> AuditEven
         "replayed": replayed,
     }
     return AuditEvent(
-        event_type="ghl_snapshot_trigger_accepted",
+        event_type=EventType.TRIGGER_ACCEPTED,
         tenant_id=request.tenant_id,
         ghl_account_id=request.ghl_account_id,
         correlation_id=request.request_id,

@@ -13,7 +13,7 @@ from ghl_snapshots.errors import ConfigurationError, UnknownTenantError
 from ghl_snapshots.ledger.audit import record
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.model import AccountKind, AuditEvent, Source, Tenant
+from ghl_snapshots.model import AccountKind, AuditEvent, EventType, Source, Tenant
 
 
 class TenantRegistry:
@@ -50,7 +50,7 @@ class TenantRegistry:
                 raise ConfigurationError(
                     f"Tenant {tenant.tenant_id!r} exists already; `ghl-snapshots tenants list` shows it."
                 )
-            _record(connection, "ghl_snapshot_tenant_added", tenant, _correlation_id())
+            _record(connection, EventType.TENANT_ADDED, tenant, _correlation_id())
 
     def update(self, tenant: Tenant) -> bool:
         """Give a tenant these properties in place of its own; whether that changed anything.
@@ -97,7 +97,7 @@ def _correlation_id() -> str:
 def _add_or_change(connection: Connection[DictRow], tenant: Tenant, correlation_id: str) -> bool:
     connection.execute(query("set_tenant"), {"tenant_id": tenant.tenant_id})
     if _applied(connection, "add_tenant", tenant):
-        _record(connection, "ghl_snapshot_tenant_added", tenant, correlation_id)
+        _record(connection, EventType.TENANT_ADDED, tenant, correlation_id)
         return True
     return _change(connection, tenant, correlation_id)
 
@@ -106,7 +106,7 @@ def _change(connection: Connection[DictRow], tenant: Tenant, correlation_id: str
     before = _locked(connection, tenant.tenant_id)
     changed = _applied(connection, "change_tenant", tenant)
     if changed:
-        _record(connection, "ghl_snapshot_tenant_changed", tenant, correlation_id, before=before)
+        _record(connection, EventType.TENANT_CHANGED, tenant, correlation_id, before=before)
     return changed
 
 

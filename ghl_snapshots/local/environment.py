@@ -38,6 +38,11 @@ def product_environment() -> Iterator[Settings]:
     settings = load_settings()
     with ExitStack() as stack:
         if settings.database_url is None:
+            if settings.auditor_database_url is not None:
+                raise ConfigurationError(
+                    "GHL_SNAPSHOTS_AUDITOR_DATABASE_URL is set without GHL_SNAPSHOTS_DATABASE_URL, whose "
+                    "database it gives another login to: set both or neither."
+                )
             server = stack.enter_context(EmbeddedPostgres(settings.home))
             stack.enter_context(variables(_embedded(settings, server)))
             settings = load_settings()

@@ -8,14 +8,16 @@ from contextlib import closing
 
 from psycopg.conninfo import conninfo_to_dict
 
-from ghl_snapshots.composition import database_url, open_database
+from ghl_snapshots.composition import auditor_url, open_database
 from ghl_snapshots.document import document, raw_lines
+from ghl_snapshots.ledger.audit import AuditTrail, by_hand
 from ghl_snapshots.ledger.database import AUDITOR
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import check_schema
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.environment import product_environment
 from ghl_snapshots.local.postgres import program
+from ghl_snapshots.model import EventType
 from ghl_snapshots.settings import told_for
 
 _VARIABLES = {
@@ -40,6 +42,9 @@ def show(snapshot_id: str, *, raw: bool) -> Generator[bytes]:
         ledger = Ledger(database)
         snapshot = ledger.get(snapshot_id)
         ledger.verify_snapshot(snapshot)
+        details = {"snapshotId": snapshot_id, "raw": raw}
+        event = by_hand(EventType.READ, tenant_id=snapshot.tenant_id, details=details)
+        AuditTrail(database).record(event)
         # Closed before the database is, also where a reader such as `head` has had enough.
         with closing(ledger.bodies(snapshot)) as bodies:
             yield from raw_lines(bodies) if raw else document(snapshot, bodies)
@@ -60,11 +65,12 @@ def psql(arguments: Sequence[str]) -> int:
     """Run psql on the product's database with the auditor's rights, to read all tenants; its exit code."""
     with product_environment() as settings, open_database(settings) as database:
         check_schema(database)
+        AuditTrail(database).record(by_hand(EventType.SQL_SESSION))
         # Ctrl-C is for psql, which cancels its statement; we only wait.
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             return subprocess.run(
-                [program("psql"), *arguments], env=_environment(database_url(settings)), check=False
+                [program("psql"), *arguments], env=_environment(auditor_url(settings)), check=False
             ).returncode
         finally:
             signal.signal(signal.SIGINT, before)

@@ -1,5 +1,6 @@
 """Verifying the ledger from the command line, and signing its heads."""
 
+import hashlib
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -12,10 +13,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from ghl_snapshots.composition import open_database
 from ghl_snapshots.errors import ConfigurationError
 from ghl_snapshots.ledger import checkpoint, verification
+from ghl_snapshots.ledger.audit import AuditTrail, by_hand
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import check_schema
 from ghl_snapshots.local.environment import product_environment
-from ghl_snapshots.model import SnapshotType
+from ghl_snapshots.model import EventType, SnapshotType, iso
 from ghl_snapshots.settings import load_settings
 
 
@@ -34,6 +36,15 @@ def verify(
             on_progress=on_progress,
         )
         found = _told(console, walk)
+        details = {
+            "deep": deep,
+            "snapshotType": snapshot_type,
+            "since": iso(since) if since else None,
+            "snapshots": walk.checked.snapshots,
+            "problems": found,
+        }
+        event = by_hand(EventType.VERIFICATION, tenant_id=tenant_id, success=not found, details=details)
+        AuditTrail(database).record(event)
     checked = walk.checked
     entities = f", {checked.entities:,} entities ({checked.bytes:,} bytes)" if deep else ""
     console.print(
@@ -58,7 +69,10 @@ def create_checkpoint(key: Path | None) -> str:
     """A signed checkpoint of every chain, as JSON text."""
     signing = checkpoint.private_key(_key(key))
     with _database() as database:
-        return checkpoint.create_checkpoint(database, signing, datetime.now(UTC))
+        text = checkpoint.create_checkpoint(database, signing, datetime.now(UTC))
+        details = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
+        AuditTrail(database).record(by_hand(EventType.CHECKPOINT_CREATED, details=details))
+        return text
 
 
 def write_checkpoint(path: Path, text: str) -> None:
@@ -77,6 +91,9 @@ def verify_checkpoint(file: Path, key: Path | None) -> int:
     text = _read(file)
     with _database() as database:
         found = _told(console, checkpoint.verify_checkpoint(database, text, verifying))
+        details = {"sha256": hashlib.sha256(text).hexdigest(), "problems": found}
+        event = by_hand(EventType.CHECKPOINT_VERIFICATION, success=not found, details=details)
+        AuditTrail(database).record(event)
     console.print(f"Verified {file}: {_counted(found)}.", markup=False)
     return 1 if found else 0
 

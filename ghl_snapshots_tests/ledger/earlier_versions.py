@@ -72,7 +72,8 @@ INSERT INTO snapshot_request (
     request_id, tenant_id, ghl_account_id, snapshot_types, priority, estimated_seconds
 )
 VALUES (
-    'manual_snapshot_1772539200000_' || :tenant || '00', :tenant, 'account-' || :tenant, '{workflows}', 'high', 60
+    'manual_snapshot_1772539200000_' || :tenant || '00', :tenant,
+    'account-' || :tenant, '{workflows}', 'high', 60
 );
 SET LOCAL ROLE ghl_snapshots_auditor;
 SELECT fold_captures(:tenant);

@@ -57,4 +57,5 @@ WHERE tenant.enabled;
 -- last_verification -- when the ledger was last verified as a whole, and whether it held
 SELECT extract(epoch FROM clock_timestamp() - occurred_at)::float8 AS age_seconds, success FROM ghl.audit_event
 WHERE event_type = 'ghl_snapshot_verification' AND tenant_id IS NULL
+    AND coalesce(details ->> 'snapshotType', details ->> 'since') IS NULL
 ORDER BY occurred_at DESC LIMIT 1;
