@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import requests
 
-from ghl_snapshots.orchestration.ended_runs import OVERLAP, ended_since
+from ghl_snapshots.orchestration.ended_runs import cursor_at, ended_since
 from ghl_snapshots.orchestration.failures import failures_of_run
 from ghl_snapshots.settings import Settings, load_settings
 
@@ -56,10 +56,11 @@ def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     settings, now = load_settings(), datetime.now(UTC)
     if settings.alert_webhook is None:
         # What fails before there is a webhook is nobody's news when there is one.
-        context.update_cursor(_cursor((now + OVERLAP).isoformat(), {}))
+        everything = ended_since(context.instance, cursor_at(now), now=now)
+        context.update_cursor(_cursor(everything.cursor, {}))
         return dg.SkipReason("GHL_SNAPSHOTS_ALERT_WEBHOOK is not set, so nothing is posted.")
     ended_cursor, sent = _remembered(context.cursor, now)
-    ended = ended_since(context.instance, ended_cursor, now=now)
+    ended = ended_since(context.instance, ended_cursor, now=now, look_back=_SILENCE)
     new = {
         alert.key: alert
         for record in ended.records
@@ -129,8 +130,7 @@ def _remembered(cursor: str | None, now: datetime) -> tuple[str | None, Mapping[
     """Up to where runs were looked at, and what was posted when; nothing that is older than a day."""
     kept = json.loads(cursor) if cursor else {"ended": None, "sent": {}}
     oldest = (now - _SILENCE).isoformat()
-    ended = kept["ended"] if kept["ended"] and kept["ended"] > oldest else None
-    return ended, {key: at for key, at in kept["sent"].items() if at > oldest}
+    return kept["ended"], {key: at for key, at in kept["sent"].items() if at > oldest}
 
 
 def _escaped(text: str) -> str:

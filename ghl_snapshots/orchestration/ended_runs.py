@@ -1,5 +1,6 @@
-"""Runs that are over for good, each found once and, after a crash of the daemon, once more."""
+"""Runs that are over for good, each found once; again if the daemon died before it kept the cursor."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -16,7 +17,7 @@ _WILL_RETRY_TAG = "dagster/will_retry"
 _RETRIED_BY_TAG = "dagster/auto_retry_run_id"
 _FIRST_LOOK_BACK = timedelta(days=1)
 # Runs are noted as ended by many processes, each by its own clock and in transactions of different length.
-OVERLAP = timedelta(minutes=2)
+_OVERLAP = timedelta(minutes=2)
 # Dagster tells a moment after a failure whether another run takes the failed one's place; it may die in
 # between, or find out that the run cannot be retried, and tell nothing more.
 _PATIENCE = timedelta(minutes=10)
@@ -36,27 +37,40 @@ def is_over(run: dg.DagsterRun) -> bool:
     return run.is_finished and not waits
 
 
-def ended_since(instance: dg.DagsterInstance, cursor: str | None, *, now: datetime) -> Ended:
-    """The product's runs that ended since the cursor and that no other run takes up; some may come again.
+def ended_since(
+    instance: dg.DagsterInstance, cursor: str | None, *, now: datetime, look_back: timedelta | None = None
+) -> Ended:
+    """The product's runs that ended since the cursor and that no other run takes up, none from before that.
 
-    A run of which it is not yet known whether another takes its place holds the cursor up.
+    A run of which it is not yet known whether another takes its place holds the cursor up. `look_back` limits
+    how old a run may be.
     """
-    since = datetime.fromisoformat(cursor) if cursor else now - _FIRST_LOOK_BACK
+    kept = json.loads(cursor) if cursor else json.loads(cursor_at(now - _FIRST_LOOK_BACK))
+    since, seen = datetime.fromisoformat(kept["since"]), frozenset(kept["seen"])
+    since = max(since, now - look_back) if look_back else since
     found = instance.get_run_records(
-        dg.RunsFilter(statuses=ENDED, updated_after=since - OVERLAP),
+        dg.RunsFilter(statuses=ENDED, updated_after=since - _OVERLAP),
         order_by="update_timestamp",
         ascending=True,
     )
+    decided = [record for record in found if _decided(record, now)]
     undecided = [record.update_timestamp for record in found if not _decided(record, now)]
-    records = [
-        record
-        for record in found
-        if _decided(record, now)
-        and _RETRIED_BY_TAG not in record.dagster_run.tags
-        and ours(record.dagster_run)
-    ]
-    reached = max([since, *(record.update_timestamp for record in found)])
-    return Ended(records=records, cursor=min([reached, *undecided]).astimezone(UTC).isoformat())
+    return Ended(
+        records=[record for record in decided if record.dagster_run.run_id not in seen and _last(record)],
+        cursor=cursor_at(
+            min([max(since, now), *undecided]), [record.dagster_run.run_id for record in decided]
+        ),
+    )
+
+
+def cursor_at(moment: datetime, seen: Sequence[str] = ()) -> str:
+    """The cursor of who knows all runs that ended before that moment, and the ids of some later ones."""
+    return json.dumps({"since": moment.astimezone(UTC).isoformat(), "seen": list(seen)})
+
+
+def _last(record: dg.RunRecord) -> bool:
+    """Whether the run is ours and no other has taken its place."""
+    return _RETRIED_BY_TAG not in record.dagster_run.tags and ours(record.dagster_run)
 
 
 def ours(run: dg.DagsterRun) -> bool:

@@ -26,10 +26,14 @@ def stack(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) 
     """Fifty tenants, a batch; the tests share them and what happens to them."""
     folder = tmp_path_factory.mktemp("stack")
     with (
+        pytest.MonkeyPatch.context() as patch,
         running_product(postgres, folder, tenants=50) as product,
-        running_stack(dict(os.environ), folder) as webserver,
     ):
-        yield Stack(product, webserver)
+        # No tick comes in between; test_unattended has some.
+        for cadence in ("HOURLY", "DAILY", "WEEKLY"):
+            patch.setenv(f"GHL_SNAPSHOTS_{cadence}_CRON", "0 0 1 1 *")
+        with running_stack(dict(os.environ), folder) as webserver:
+            yield Stack(product, webserver)
 
 
 @pytest.fixture

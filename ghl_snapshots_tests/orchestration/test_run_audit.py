@@ -121,6 +121,18 @@ def test_nothing_is_waited_for_longer_than_a_while(product: Product) -> None:
         ]
 
 
+def test_a_run_is_looked_at_once(product: Product) -> None:
+    """Reading what was planned costs as much as the run had tenants."""
+    executed(product, "critical_snapshot")
+    with product.instance() as instance:
+        first = ended_since(instance, None, now=datetime.now(UTC))
+        assert len(first.records) == 1
+        again = ended_since(instance, first.cursor, now=datetime.now(UTC))
+        assert again.records == []
+        later = datetime.now(UTC) + timedelta(hours=1)
+        assert ended_since(instance, again.cursor, now=later).records == []
+
+
 def test_runs_that_capture_nothing_are_not_told(product: Product) -> None:
     with product.instance() as instance:
         definitions().resolve_job_def("daily_checks").execute_in_process(instance=instance, run_config=QUIET)
