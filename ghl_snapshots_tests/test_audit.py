@@ -14,6 +14,7 @@ from cryptography.fernet import Fernet
 from psycopg import Connection
 from typer.testing import CliRunner
 
+import ghl_snapshots
 from ghl_snapshots.api.services import Services
 from ghl_snapshots.cli import app
 from ghl_snapshots.errors import SnapshotRefusedError
@@ -148,6 +149,11 @@ OF_THE_SERVER = {
 def test_every_event_type_has_its_operation_here() -> None:
     """The first migration's event is older than any test."""
     assert OPERATIONS.keys() | {EventType.MIGRATED} == set(EventType)
+
+
+def test_no_code_writes_an_event_type_that_is_not_in_the_list() -> None:
+    package = Path(ghl_snapshots.__file__).parent
+    assert [path for path in package.rglob("*.py") if 'event_type="' in path.read_text("utf-8")] == []
 
 
 @pytest.mark.parametrize("event_type", OPERATIONS)

@@ -31,6 +31,9 @@ _LASTING = (
     "-c idle_session_timeout=0 -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 "
     "-c tcp_keepalives_count=3"
 )
+# What the server says when it cannot do its part. It has a class for a full disk, and calls a file that
+# may not grow for another reason, such as a limit on its size, an internal error.
+_FAILURES = (psycopg.OperationalError, psycopg.errors.InternalError_)
 _WAIT_SECONDS = 10
 _MOST_CONNECTIONS = 20
 
@@ -106,7 +109,7 @@ class Database:
                 yield connection
         except PoolTimeout:
             raise LedgerError(f"The database does not answer: {self._reason(role)}.") from None
-        except psycopg.OperationalError as error:
+        except _FAILURES as error:
             raise LedgerError(f"The database failed: {_first_line(error)}.") from error
 
     def _pool(self, role: str) -> ConnectionPool[Connection[DictRow]]:

@@ -8,7 +8,7 @@ import dagster as dg
 
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.checks import GUARDED, INTACT, Fault, faults
-from ghl_snapshots.model import AuditEvent, SnapshotType
+from ghl_snapshots.model import AuditEvent, EventType, SnapshotType
 from ghl_snapshots.orchestration.resources import DatabaseResource
 from ghl_snapshots.orchestration.schedules import rhythms
 from ghl_snapshots.orchestration.trigger import Trigger, trigger_of
@@ -133,7 +133,7 @@ def validation(
 def _verification(found: Sequence[Fault], trigger: Trigger) -> AuditEvent:
     """That every snapshot of the ledger was verified from its bytes, and whether all were intact."""
     return AuditEvent(
-        event_type="ghl_snapshot_verification",
+        event_type=EventType.VERIFICATION,
         correlation_id=trigger.correlation_id,
         success=not found,
         source=trigger.source,

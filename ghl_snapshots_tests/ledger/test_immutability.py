@@ -1,6 +1,7 @@
 """Nothing that was stored can be changed or removed, by whichever role and by whichever way in SQL."""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -103,6 +104,8 @@ def test_nothing_changes_through_a_view(
         "UPDATE {view} SET tenant_id = 'x'",
         "DELETE FROM {view}",
         "INSERT INTO {view} DEFAULT VALUES",
+        "MERGE INTO {view} USING (VALUES (1)) AS other ON true WHEN MATCHED THEN DELETE",
+        "TRUNCATE {view}",
     ):
         with pytest.raises(psycopg.Error):
             connection.execute(change.format(view=view))
@@ -118,28 +121,68 @@ def test_only_the_writer_appends(as_role: Connect, role: str) -> None:
         )
 
 
-@pytest.mark.usefixtures("stored")
-@pytest.mark.parametrize(
-    ("table", "conflict"), [("entity", "tenant_id, digest"), ("manifest", "tenant_id, digest")]
-)
-def test_an_insert_cannot_turn_into_an_update(as_role: Connect, table: str, conflict: str) -> None:
-    with pytest.raises(psycopg.errors.InsufficientPrivilege):
-        as_role("writer", "acme").execute(
-            f"INSERT INTO {table} (tenant_id, digest) SELECT tenant_id, digest FROM {table} "
-            f"ON CONFLICT ({conflict}) DO UPDATE SET digest = 'x'"
-        )
+UNIQUE = {
+    "entity": "tenant_id, digest",
+    "manifest": "tenant_id, digest",
+    "provenance": "tenant_id, digest",
+    "snapshot": "snapshot_id",
+    "audit_event": "event_id",
+}
 
 
 @pytest.mark.usefixtures("stored")
-def test_rows_cannot_be_loaded_past_row_security(as_role: Connect) -> None:
-    connection = as_role("writer", "acme")
-    for table in APPEND_ONLY:
+@pytest.mark.parametrize("table", APPEND_ONLY)
+def test_an_insert_turns_into_an_update_for_nobody(
+    superuser: Connection, as_role: Connect, table: str
+) -> None:
+    key, before = UNIQUE[table], content(superuser)
+    statement = (
+        f"INSERT INTO {table} ({key}) SELECT {key} FROM {table} "
+        f"ON CONFLICT ({key}) DO UPDATE SET tenant_id = 'other'"
+    )
+    for connection in (superuser, *(as_role(role, "acme") for role in ROLES)):
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute(statement)
+    assert content(superuser) == before
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("role", ROLES)
+def test_rows_cannot_be_loaded_past_row_security(superuser: Connection, as_role: Connect, role: str) -> None:
+    before, connection = content(superuser), as_role(role, "acme")
+    for relation in (*APPEND_ONLY, *VIEWS):
         with (
-            pytest.raises(psycopg.errors.FeatureNotSupported),
+            pytest.raises(
+                (
+                    psycopg.errors.FeatureNotSupported,
+                    psycopg.errors.InsufficientPrivilege,
+                    psycopg.errors.WrongObjectType,
+                )
+            ),
             connection.cursor() as cursor,
-            cursor.copy(f"COPY {table} FROM STDIN") as rows,
+            cursor.copy(f"COPY {relation} FROM STDIN") as rows,
         ):
             rows.write("nothing")
+    assert content(superuser) == before
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("role", [*ROLES, None])
+def test_no_change_cascades_from_the_registry(
+    superuser: Connection, as_role: Connect, role: str | None
+) -> None:
+    """A tenant's id is in every row; renaming or removing the tenant must not reach them."""
+    before, connection = content(superuser), as_role(role, "acme") if role else superuser
+    refusals = (psycopg.errors.InsufficientPrivilege, psycopg.errors.IntegrityError)
+    for statement in (
+        "UPDATE tenant SET tenant_id = 'other' WHERE tenant_id = 'acme'",
+        "DELETE FROM tenant WHERE tenant_id = 'acme'",
+        "TRUNCATE tenant CASCADE",
+        "WITH gone AS (DELETE FROM tenant RETURNING *) SELECT * FROM gone",
+    ):
+        with suppress(*refusals):  # or no row is there to be changed: the owner has no policy to
+            assert connection.execute(statement).rowcount == 0
+    assert content(superuser) == before
 
 
 FORGERIES: Mapping[str, tuple[str, type[psycopg.Error]]] = {
