@@ -137,7 +137,7 @@ def _verification(found: Sequence[Fault], trigger: Trigger) -> AuditEvent:
         correlation_id=trigger.correlation_id,
         success=not found,
         source=trigger.source,
-        details={"faults": len(found)},
+        details={"deep": True, "problems": len(found)},
     )
 
 
