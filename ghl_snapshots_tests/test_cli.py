@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from ghl_snapshots.local.postgres import EmbeddedPostgres
@@ -185,6 +186,38 @@ def test_without_an_encryption_key_a_refresh_token_is_refused(ghl_snapshots: Com
     refused = ghl_snapshots("tenants", "authorize", "agency", stdin=b"refresh-secret\n")
     assert refused.returncode == 2
     assert b"GHL_SNAPSHOTS_ENCRYPTION_KEYS is not set" in refused.stderr
+
+
+def test_what_reads_across_tenants_uses_the_login_that_was_given_for_it(
+    ghl_snapshots: CommandLine, server: EmbeddedPostgres
+) -> None:
+    ghl_snapshots(*ACME)
+    url = ghl_snapshots.variables["GHL_SNAPSHOTS_DATABASE_URL"]
+    with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+        connection.execute(
+            "CREATE ROLE ghl_capture LOGIN IN ROLE ghl_snapshots_writer, ghl_snapshots_reader; "
+            "CREATE ROLE ghl_audit LOGIN IN ROLE ghl_snapshots_auditor"
+        )
+        capturing = {"GHL_SNAPSHOTS_DATABASE_URL": url.replace("//postgres@", "//ghl_capture@")}
+        auditing = {"GHL_SNAPSHOTS_AUDITOR_DATABASE_URL": url.replace("//postgres@", "//ghl_audit@")}
+        try:
+            alone = CommandLine(home=ghl_snapshots.home, variables=capturing)
+            both = CommandLine(home=ghl_snapshots.home, variables={**capturing, **auditing})
+            assert b"permission denied to set role" in alone("tenants", "list").stderr
+            assert b"acme" in both("tenants", "list").stdout
+            assert both("psql", "-At", "-c", "SELECT session_user").stdout == b"ghl_audit\n"
+            assert b"no problem found" in both("verify", "--deep").stdout
+            assert b"GHL_SNAPSHOTS_AUDITOR_DATABASE_URL=(set)" in both("config").stdout
+        finally:
+            connection.execute("DROP ROLE ghl_capture, ghl_audit")
+
+
+def test_a_login_to_read_with_needs_a_database_to_read(tmp_path: Path) -> None:
+    variables = {"GHL_SNAPSHOTS_AUDITOR_DATABASE_URL": "postgresql://u:hunter2@127.0.0.1/x"}
+    done = CommandLine(home=tmp_path / "home", variables=variables)("migrate")
+    assert done.returncode == 2
+    assert b"set without GHL_SNAPSHOTS_DATABASE_URL" in done.stderr
+    assert b"hunter2" not in done.stderr
 
 
 def test_psql_reads_every_tenant_and_changes_nothing(ghl_snapshots: CommandLine) -> None:

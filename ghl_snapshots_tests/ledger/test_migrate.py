@@ -93,6 +93,71 @@ def test_a_login_that_is_no_superuser_can_migrate_and_use_what_it_made(
         connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(role)))
 
 
+@pytest.fixture
+def login(postgres: EmbeddedPostgres) -> Iterator[Callable[[str], str]]:
+    """A function that makes a login and gives its name; it goes again, with the databases that it owns."""
+    made: list[str] = []
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+
+        def make(attributes: str) -> str:
+            made.append(f"login_{uuid4().hex}")
+            connection.execute(f"CREATE ROLE {made[-1]} LOGIN {attributes}")
+            return made[-1]
+
+        yield make
+        owned = connection.execute(
+            "SELECT datname FROM pg_database WHERE pg_get_userbyid(datdba) = ANY(%s)",
+            [made],
+        ).fetchall()
+        for (name,) in owned:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+        for name in made:
+            connection.execute(sql.SQL("DROP ROLE {}").format(sql.Identifier(name)))
+
+
+@pytest.mark.usefixtures("template")  # with which the server has the roles
+def test_a_login_that_may_not_hand_out_the_roles_is_told_what_is_needed(
+    missing: str, login: Callable[[str], str]
+) -> None:
+    url = make_conninfo(missing, user=login("CREATEDB"))
+    with pytest.raises(LedgerError, match=r"may not set up the database: .*a login with CREATEROLE, or let"):
+        migrate(url)
+
+
+@pytest.mark.usefixtures("template")
+def test_a_login_with_no_rights_but_those_prepared_for_it_can_migrate(
+    postgres: EmbeddedPostgres, missing: str, login: Callable[[str], str]
+) -> None:
+    """As docs/operations.md prepares it: the roles are there, and a database that belongs to it."""
+    name = login(
+        "IN ROLE ghl_snapshots_owner, ghl_snapshots_writer, ghl_snapshots_reader, ghl_snapshots_auditor"
+    )
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        database_name = str(psycopg.conninfo.conninfo_to_dict(missing)["dbname"])
+        connection.execute(f"CREATE DATABASE {database_name} OWNER {name}")
+    url = make_conninfo(missing, user=name)
+    assert migrate(url) == ALL
+    assert migrate(url) == []
+    with Database(url) as database:
+        TenantRegistry(database).add(tenant("acme"))
+        assert Ledger(database).append(capture()).snapshot.seq == 1
+
+
+@pytest.mark.usefixtures("template")
+@pytest.mark.parametrize("attribute", ["LOGIN", "SUPERUSER", "BYPASSRLS", "CREATEROLE", "CREATEDB"])
+def test_a_role_of_our_name_that_voids_the_protection_is_refused(
+    postgres: EmbeddedPostgres, missing: str, attribute: str
+) -> None:
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"ALTER ROLE ghl_snapshots_reader {attribute}")
+        try:
+            with pytest.raises(SchemaError, match=rf"ghl_snapshots_reader \({attribute}\)"):
+                migrate(missing)
+        finally:
+            connection.execute(f"ALTER ROLE ghl_snapshots_reader NO{attribute}")
+    assert migrate(missing) == ALL
+
+
 def test_everything_belongs_to_the_owner_role_although_a_superuser_migrated(url: str) -> None:
     with psycopg.connect(url) as connection:
         owners = connection.execute(
