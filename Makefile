@@ -18,7 +18,7 @@ help: ## List the targets
 demo: .venv/runtime.stamp ## Capture the simulated accounts into an embedded Postgres and print the result
 	@$(BIN)/ghl-snapshots demo
 
-dev: .venv/runtime.stamp ## Run the whole product in the foreground: Dagster on http://127.0.0.1:3000
+dev: .venv/runtime.stamp ## Run the whole product in the foreground: Dagster on http://127.0.0.1:3000, the API on port 8000
 	@$(BIN)/ghl-snapshots dev
 
 test: .venv/dev.stamp ## Run the tests

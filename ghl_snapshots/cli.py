@@ -39,14 +39,18 @@ def demo() -> None:
 
 
 @app.command()
-def dev(port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Dagster's UI.")] = 3000) -> None:
+def dev(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Dagster's UI.")] = 3000,
+    api_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the HTTP API.")] = 8000,
+) -> None:
     """Run the whole product in the foreground; Ctrl-C ends it.
 
-    PostgreSQL, Dagster's webserver and daemon, and the simulated GHL unless GHL_BASE_URL is set.
+    PostgreSQL, Dagster's webserver and daemon, the HTTP API, and the simulated GHL unless GHL_BASE_URL is
+    set.
     """
     from ghl_snapshots.local import dev as product
 
-    product.run(port, typer.echo)
+    product.run(port, api_port, typer.echo)
 
 
 @app.command()

@@ -56,6 +56,7 @@ class _Families:
         yield self._api_calls()
         yield self._last_successes()
         yield from self._full_runs()
+        yield self._daily_quotas()
         yield self._requests()
         yield from self._verification()
 
@@ -164,6 +165,23 @@ class _Families:
         if runs:
             ratio.add_metric((), sum(run.success for run in runs) / len(runs))
         yield ratio
+
+    def _daily_quotas(self) -> Metric:
+        family = GaugeMetricFamily(
+            "ghl_snapshot_rate_limit_daily_remaining",
+            "Requests that GHL still allows a location or company today, as far as it has said so; without "
+            "the tenant label, of the one that has the fewest.",
+            labels=("tenant_id", "resource") if self._tenant_label else (),
+        )
+        return _filled(
+            family,
+            _merged(
+                self._measured.daily_quotas,
+                lambda row: (row.tenant_id, row.resource) if self._tenant_label else (),
+                lambda row: row.remaining,
+                min,
+            ),
+        )
 
     def _requests(self) -> Metric:
         family = GaugeMetricFamily(

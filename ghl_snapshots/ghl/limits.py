@@ -29,8 +29,15 @@ class SharedWindow(Protocol):
         None is taken if it is further off than the patience. None is given if the window cannot be reached.
         """
 
+    def note_quota(self, resource_id: str, *, day: date, remaining: int) -> None:
+        """Remember what GHL says is left of a location's or company's quota of a UTC day."""
+
     def close(self) -> None:
         """Give up the connection to the window."""
+
+
+_NOTED_EVERY = 50
+"""Requests after which the rest of a quota is noted again."""
 
 
 class RateLimiter:
@@ -53,6 +60,7 @@ class RateLimiter:
         self._today = today
         self._lock = threading.Lock()
         self._usages: dict[str, Usage] = {}
+        self._noted: dict[str, int] = {}
 
     def acquire(self, resource_id: str, deadline: Deadline, *, daily_reserve: float = 0.5) -> None:
         """Wait for a slot and take it; `observe` must follow, whatever becomes of the request.
@@ -86,6 +94,7 @@ class RateLimiter:
             if status == HTTPStatus.TOO_MANY_REQUESTS and limits.daily_remaining != 0:
                 pause = max(usage.interval_seconds, limits.retry_after_seconds or 0)
                 usage.blocked_until = max(usage.blocked_until, now + pause)
+        self._note_quota(resource_id, every=_NOTED_EVERY)
 
     def _wait_or_take(self, resource_id: str, daily_reserve: float) -> float:
         """Take a slot and give 0, or give the seconds after which to ask again."""
@@ -100,7 +109,20 @@ class RateLimiter:
     def close(self) -> None:
         """Give up the connection to the shared window."""
         if self._shared is not None:
+            for resource_id in self._noted:
+                self._note_quota(resource_id, every=1)
             self._shared.close()
+
+    def _note_quota(self, resource_id: str, *, every: int) -> None:
+        """Note what is left of the day if it is news: the first word of it, or so many requests fewer."""
+        with self._lock:
+            usage = self._usages[resource_id]
+            day, remaining, noted = usage.day, usage.daily_remaining, self._noted.get(resource_id)
+            if day is None or remaining is None or (noted is not None and 0 <= noted - remaining < every):
+                return
+            self._noted[resource_id] = remaining
+        if self._shared is not None:
+            self._shared.note_quota(resource_id, day=day, remaining=remaining)
 
     def _wait_for_place(self, resource_id: str, deadline: Deadline) -> None:
         """Take a place in the shared window for the slot just taken, and wait until its time has come."""

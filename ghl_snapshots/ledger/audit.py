@@ -1,5 +1,6 @@
 """The append-only audit trail."""
 
+import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -13,6 +14,9 @@ from uuid_utils import uuid7
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.model import AuditEvent, EventType, Source, legal_json, legal_text
+
+# A line for each operation; commands stay silent unless their process configures its logs (logs.py).
+_log = logging.getLogger(__name__)
 
 
 def record(connection: Connection[Any], event: AuditEvent, *, once: bool = False) -> bool:
@@ -39,6 +43,7 @@ def record(connection: Connection[Any], event: AuditEvent, *, once: bool = False
             connection.execute(query("add_audit_event"), parameters)
     except UniqueViolation:
         return False
+    _log.info(event.event_type, extra=_logged(event))
     return True
 
 
@@ -58,6 +63,18 @@ def by_hand(
         source=Source.MANUAL,
         details=details or {},
     )
+
+
+def _logged(event: AuditEvent) -> Mapping[str, Any]:
+    """The fields of the event's log line."""
+    return {
+        "correlation_id": event.correlation_id,
+        "tenant_id": event.tenant_id,
+        "snapshot_type": event.details.get("snapshotType"),
+        "success": event.success,
+        "source": event.source.value,
+        "details": event.details,
+    }
 
 
 class AuditTrail:

@@ -83,6 +83,15 @@ class LastVerification:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DailyQuota:
+    """Requests that GHL still allows a tenant's location or company today."""
+
+    tenant_id: str
+    resource: str
+    remaining: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Measurements:
     """Everything that is measured, at one moment."""
 
@@ -94,6 +103,7 @@ class Measurements:
     api_calls: Sequence[ApiCalls]
     last_successes: Sequence[LastSuccess]
     full_runs: Sequence[FullRun]
+    daily_quotas: Sequence[DailyQuota]
     requests: Mapping[str, int]
     """By status: the open ones, and those that ended within the last day."""
     verification: LastVerification | None
@@ -117,6 +127,7 @@ def measure(database: Database) -> Measurements:
             api_calls=[ApiCalls(**row) for row in connection.execute(query("api_calls"))],
             last_successes=[LastSuccess(**row) for row in connection.execute(query("last_successes"))],
             full_runs=[FullRun(**row) for row in connection.execute(query("last_full_runs"))],
+            daily_quotas=[DailyQuota(**row) for row in connection.execute(query("daily_quotas"))],
             requests={
                 row["status"]: row["requests"] for row in connection.execute(query("requests_by_status"))
             },

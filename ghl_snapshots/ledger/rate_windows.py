@@ -7,8 +7,9 @@ could not be stored afterwards would be lost for a better reason.
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
+from datetime import date
 from typing import Final
 
 import psycopg
@@ -34,32 +35,36 @@ class RateWindows:
         self._connection: Connection[DictRow] | None = None
         self._away_until = 0.0
 
+    def note_quota(self, resource_id: str, *, day: date, remaining: int) -> None:
+        """Remember what is left of a day's quota, unless the database is away."""
+        self._row("note_quota", {"resource_id": resource_id, "day": day, "remaining": remaining})
+
     def claim(
         self, resource_id: str, *, most: int, hold_seconds: float, patience_seconds: float
     ) -> Place | None:
         """Take the next place, unless it is further off than the patience; None where nobody can tell."""
+        row = self._row(
+            "claim_slot",
+            {
+                "resource_id": resource_id,
+                "most": most,
+                "hold_seconds": hold_seconds,
+                "patience_seconds": patience_seconds,
+            },
+        )
+        return Place(**row) if row else None
+
+    def _row(self, name: str, parameters: Mapping[str, object]) -> DictRow | None:
+        """What a statement gives, or None where the database is away."""
         with self._lock:
             if self._monotonic() < self._away_until:
                 return None
             try:
-                row = (
-                    self._connected()
-                    .execute(
-                        query("claim_slot"),
-                        {
-                            "resource_id": resource_id,
-                            "most": most,
-                            "hold_seconds": hold_seconds,
-                            "patience_seconds": patience_seconds,
-                        },
-                    )
-                    .fetchone()
-                )
+                return self._connected().execute(query(name), parameters).fetchone()
             except (LedgerError, psycopg.Error):
                 self._disconnect()
                 self._away_until = self._monotonic() + _AWAY_SECONDS
                 return None
-        return Place(**row) if row else None
 
     def close(self) -> None:
         """Close the connection."""

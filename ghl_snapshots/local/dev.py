@@ -23,8 +23,8 @@ from ghl_snapshots.settings import load_settings
 _HOST = "127.0.0.1"
 
 
-def run(port: int, say: Callable[[str], None]) -> None:
-    """Run PostgreSQL, the simulated GHL unless GHL_BASE_URL is set, Dagster's webserver and its daemon.
+def run(port: int, api_port: int, say: Callable[[str], None]) -> None:
+    """Run PostgreSQL, the simulated GHL unless GHL_BASE_URL is set, Dagster's webserver and daemon, the API.
 
     Returns never of itself: it ends by KeyboardInterrupt (Ctrl-C or SIGTERM), having ended all it started.
 
@@ -35,7 +35,8 @@ def run(port: int, say: Callable[[str], None]) -> None:
     with _ended_by_signals(), ExitStack() as stack:
         home = load_settings().home.absolute()
         record = stack.enter_context(Record(home / "processes.json"))
-        _check_free(port)
+        _check_free(port, "--port")
+        _check_free(api_port, "--api-port")
         embedded = load_settings().database_url is None
         settings = stack.enter_context(product_environment())
         migrate_databases(settings)
@@ -50,6 +51,9 @@ def run(port: int, say: Callable[[str], None]) -> None:
         ):
             command = [_script(name), *arguments, "-w", str(PROJECT / "workspace.yaml")]
             processes.start(name, command, dict(os.environ))
+        api = [_script("ghl-snapshots"), "api", "--host", _HOST, "--port", str(api_port)]
+        processes.start("api", api, dict(os.environ))
+        say(f"API            http://{_HOST}:{api_port}/docs")
         _watch(processes, home if embedded else None, port, say)
 
 
@@ -75,14 +79,14 @@ def _script(name: str) -> str:
     return str(Path(sys.executable).parent / name)
 
 
-def _check_free(port: int) -> None:
+def _check_free(port: int, option: str) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((_HOST, port))
         except OSError:
             raise ConfigurationError(
-                f"Port {port} of {_HOST} is in use; end what listens there, or choose another with --port."
+                f"Port {port} of {_HOST} is in use; end what listens there, or choose another with {option}."
             ) from None
 
 

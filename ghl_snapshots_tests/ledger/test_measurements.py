@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from prometheus_client.samples import Sample
 from psycopg import Connection
@@ -12,6 +12,7 @@ from ghl_snapshots.ledger.appending import append
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
+from ghl_snapshots.ledger.rate_windows import RateWindows
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests, Wish
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.metrics import registry
@@ -198,3 +199,22 @@ def test_full_runs_and_verifications_are_told_from_their_events(database: Databa
     assert value(found, "ghl_snapshot_chain_verification_success") == 0
     together = samples(database, tenant_label=False)
     assert value(together, "ghl_snapshot_last_full_run_duration_ms") == 31_000
+
+
+def test_what_is_left_of_the_day_is_told_for_each_account(database: Database) -> None:
+    windows = RateWindows(database)
+    today = datetime.now(UTC).date()
+    for resource_id, day, remaining in (
+        ("account-acme", today, 500),
+        ("account-acme", today, 700),
+        ("account-zenith", today - timedelta(days=1), 3),
+        ("nobodys", today, 1),
+    ):
+        windows.note_quota(resource_id, day=day, remaining=remaining)
+    windows.close()
+    name = "ghl_snapshot_rate_limit_daily_remaining"
+    found = [sample for sample in samples(database) if sample.name == name]
+    assert [(sample.labels, sample.value) for sample in found] == [
+        ({"tenant_id": "acme", "resource": "account-acme"}, 500)
+    ]
+    assert value(samples(database, tenant_label=False), name) == 500

@@ -20,6 +20,12 @@ def free_port() -> int:
         return port
 
 
+def started(folder: Path, port: int, output: Path) -> subprocess.Popen[bytes]:
+    """The product with Dagster's UI on this port, in a home of its own."""
+    ports = ("--port", str(port), "--api-port", str(free_port()))
+    return CommandLine(home=folder / "home").start("dev", *ports, output=output)
+
+
 def wait_for(text: bytes, output: Path, dev: subprocess.Popen[bytes]) -> None:
     while text not in output.read_bytes():
         assert dev.poll() is None, output.read_text()
@@ -48,7 +54,9 @@ def test_one_signal_ends_every_process_at_any_time(
     tmp_path: Path, number: signal.Signals, when: bytes
 ) -> None:
     port, output = free_port(), tmp_path / "output"
-    dev = CommandLine(home=tmp_path / "home").start("dev", "--port", str(port), output=output)
+    dev = CommandLine(home=tmp_path / "home").start(
+        "dev", "--port", str(port), "--api-port", str(free_port()), output=output
+    )
     try:
         wait_for(when, output, dev)
         family = psutil.Process(dev.pid).children(recursive=True)
@@ -64,7 +72,9 @@ def test_one_signal_ends_every_process_at_any_time(
 
 def test_a_killed_postgres_ends_everything_and_is_named(tmp_path: Path) -> None:
     port, output = free_port(), tmp_path / "output"
-    dev = CommandLine(home=tmp_path / "home").start("dev", "--port", str(port), output=output)
+    dev = CommandLine(home=tmp_path / "home").start(
+        "dev", "--port", str(port), "--api-port", str(free_port()), output=output
+    )
     try:
         wait_for(b"Simulated GHL", output, dev)
         pid_file = tmp_path / "home" / "postgres" / "data" / "postmaster.pid"
@@ -82,7 +92,7 @@ def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        done = CommandLine(home=tmp_path / "home")("dev", "--port", port)
+        done = CommandLine(home=tmp_path / "home")("dev", "--port", port, "--api-port", str(free_port()))
     assert done.returncode == 2
     assert f"Port {port}".encode() in done.stderr
     assert b"--port" in done.stderr

@@ -38,6 +38,16 @@ SELECT tenant_id, snapshot_type, error_type, errors FROM ghl.metric_error;
 -- api_calls -- HTTP requests sent to GHL
 SELECT endpoint, status_code, sum(calls)::bigint AS calls FROM ghl.metric_api_call GROUP BY endpoint, status_code;
 
+-- daily_quotas -- requests that GHL still allows today, as far as it has said so
+SELECT DISTINCT owned.tenant_id, resource_id AS resource, remaining
+FROM ghl.daily_quota
+JOIN (
+    SELECT tenant_id, ghl_account_id AS resource_id FROM ghl.tenant
+    UNION
+    SELECT tenant_id, location_id FROM ghl.location_token
+) AS owned USING (resource_id)
+WHERE day = (clock_timestamp() AT TIME ZONE 'UTC')::date;
+
 -- requests_by_status -- requests that are open, and those that ended within the last day
 SELECT ghl.request_status(request) AS status, count(*) AS requests
 FROM ghl.snapshot_request AS request

@@ -216,6 +216,9 @@ UPDATE ghl.location_token SET expires_at = 'epoch' WHERE tenant_id = %(tenant_id
 -- set_statement_timeout -- let no statement of this session last longer
 SELECT set_config('statement_timeout', %(milliseconds)s, false);
 
+-- note_quota -- remember what GHL says is left of a day's quota
+SELECT ghl.note_quota(%(resource_id)s, %(day)s, %(remaining)s);
+
 -- claim_slot -- take the next place in the rate limit of a location or company
 SELECT wait_seconds, taken
 FROM ghl.claim_slot(%(resource_id)s, %(most)s, %(hold_seconds)s * interval '1 second',
