@@ -4,18 +4,21 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field, fields
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
+from statistics import median
 from threading import Lock, local
 
 import requests
+from cryptography.fernet import Fernet
 
 from ghl_snapshots.capture import CaptureEngine
+from ghl_snapshots.composition import capture_engine
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
@@ -29,6 +32,7 @@ from ghl_snapshots.ghl.transport import Transport
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import migrate
+from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.model import (
@@ -40,6 +44,7 @@ from ghl_snapshots.model import (
     StoredTokens,
     Tenant,
 )
+from ghl_snapshots.settings import Settings
 from ghl_snapshots.simulator.accounts import Accounts
 from ghl_snapshots.simulator.generation import generated_accounts
 
@@ -80,6 +85,12 @@ class Done:
     wall_seconds: float
     cpu_seconds: float
     peak_mb: float
+
+
+def median_of(runs: Sequence[Done]) -> Done:
+    """The median of each of the runs' measurements."""
+    columns = zip(*map(astuple, runs), strict=True)
+    return Done(**dict(zip((one.name for one in fields(Done)), map(median, columns), strict=True)))
 
 
 @dataclass
@@ -144,58 +155,102 @@ class Capturing:
     """The agency's snapshot types by the product's engine, one type after the other or all `at_once`."""
 
     limited: bool = True
-    stored: bool = False
     at_once: bool = False
     types: tuple[SnapshotType, ...] = ALL_TYPES
 
     def __call__(self, base_url: str, world: World) -> Done:
-        """Do it."""
-        if not self.stored:
-            return self._captured(base_url, world, lambda _: None)
+        """Do it with tokens and limits kept in the process."""
+        with _engine(base_url, world, limited=self.limited) as engine:
+            return _captured(engine, world, self.types, lambda _: None, at_once=self.at_once)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Storing:
+    """All types at once, stored in PostgreSQL, put together as the product does it.
+
+    What has been stored before, if `again`, are the same captures, so that the locations' tokens are known.
+    """
+
+    again: bool = False
+
+    def __call__(self, base_url: str, world: World) -> Done:
+        """Do it with tokens and limits kept in the database."""
         with ExitStack() as stack:
             home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
             server = stack.enter_context(EmbeddedPostgres(home))
             migrate(server.url("ledger"))
             database = stack.enter_context(Database(server.url("ledger")))
-            TenantRegistry(database).add(_tenant_of(world.accounts()))
-            return self._captured(base_url, world, Ledger(database).append)
+            settings = _settings(base_url, world)
+            _install(database, settings, world.accounts())
+            ledger = Ledger(database)
+            for _ in range(1 + self.again):
+                with capture_engine(settings, database) as engine:
+                    done = _captured(engine, world, ALL_TYPES, ledger.append, at_once=True)
+            return done
 
-    def _captured(self, base_url: str, world: World, store: Callable[[Capture], object]) -> Done:
-        accounts = world.accounts()
-        tenant, stopwatch = _tenant_of(accounts), Stopwatch()
-        policy = Policy(
-            retries=Retries(max_attempts=10), capture_timeout_seconds=600, concurrency=world.threads
-        )
-        client = GhlClient(Transport(base_url), RateLimiter() if self.limited else _NoLimiter(), clock=_now)
-        agency = next(iter(accounts.agencies.values()))
-        credentials = Credentials(
-            client,
-            environ={},
-            app=OAuthApp(client_id=accounts.client_id, client_secret=accounts.client_secret),
-            store=_MemoryTokens(StoredTokens(refresh_token=agency.refresh_token)),
-            clock=_now,
-        )
-        engine = CaptureEngine(
-            client, credentials, concurrency=world.threads, policy=lambda _: policy, clock=_now
-        )
 
-        def capture(snapshot_type: SnapshotType) -> Capture:
-            made = engine.capture(tenant, snapshot_type, source=Source.MANUAL, correlation_id="benchmark")
-            if made.errors:
-                sys.stderr.write(f"{snapshot_type}: {len(made.errors)} errors: {made.errors[0]}\n")
-            store(made)
-            return made
+def _captured(
+    engine: CaptureEngine,
+    world: World,
+    types: tuple[SnapshotType, ...],
+    store: Callable[[Capture], object],
+    *,
+    at_once: bool,
+) -> Done:
+    tenant, stopwatch, trigger = _tenant_of(world.accounts()), Stopwatch(), f"benchmark_{time.time_ns()}"
 
-        pool = ThreadPoolExecutor(len(self.types) if self.at_once else 1)
-        with stopwatch.running(), engine, pool:
-            captures = list(pool.map(capture, self.types))
-        return _done(
-            stopwatch,
-            calls=sum(capture.api_call_count for capture in captures),
-            company_calls=_calls(captures, lambda endpoint, _: endpoint in _OF_THE_COMPANY),
-            refused=_calls(captures, lambda _, status: status == HTTPStatus.TOO_MANY_REQUESTS),
-            records=sum(capture.record_count for capture in captures),
-        )
+    def capture(snapshot_type: SnapshotType) -> Capture:
+        made = engine.capture(tenant, snapshot_type, source=Source.MANUAL, correlation_id=trigger)
+        if made.errors:
+            sys.stderr.write(f"{snapshot_type}: {len(made.errors)} errors: {made.errors[0]}\n")
+        store(made)
+        return made
+
+    with stopwatch.running(), ThreadPoolExecutor(len(types) if at_once else 1) as pool:
+        captures = list(pool.map(capture, types))
+    return _done(
+        stopwatch,
+        calls=sum(capture.api_call_count for capture in captures),
+        company_calls=_calls(captures, lambda endpoint, _: endpoint in _OF_THE_COMPANY),
+        refused=_calls(captures, lambda _, status: status == HTTPStatus.TOO_MANY_REQUESTS),
+        records=sum(capture.record_count for capture in captures),
+    )
+
+
+def _engine(base_url: str, world: World, *, limited: bool) -> CaptureEngine:
+    """An engine that needs no database."""
+    accounts = world.accounts()
+    agency = next(iter(accounts.agencies.values()))
+    client = GhlClient(Transport(base_url), RateLimiter() if limited else _NoLimiter(), clock=_now)
+    credentials = Credentials(
+        client,
+        environ={},
+        app=OAuthApp(client_id=accounts.client_id, client_secret=accounts.client_secret),
+        store=_MemoryTokens(StoredTokens(refresh_token=agency.refresh_token)),
+        clock=_now,
+    )
+    policy = Policy(retries=Retries(max_attempts=10), capture_timeout_seconds=600, concurrency=world.threads)
+    return CaptureEngine(client, credentials, concurrency=world.threads, policy=lambda _: policy, clock=_now)
+
+
+def _settings(base_url: str, world: World) -> Settings:
+    return Settings.model_validate(
+        {
+            "ghl_base_url": base_url,
+            "oauth_client_id": world.accounts().client_id,
+            "oauth_client_secret": world.accounts().client_secret,
+            "encryption_keys": Fernet.generate_key().decode(),
+            "concurrency": world.threads,
+        }
+    )
+
+
+def _install(database: Database, settings: Settings, accounts: Accounts) -> None:
+    """Register the agency, with the OAuth app installed in it."""
+    tenant = _tenant_of(accounts)
+    TenantRegistry(database).add(tenant)
+    with OAuthTokens(database, settings.encryption_keys_text).locked(tenant.tenant_id) as locked:
+        locked.install(next(iter(accounts.agencies.values())).refresh_token)
 
 
 class _NoLimiter(RateLimiter):
