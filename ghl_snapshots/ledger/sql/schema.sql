@@ -603,12 +603,19 @@ BEGIN
     WITH fresh AS MATERIALIZED (
         SELECT row_.snapshot_type, row_.seq, row_.captured_at, row_.status = 'success' AS success,
             row_.record_count, row_.duration_ms, row_.provenance
-        FROM unnest(ARRAY['locations', 'pipelines', 'workflows', 'calendars', 'ai_workers']) AS kind (name)
-        LEFT JOIN metric_chain AS counted ON counted.tenant_id = tenant AND counted.snapshot_type = kind.name
+        -- The OFFSETs keep the planner from joining first, which reads all snapshots of the tenant.
+        FROM (
+            SELECT name, coalesce((
+                SELECT counted.seq FROM metric_chain AS counted
+                WHERE counted.tenant_id = tenant AND counted.snapshot_type = name
+            ), 0) AS seq
+            FROM unnest(ARRAY['locations', 'pipelines', 'workflows', 'calendars', 'ai_workers']) AS each (name)
+            OFFSET 0
+        ) AS chain
         CROSS JOIN LATERAL (
             SELECT * FROM snapshot
-            WHERE snapshot.tenant_id = tenant AND snapshot.snapshot_type = kind.name
-                AND snapshot.seq > coalesce(counted.seq, 0)
+            WHERE snapshot.tenant_id = tenant AND snapshot.snapshot_type = chain.name AND snapshot.seq > chain.seq
+            OFFSET 0
         ) AS row_
     ),
     told AS MATERIALIZED (
