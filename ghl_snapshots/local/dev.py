@@ -60,18 +60,23 @@ def run(port: int, api_port: int, say: Callable[[str], None]) -> None:
 def _watch(processes: Processes, postgres_home: Path | None, port: int, say: Callable[[str], None]) -> None:
     """Wait until one of the processes, or the PostgreSQL under `postgres_home`, has ended by itself."""
     ready = False
-    while (ended := processes.ended()) is None:
+    while True:
+        ended = processes.ended()
+        # First, since it takes others down with it.
         if postgres_home is not None and not EmbeddedPostgres.runs_in(postgres_home):
             raise GhlSnapshotsError(
                 "The embedded PostgreSQL ended by itself; postgres/data/log in the home folder says why. "
                 "What was committed is there again at the next start."
             )
+        if ended is not None:
+            name, code = ended
+            raise GhlSnapshotsError(
+                f"{name} ended by itself with exit code {code}; its last lines above say why."
+            )
         if not ready and _answers(port):
             ready = True
             say(f"Dagster        http://{_HOST}:{port}   (Ctrl-C ends everything)")
         time.sleep(0.3)
-    name, code = ended
-    raise GhlSnapshotsError(f"{name} ended by itself with exit code {code}; its last lines above say why.")
 
 
 def _script(name: str) -> str:

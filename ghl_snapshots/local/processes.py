@@ -8,6 +8,7 @@ same home is refused.
 
 import fcntl
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -137,6 +138,10 @@ def _end(processes: Sequence[psutil.Process]) -> None:
     for process in alive:
         _send(process, signal.SIGKILL)
     psutil.wait_procs(alive, timeout=_GRACE_SECONDS)
+    for process in processes:
+        # One that was started while its parent was asked to end is of no family that was seen.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _descendants(process: psutil.Process) -> list[psutil.Process]:

@@ -84,10 +84,14 @@ INSERT INTO location_token (tenant_id, location_id, token, expires_at)
 VALUES (:tenant, 'location-1', 'encrypted', '2026-03-03 12:00Z');
 SELECT claim_slot('location-1', 10, '1 s', '1 s');
 """
+_DAILY_QUOTA = """
+SELECT note_quota('location-1', '2026-03-03', 1000);
+"""
 ADDED: Mapping[str, str] = {
     "0001_ledger": _SNAPSHOTS,
     "0002_api": _API,
     "0003_shared_limits": _SHARED_LIMITS,
+    "0004_daily_quota": _DAILY_QUOTA,
 }
 """What is written for each tenant once the database is at a version; `:tenant` is the tenant's id."""
 
