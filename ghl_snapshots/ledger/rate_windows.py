@@ -1,8 +1,8 @@
 """Places in GHL's rate limits that all processes of a deployment take from the same windows.
 
-Each request takes a place by one statement of its own, about a quarter of a millisecond, and learns when it
-may leave. Where the database is away nothing is held up: each process's own limiter goes on alone, and what
-could not be stored afterwards would be lost for a better reason.
+Each request takes a place by one statement of its own and learns when it may leave. Where the database is
+away nothing is held up: each process's own limiter goes on alone, and what could not be stored afterwards
+would be lost for a better reason.
 """
 
 import threading
