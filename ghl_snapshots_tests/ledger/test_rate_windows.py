@@ -6,6 +6,9 @@ import psycopg
 import pytest
 from psycopg import Connection
 
+from ghl_snapshots.errors import GhlError
+from ghl_snapshots.ghl.deadline import Deadline
+from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.rate_windows import RateWindows
 from ghl_snapshots.model import Place
@@ -88,3 +91,16 @@ def test_a_window_whose_server_is_not_there_holds_nothing_up() -> None:
 def test_no_role_reads_which_locations_are_asked(as_role: Callable[..., Connection], role: str) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         as_role(role, "acme").execute("SELECT * FROM ghl.rate_window")
+
+
+def test_a_slot_whose_place_is_too_far_off_is_given_back(windows: RateWindows, superuser: Connection) -> None:
+    """Or a limiter that met a full window could send nothing any more when the window is free again."""
+    first, second = (RateLimiter(shared=windows) for _ in range(2))
+    for _ in range(95):
+        first.acquire(PLACE, Deadline(60))
+    for _ in range(95):
+        with pytest.raises(GhlError, match="allows the next request in"):
+            second.acquire(PLACE, Deadline(2))
+    superuser.execute("DELETE FROM ghl.rate_window")
+    for _ in range(95):
+        second.acquire(PLACE, Deadline(2))
