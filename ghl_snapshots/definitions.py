@@ -2,6 +2,7 @@
 
 import dagster as dg
 
+from ghl_snapshots.logs import configure_own_logs
 from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.orchestration.alerts import alerts
 from ghl_snapshots.orchestration.assets import IO_MANAGER_KEY, LISTENER_KEY, snapshot_asset
@@ -26,6 +27,8 @@ from ghl_snapshots.settings import load_settings
 @dg.definitions
 def definitions() -> dg.Definitions:
     """All assets, jobs, sensors and resources; loading them needs neither a database nor the network."""
+    # Dagster asks for them in the processes of its own in which the product works: code servers and runs.
+    configure_own_logs()
     return composed(unheard)
 
 

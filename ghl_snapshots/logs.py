@@ -8,7 +8,18 @@ from structlog.typing import Processor
 
 
 def configure_logs() -> None:
-    """Send the log lines of this process to standard output; for processes that serve, not for commands."""
+    """Send this process's log lines to standard output; for processes that are ours alone and no command."""
+    _send_lines_of("")
+    logging.getLogger().setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.INFO)
+
+
+def configure_own_logs() -> None:
+    """Do the same for the product's own lines only, in a process whose other lines somebody else looks after."""
+    _send_lines_of("ghl_snapshots")
+
+
+def _send_lines_of(logger: str) -> None:
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -30,8 +41,5 @@ def configure_logs() -> None:
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
         )
     )
-    root = logging.getLogger()
-    root.handlers = [handler]
-    root.setLevel(logging.WARNING)
-    for name in ("ghl_snapshots", "uvicorn"):
-        logging.getLogger(name).setLevel(logging.INFO)
+    logging.getLogger(logger).handlers = [handler]
+    logging.getLogger("ghl_snapshots").setLevel(logging.INFO)

@@ -91,14 +91,18 @@ class Processes:
             child.wait()
         self._record.note([])
 
-    def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Start a child whose output goes where ours goes."""
-        self._children[name] = subprocess.Popen(
+    def start(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        """Start a child whose output goes where ours goes; one of the same name must have ended."""
+        child = subprocess.Popen(
             command, env=dict(environment), stdin=subprocess.DEVNULL, start_new_session=True
         )
+        self._children[name] = child
         self._record.note(
             [psutil.Process(child.pid) for child in self._children.values() if child.poll() is None]
         )
+        return child
 
     def ended(self) -> tuple[str, int] | None:
         """Name and exit code of a child that has ended, or None while all of them run."""

@@ -9,7 +9,7 @@ import pytest
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots_tests.end_to_end import graphql
-from ghl_snapshots_tests.end_to_end.stack import Webserver, eventually, running_stack
+from ghl_snapshots_tests.end_to_end.stack import Daemon, Webserver, eventually, running_stack
 from ghl_snapshots_tests.orchestration.product import Product, running_product
 
 
@@ -19,6 +19,7 @@ class Stack:
 
     product: Product
     webserver: Webserver
+    daemon: Daemon
 
 
 @pytest.fixture(scope="package")
@@ -32,8 +33,8 @@ def stack(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) 
         # No tick comes in between; test_unattended has some.
         for cadence in ("HOURLY", "DAILY", "WEEKLY"):
             patch.setenv(f"GHL_SNAPSHOTS_{cadence}_CRON", "0 0 1 1 *")
-        with running_stack(dict(os.environ), folder) as webserver:
-            yield Stack(product, webserver)
+        with running_stack(dict(os.environ), folder) as (webserver, daemon):
+            yield Stack(product, webserver, daemon)
 
 
 @pytest.fixture
@@ -49,6 +50,14 @@ def without_scopes(stack: Stack) -> Iterator[Callable[..., None]]:
     yield take
     for location, scopes in reversed(before):
         location.scopes = scopes
+
+
+@pytest.fixture
+def slow_ghl(stack: Stack) -> Iterator[None]:
+    """Answers that take long enough for a run to be caught at a moment."""
+    stack.product.simulator.latency_seconds = 0.3
+    yield
+    stack.product.simulator.latency_seconds = 0.0
 
 
 @pytest.fixture(scope="package")

@@ -1,6 +1,7 @@
 """The real webserver and daemon on a free port, and GraphQL as the UI speaks it."""
 
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -14,6 +15,8 @@ from ghl_snapshots.local.environment import PROJECT
 from ghl_snapshots.local.processes import Processes, Record
 
 _PATIENCE_SECONDS = 60.0
+_SCRIPTS = Path(sys.executable).parent
+_WORKSPACE = ("-w", str(PROJECT / "workspace.yaml"))
 _T = TypeVar("_T")
 
 
@@ -36,20 +39,41 @@ class Webserver:
         self._session.close()
 
 
+class Daemon:
+    """The daemon, which a test may kill and start again."""
+
+    def __init__(self, processes: Processes, environment: Mapping[str, str]) -> None:
+        self._processes = processes
+        self._environment = environment
+        self._process = self._started()
+
+    def kill(self) -> None:
+        """Let it die without a word."""
+        self._process.kill()
+        self._process.wait()
+
+    def start(self) -> None:
+        """Start another one in its place."""
+        self._process = self._started()
+
+    def _started(self) -> subprocess.Popen[bytes]:
+        return self._processes.start(
+            "daemon", [str(_SCRIPTS / "dagster-daemon"), "run", *_WORKSPACE], self._environment
+        )
+
+
 @contextmanager
-def running_stack(environment: Mapping[str, str], folder: Path) -> Iterator[Webserver]:
+def running_stack(environment: Mapping[str, str], folder: Path) -> Iterator[tuple[Webserver, Daemon]]:
     """Webserver and daemon as `ghl-snapshots dev` starts them, ready to be asked."""
     port = _free_port()
-    scripts = Path(sys.executable).parent
-    workspace = ["-w", str(PROJECT / "workspace.yaml")]
     with Record(folder / "processes.json") as record, Processes(record) as processes:
-        webserver = [str(scripts / "dagster-webserver"), "-h", "127.0.0.1", "-p", str(port), *workspace]
+        webserver = [str(_SCRIPTS / "dagster-webserver"), "-h", "127.0.0.1", "-p", str(port), *_WORKSPACE]
         processes.start("webserver", webserver, environment)
-        processes.start("daemon", [str(scripts / "dagster-daemon"), "run", *workspace], environment)
+        daemon = Daemon(processes, environment)
         client = Webserver(port)
         try:
             eventually(lambda: _ready(client, processes), "the webserver and the daemon are ready")
-            yield client
+            yield client, daemon
         finally:
             client.close()
 

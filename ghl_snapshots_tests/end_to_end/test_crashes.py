@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import product as pairs
 
@@ -16,14 +16,6 @@ from ghl_snapshots_tests.end_to_end.stack import eventually
 
 MOMENTS = (0, 1, 17, 34)
 """How many of the 35 snapshots are stored when the process is killed."""
-
-
-@pytest.fixture
-def slow_ghl(stack: Stack) -> Iterator[None]:
-    """Answers that take long enough for a run to be caught at a moment."""
-    stack.product.simulator.latency_seconds = 0.3
-    yield
-    stack.product.simulator.latency_seconds = 0.0
 
 
 def stored(stack: Stack, correlation_id: str) -> list[tuple[object, object, object]]:

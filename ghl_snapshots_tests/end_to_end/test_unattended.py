@@ -29,8 +29,8 @@ def unattended(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFact
         patch.setenv("GHL_SNAPSHOTS_TENANTS_PER_RUN", "1")
         with product.registry() as registry:
             registry.set_enabled("t02", enabled=False)
-        with running_stack(dict(os.environ), folder) as webserver:
-            yield Stack(product, webserver)
+        with running_stack(dict(os.environ), folder) as (webserver, daemon):
+            yield Stack(product, webserver, daemon)
 
 
 def is_captured(stack: Stack, correlation_id: str, tenant: str) -> bool:

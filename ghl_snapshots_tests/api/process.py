@@ -1,0 +1,37 @@
+"""`ghl-snapshots api` as a process of its own."""
+
+import socket
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import requests
+
+from ghl_snapshots_tests.api.conftest import Client
+from ghl_snapshots_tests.command_line import CommandLine
+from ghl_snapshots_tests.end_to_end.stack import eventually
+
+
+@contextmanager
+def running(folder: Path, variables: Mapping[str, str], *arguments: str) -> Iterator[Client]:
+    """A client of the process, which is killed at the end; what it says is in the file `output`."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = CommandLine(home=folder / "home", variables=variables)
+    process = command.start("api", "--port", str(port), *arguments, output=folder / "output")
+    client = Client(f"http://127.0.0.1:{port}", None)
+
+    def answers() -> bool:
+        assert process.poll() is None, (folder / "output").read_text()
+        try:
+            return client("GET", "/healthz").ok
+        except requests.ConnectionError:
+            return False
+
+    try:
+        eventually(answers, "the API answers")
+        yield client
+    finally:
+        process.kill()
+        process.wait()
