@@ -15,7 +15,7 @@ def configure_logs() -> None:
 
 
 def configure_own_logs() -> None:
-    """Do the same for the product's own lines only, in a process whose other lines somebody else looks after."""
+    """Do the same for our own lines only, in a process whose other lines are somebody else's."""
     _send_lines_of("ghl_snapshots")
 
 
