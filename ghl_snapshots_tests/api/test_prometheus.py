@@ -1,0 +1,168 @@
+"""A real Prometheus scrapes the API, keeps our series, evaluates the alerts and answers the dashboard."""
+
+import json
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+import yaml
+
+from ghl_snapshots.ledger.audit import AuditTrail
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.ledger import Ledger
+from ghl_snapshots.ledger.rate_windows import RateWindows
+from ghl_snapshots.model import AuditEvent, SnapshotType, Source, Status
+from ghl_snapshots_tests.api.conftest import Api
+from ghl_snapshots_tests.end_to_end.stack import eventually
+from ghl_snapshots_tests.ledger.captures import ENDPOINT, capture
+
+DEPLOY = Path(__file__).parents[2] / "deploy" / "prometheus"
+PROMETHEUS = shutil.which("prometheus")
+TOKEN = "metrics-secret"
+
+
+@dataclass(frozen=True, slots=True)
+class Prometheus:
+    """Its HTTP API."""
+
+    base_url: str
+
+    def get(self, path: str, **parameters: str) -> Any:
+        """The data of an answer that must be a good one; None while it does not listen yet."""
+        with requests.Session() as session:
+            session.trust_env = False
+            try:
+                answer = session.get(f"{self.base_url}/api/v1/{path}", params=parameters, timeout=20)
+            except requests.ConnectionError:
+                return None
+        assert answer.json()["status"] == "success", answer.text
+        return answer.json()["data"]
+
+    def series(self, expression: str) -> list[dict[str, Any]]:
+        """What the expression gives now."""
+        data = self.get("query", query=expression)
+        return data["result"] if data else []
+
+    def value(self, expression: str) -> float:
+        """The value of an expression that has one series."""
+        [found] = self.series(expression)
+        return float(found["value"][1])
+
+    def firing(self) -> set[tuple[str, str | None, str | None]]:
+        """Name, tenant and type of the alerts that fire."""
+        data = self.get("alerts") or {"alerts": []}
+        fired = [alert["labels"] for alert in data["alerts"] if alert["state"] == "firing"]
+        return {(each["alertname"], each.get("tenant_id"), each.get("snapshot_type")) for each in fired}
+
+
+@contextmanager
+def prometheus(target: str, folder: Path) -> Iterator[Prometheus]:
+    """A Prometheus with what deploy/ ships, but for the target, its token and the hurry."""
+    # How long something must last before it is told is what promtool's tests look at.
+    rules = re.sub(r"for: \w+", "for: 0s", (DEPLOY / "alerts.yml").read_text(encoding="utf-8"))
+    (folder / "alerts.yml").write_text(rules, encoding="utf-8")
+    (folder / "token").write_text(TOKEN, encoding="utf-8")
+    config = yaml.safe_load((DEPLOY / "prometheus.yml").read_text(encoding="utf-8"))
+    config["global"] = {"scrape_interval": "1s", "evaluation_interval": "1s"}
+    config["scrape_configs"][0]["static_configs"][0]["targets"] = [target]
+    config["scrape_configs"][0]["authorization"] = {"credentials_file": str(folder / "token")}
+    (folder / "prometheus.yml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    command = [
+        str(PROMETHEUS),
+        f"--config.file={folder / 'prometheus.yml'}",
+        f"--storage.tsdb.path={folder / 'data'}",
+        f"--web.listen-address={address}",
+    ]
+    with (
+        (folder / "output").open("wb") as output,
+        subprocess.Popen(command, stdout=output, stderr=output) as process,
+    ):
+        try:
+            yield Prometheus(f"http://{address}")
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def now() -> datetime:
+    return datetime.now(UTC)
+
+
+@pytest.fixture
+def scraped(
+    serving: Callable[..., Api], database: Database, ledger: Ledger, tmp_path: Path, now: datetime
+) -> Iterator[Prometheus]:
+    """A Prometheus that has scraped the API twice, after captures of which one failed."""
+    for duration_ms in (40, 70):
+        ledger.append(replace(capture(captured_at=now), duration_ms=duration_ms))
+    kind = SnapshotType.CALENDARS
+    ledger.append(capture("zenith", (), captured_at=now, status=Status.FAILED, snapshot_type=kind))
+    for event_type, tenant_id, details in (
+        ("ghl_snapshot_full_run", "acme", {"durationMs": 4000}),
+        ("ghl_snapshot_verification", None, {}),
+    ):
+        event = AuditEvent(
+            event_type=event_type,
+            tenant_id=tenant_id,
+            correlation_id="c",
+            success=True,
+            source=Source.SCHEDULED,
+            details=details,
+        )
+        AuditTrail(database).record(event)
+    with closing(RateWindows(database)) as windows:
+        windows.note_quota("account-acme", day=now.date(), remaining=150_000)
+    api = serving(metrics_token=TOKEN)
+    with prometheus(api.base_url.removeprefix("http://"), tmp_path) as running:
+        eventually(
+            lambda: [each for each in running.series("count_over_time(up[1m])") if int(each["value"][1]) > 1],
+            "Prometheus has scraped twice",
+        )
+        yield running
+
+
+@pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed: apt-get install prometheus")
+def test_a_real_prometheus_tells_what_captures_were(scraped: Prometheus, now: datetime) -> None:
+    """In one test, for the sake of its start: the series, the rules, an alert, every panel's queries."""
+    own = 'tenant_id="acme", snapshot_type="workflows"'
+    for expression, value in (
+        ('up{job="ghl_snapshots"}', 1),
+        (f'ghl_snapshot_duration_ms_count{{{own}, success="true"}}', 2),
+        (f'ghl_snapshot_duration_ms_sum{{{own}, success="true"}}', 110),
+        (f'ghl_snapshot_duration_ms_bucket{{{own}, success="true", le="50"}}', 1),
+        (f'ghl_snapshot_duration_ms_bucket{{{own}, success="true", le="+Inf"}}', 2),
+        (f"ghl_snapshot_records_total{{{own}}}", 4),
+        ('ghl_snapshot_errors_total{tenant_id="zenith", error_type="not_found"}', 1),
+        (f'ghl_snapshot_api_calls_total{{endpoint="{ENDPOINT}", status_code="200"}}', 3),
+        (f"ghl_snapshot_last_success_timestamp_seconds{{{own}}}", now.timestamp()),
+        ('ghl_snapshot_requests{status="accepted"}', 0),
+        ('ghl_snapshot_rate_limit_daily_remaining{tenant_id="acme", resource="account-acme"}', 150_000),
+        ("ghl_snapshot_chain_verification_age_seconds < bool 60", 1),
+    ):
+        assert scraped.value(expression) == value, expression
+    # Two of three captures were complete; of most types there is none yet.
+    never = {(name, kind) for name in ("acme", "zenith") for kind in SnapshotType} - {("acme", "workflows")}
+    expected = {
+        ("GhlSnapshotCaptureFailing", "zenith", "calendars"),
+        ("GhlSnapshotSuccessRateLow", None, None),
+        *(("GhlSnapshotTenantStale", *each) for each in never),
+    }
+    eventually(lambda: scraped.firing() == expected, "exactly the alerts fire that should")
+    [group] = scraped.get("rules")["groups"]
+    assert {rule["health"] for rule in group["rules"]} == {"ok"}
+    assert len(group["rules"]) == len(re.findall("- alert:", (DEPLOY / "alerts.yml").read_text("utf-8")))
+    for panel in json.loads((DEPLOY / "dashboard.json").read_text(encoding="utf-8"))["panels"]:
+        for target in panel["targets"]:
+            assert scraped.series(target["expr"].replace("$tenant", ".*")), panel["title"]
