@@ -1,6 +1,7 @@
 """The checks of the weekly validation, each asked over all tenants: every answer is a fault."""
 
 from collections.abc import Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -42,7 +43,7 @@ def faults(
             for problem in found
         ]
     if check == INTACT:
-        return [fault for kind in rhythms for fault in _broken(database, kind)]
+        return list(_broken(database, rhythms.keys()))
     with database.auditor() as connection:
         rows = connection.execute(query(check), _parameters(rhythms, now)).fetchall()
     return [
@@ -55,11 +56,15 @@ def faults(
     ]
 
 
-def _broken(database: Database, snapshot_type: SnapshotType) -> Iterator[Fault]:
-    for finding in Verification(database, snapshot_type=snapshot_type, deep=True):
-        if finding.tenant_id:
+def _broken(database: Database, kinds: AbstractSet[SnapshotType]) -> Iterator[Fault]:
+    """What does not hold, in one walk for all types, since it hashes every stored byte."""
+    only = next(iter(kinds)) if len(kinds) == 1 else None
+    for finding in Verification(database, snapshot_type=only, deep=True):
+        if finding.snapshot_type and finding.tenant_id and SnapshotType(finding.snapshot_type) in kinds:
             yield Fault(
-                tenant_id=finding.tenant_id, snapshot_type=snapshot_type, problem=_without_tenant(finding)
+                tenant_id=finding.tenant_id,
+                snapshot_type=SnapshotType(finding.snapshot_type),
+                problem=_without_tenant(finding),
             )
 
 

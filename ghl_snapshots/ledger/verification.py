@@ -1,20 +1,29 @@
 """Recomputing what the ledger claims, from its bytes up, and naming every row that does not hold."""
 
-import hashlib
-from collections.abc import Callable, Iterator, Mapping
-from collections.abc import Set as AbstractSet
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from psycopg import Connection
 from psycopg.rows import DictRow, tuple_row
 
 from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.payloads import Checksums
 from ghl_snapshots.ledger.queries import query, sql_text
 from ghl_snapshots.model import SnapshotType
 
-_ROWS_AT_A_TIME = 1000
+# How many connections work at once, and how many pieces of work may wait for them to come to an end.
+_CONNECTIONS = 2
+_AHEAD = 8
+_ENTITIES_AT_A_TIME = 20_000
+# A row is a list of all entities of a payload.
+_PAYLOADS_AT_A_TIME = 50
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,11 +60,25 @@ class Checked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """Where a verification is: `done` of `total` snapshots' chains, and the tenant that is looked at."""
+    """Where a verification is: `done` of `total` snapshots, and the tenant whose chain was looked at.
+
+    Without a tenant, the bytes of so many entities were hashed.
+    """
 
     done: int
     total: int
+    tenant_id: str | None
+
+
+@dataclass(slots=True, kw_only=True)
+class _Chain:
+    """What was found in one chain."""
+
     tenant_id: str
+    snapshot_type: str
+    snapshots: int
+    payloads: int
+    findings: list[Finding]
 
 
 class Verification:
@@ -88,26 +111,24 @@ class Verification:
         self.checked = Checked()
 
     def __iter__(self) -> Iterator[Finding]:
-        """Check the ledger's protection, then tenant by tenant chains, payloads and entities.
+        """Check the ledger's protection, the stored bytes if `deep`, then chain by chain links and content.
 
         Raises:
             LedgerError: the server does not answer.
         """
         yield from self._guards()
+        if self._deep:
+            yield from self._bytes()
         with self._database.auditor() as connection:
             chains = connection.execute(query("chains"), self._scope).fetchall()
-        total, done = sum(chain["snapshots"] for chain in chains), 0
-        for tenant_id in sorted({chain["tenant_id"] for chain in chains}):
-            with self._database.auditor() as connection:
-                for chain in chains:
-                    if chain["tenant_id"] == tenant_id:
-                        self._report(done, total, tenant_id)
-                        yield from self._links(connection, tenant_id, chain["snapshot_type"])
-                        done += chain["snapshots"]
-                yield from self._content(connection, tenant_id)
-            self._report(done, total, tenant_id)
+        total = sum(chain["snapshots"] for chain in chains)
+        for chain in _at_once(self._chain, chains):
+            yield from chain.findings
+            self.checked.snapshots += chain.snapshots
+            self.checked.payloads += chain.payloads
+            self._report(self.checked.snapshots, total, chain.tenant_id)
 
-    def _report(self, done: int, total: int, tenant_id: str) -> None:
+    def _report(self, done: int, total: int, tenant_id: str | None) -> None:
         if self._on_progress:
             self._on_progress(Progress(done=done, total=total, tenant_id=tenant_id))
 
@@ -121,56 +142,93 @@ class Verification:
                 if row["source"] not in schema:
                     yield Finding(problem=f"function {row['name']} is not the one of this release")
 
-    def _links(
-        self, connection: Connection[DictRow], tenant_id: str, snapshot_type: str
-    ) -> Iterator[Finding]:
-        chain = {**self._scope, "tenant_id": tenant_id, "snapshot_type": snapshot_type}
-        for row in _streamed(connection, "links", chain):
-            self.checked.snapshots += 1
-            problem = _problem_with_link(row)
-            if problem:
-                yield _finding(tenant_id, {**row, "snapshot_type": snapshot_type}, problem)
+    def _bytes(self) -> Iterator[Finding]:
+        """Entities whose bytes do not match their digest, each for every chain in scope that holds it."""
+        with self._database.auditor() as connection:
+            row: Any = connection.execute(query("extent_of_entities"), self._scope).fetchone()
+        spans = range(row["least"] or 0, (row["greatest"] or -1) + 1, _ENTITIES_AT_A_TIME)
+        for hashed in _at_once(self._rehashed, spans):
+            self.checked.entities += hashed["entities"]
+            self.checked.bytes += hashed["bytes"]
+            self._report(self.checked.entities, row["entities"], None)
+            if hashed["altered"]:
+                yield from self._uses(hashed["altered"])
 
-    def _content(self, connection: Connection[DictRow], tenant_id: str) -> Iterator[Finding]:
-        scope = {**self._scope, "tenant_id": tenant_id}
-        digests, altered = self._digests(connection, tenant_id)
-        used: set[int] = set()
-        for row in _streamed(connection, "payloads", scope):
-            self.checked.payloads += 1
-            used.update(row["entity_ids"])
-            problem = _problem_with_payload(row, digests)
-            if problem:
-                yield _finding(tenant_id, row, problem)
-        for row in connection.execute(query("altered_provenances"), scope).fetchall():
-            yield _finding(tenant_id, row, f"its provenance {row['digest'].hex()} was altered")
-        for id_ in sorted(altered & used):
-            problem = f"the bytes of entity {id_} do not match its digest {digests[id_].hex()}"
-            yield Finding(tenant_id=tenant_id, problem=problem)
+    def _rehashed(self, least: int) -> DictRow:
+        span = {**self._scope, "least": least, "greatest": least + _ENTITIES_AT_A_TIME - 1}
+        with self._database.auditor() as connection:
+            row: Any = connection.execute(query("rehashed_entities"), span).fetchone()
+            return dict(row)
 
-    def _digests(
-        self, connection: Connection[DictRow], tenant_id: str
-    ) -> tuple[Mapping[int, bytes], AbstractSet[int]]:
-        """Stored digests by entity, and if `deep` the entities whose bytes do not match theirs."""
-        name, parameters = "rehashed_entities" if self._deep else "entity_digests", {"tenant_id": tenant_id}
-        with connection.cursor(row_factory=tuple_row, binary=True) as cursor:
-            rows = cursor.execute(query(name), parameters).fetchall()
-        if not self._deep:
-            return dict(rows), frozenset()
-        self.checked.entities += len(rows)
-        self.checked.bytes += sum(size for _, _, size, _ in rows)
-        return (
-            {id_: digest for id_, digest, _, _ in rows},
-            {id_ for id_, _, _, holds in rows if not holds},
+    def _uses(self, altered: Sequence[int]) -> Iterator[Finding]:
+        with self._database.auditor() as connection:
+            rows = connection.execute(query("uses_of_entities"), {**self._scope, "ids": altered}).fetchall()
+        for row in rows:
+            yield _finding(
+                row, row, f"the bytes of entity {row['id']} do not match its digest {row['digest'].hex()}"
+            )
+
+    def _chain(self, row: Mapping[str, Any]) -> _Chain:
+        """The links of one chain, its payloads and what these tell of themselves."""
+        chain = {**self._scope, **row}
+        with self._database.auditor() as connection:
+            findings = [
+                _finding(chain, broken, _problem_with_link(broken))
+                for broken in connection.execute(query("broken_links"), chain)
+            ]
+            payloads = 0
+            for payload, problem in Checksums(_digests_of(connection, chain)).problems(
+                _payloads(connection, chain)
+            ):
+                payloads += 1
+                if problem:
+                    findings.append(_finding(chain, payload, problem))
+            findings += [
+                _finding(chain, altered, f"its provenance {altered['digest'].hex()} was altered")
+                for altered in connection.execute(query("altered_provenances"), chain)
+            ]
+        return _Chain(
+            tenant_id=chain["tenant_id"],
+            snapshot_type=chain["snapshot_type"],
+            snapshots=chain["snapshots"],
+            payloads=payloads,
+            findings=findings,
         )
 
 
-def _streamed(connection: Connection[DictRow], name: str, parameters: Mapping[str, Any]) -> Iterator[DictRow]:
-    with connection.cursor(name=name) as cursor:
-        cursor.itersize = _ROWS_AT_A_TIME
-        yield from cursor.execute(query(name), parameters, binary=True)
+def _at_once(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    """What the work on each of the items comes to, in their order, while the next ones are worked on."""
+    waiting: deque[Future[Result]] = deque()
+    with ThreadPoolExecutor(_CONNECTIONS) as pool:
+        for item in items:
+            waiting.append(pool.submit(work, item))
+            if len(waiting) > _AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
 
 
-def _problem_with_link(row: Mapping[str, Any]) -> str | None:
+def _payloads(connection: Connection[DictRow], chain: Mapping[str, Any]) -> Iterator[DictRow]:
+    """The payloads that are there; of one that is not, the row that points to it tells."""
+    with connection.cursor(name="payloads") as cursor:
+        cursor.itersize = _PAYLOADS_AT_A_TIME
+        for row in cursor.execute(query("payloads"), chain, binary=True):
+            if row["entity_ids"] is not None:
+                yield row
+
+
+def _digests_of(
+    connection: Connection[DictRow], chain: Mapping[str, Any]
+) -> Callable[[Sequence[int]], Mapping[int, bytes]]:
+    def digests_of(ids: Sequence[int]) -> Mapping[int, bytes]:
+        parameters = {"tenant_id": chain["tenant_id"], "ids": ids}
+        with connection.cursor(row_factory=tuple_row, binary=True) as cursor:
+            return dict(cursor.execute(query("entity_digests"), parameters).fetchall())
+
+    return digests_of
+
+
+def _problem_with_link(row: Mapping[str, Any]) -> str:
     expected = 1 if row["previous_seq"] is None else row["previous_seq"] + 1
     if row["seq"] > expected:
         return f"{row['seq'] - expected} before it removed: number {expected} is missing"
@@ -178,23 +236,13 @@ def _problem_with_link(row: Mapping[str, Any]) -> str | None:
         return f"its number should be {expected}"
     if not row["link_holds"]:
         return "its chain value does not follow: the row was altered, or the one before it was exchanged"
-    return str(row["contradiction"]) if row["contradiction"] else None
+    return str(row["contradiction"])
 
 
-def _problem_with_payload(row: Mapping[str, Any], digests: Mapping[int, bytes]) -> str | None:
-    missing = next((id_ for id_ in row["entity_ids"] if id_ not in digests), None)
-    if missing is not None:
-        return f"entity {missing} of its payload is not there"
-    checksum = hashlib.sha256(b"".join([digests[id_] for id_ in row["entity_ids"]])).digest()
-    if checksum != row["digest"]:
-        return f"its entities give the checksum {checksum.hex()}, not {row['digest'].hex()}"
-    return None
-
-
-def _finding(tenant_id: str, row: Mapping[str, Any], problem: str) -> Finding:
+def _finding(chain: Mapping[str, Any], row: Mapping[str, Any], problem: str) -> Finding:
     return Finding(
-        tenant_id=tenant_id,
-        snapshot_type=row["snapshot_type"],
+        tenant_id=chain["tenant_id"],
+        snapshot_type=chain["snapshot_type"],
         snapshot_id=row["snapshot_id"],
         seq=row["seq"],
         problem=problem,

@@ -124,7 +124,9 @@ def _progress(console: Console) -> Iterator[Callable[[verification.Progress], No
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("verifying", total=None)
-        yield lambda at: bar.update(task, completed=at.done, total=at.total, description=at.tenant_id)
+        yield lambda at: bar.update(
+            task, completed=at.done, total=at.total, description=at.tenant_id or "entities"
+        )
 
 
 def _key(path: Path | None) -> bytes:

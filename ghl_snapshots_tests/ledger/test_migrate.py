@@ -19,7 +19,14 @@ from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres, program
 from ghl_snapshots_tests.ledger.captures import capture, tenant
 
-ALL = ["0001_ledger", "0002_api", "0003_shared_limits", "0004_daily_quota", "0005_fold_faster"]
+ALL = [
+    "0001_ledger",
+    "0002_api",
+    "0003_shared_limits",
+    "0004_daily_quota",
+    "0005_fold_faster",
+    "0006_verify_faster",
+]
 
 
 @pytest.fixture

@@ -198,8 +198,24 @@ def test_altered_bytes_are_found_by_hashing_them_all(
 ) -> None:
     tamper("UPDATE entity SET body = '{\"hour\":9}' WHERE body = '{\"hour\":3}'")
     assert found(database) == []
-    [(_, problem)] = found(database, deep=True)
+    [(seq, problem)] = found(database, deep=True)
     assert "do not match its digest" in problem
+    assert seq == 4
+
+
+def test_altered_bytes_are_found_in_each_chain_that_holds_them(
+    database: Database, ledger: Ledger, tamper: Callable[[str], None]
+) -> None:
+    for tenant_id in ("acme", "zenith"):
+        ledger.append(capture(tenant_id, [b'{"hour":3}'], snapshot_type=SnapshotType.CALENDARS))
+    tamper("UPDATE entity SET body = '{\"hour\":9}' WHERE body = '{\"hour\":3}' AND tenant_id = 'acme'")
+    broken = list(Verification(database, deep=True))
+    assert [(one.tenant_id, one.snapshot_type, one.seq) for one in broken] == [
+        ("acme", "calendars", 1),
+        ("acme", "workflows", 4),
+    ]
+    assert found(database, deep=True, tenant_id="zenith") == []
+    assert found(database, deep=True, snapshot_type=SnapshotType.PIPELINES) == []
 
 
 def test_a_verification_keeps_to_its_scope(

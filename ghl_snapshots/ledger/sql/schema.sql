@@ -138,19 +138,18 @@ CREATE INDEX audit_event_by_time ON audit_event USING brin (occurred_at) WITH (p
 
 -- Integrity -----------------------------------------------------------------------------------------------
 
--- A snapshot row as a JSON array of all its columns in order, but for its chain, which is made from it.
+-- A snapshot row as a JSON array of all its columns in order, but for its chain, which is made from it. Without
+-- settings of its own, so that it becomes part of the query that calls it: verifying calls it for every row.
 CREATE FUNCTION row_text(row_ snapshot) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = pg_catalog
-SET timezone = 'UTC'
+LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
     SELECT json_build_array(
         row_.snapshot_id, row_.tenant_id, row_.ghl_account_id, row_.snapshot_type,
-        to_char(row_.captured_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), row_.version, row_.status,
+        to_char(row_.captured_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), row_.version, row_.status,
         row_.record_count, encode(row_.checksum, 'hex'), encode(row_.provenance, 'hex'),
         array_to_string(row_.sent_after_us, ',', ''), array_to_string(row_.took_ms, ',', ''),
         array_to_string(row_.trace_ids, ',', ''), row_.duration_ms, row_.api_calls,
-        to_char(row_.created_at, 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), row_.created_by, row_.source,
+        to_char(row_.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), row_.created_by, row_.source,
         row_.correlation_id, row_.seq
     )::text
 $$;
@@ -158,35 +157,30 @@ $$;
 -- The chain value of a row: SHA-256 over the chain value before it (nothing for the first) and the SHA-256 of
 -- the row's text. Anyone can recompute it in any language (docs/ledger.md).
 CREATE FUNCTION chain_value(previous bytea, row_ snapshot) RETURNS bytea
-LANGUAGE sql IMMUTABLE PARALLEL SAFE
-SET search_path = ghl, pg_catalog
+LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-    SELECT sha256(coalesce(previous, ''::bytea) || sha256(convert_to(row_text(row_), 'UTF8')))
+    SELECT sha256(coalesce(previous, ''::bytea) || sha256(convert_to(ghl.row_text(row_), 'UTF8')))
 $$;
 
--- What of a snapshot row contradicts its payload or provenance, or NULL.
-CREATE FUNCTION contradiction(row_ snapshot) RETURNS text
-LANGUAGE plpgsql STABLE SET search_path = ghl, pg_catalog
+-- What of a snapshot row contradicts its payload of so many entities or its provenance, which tells of so many
+-- records, requests and errors; NULL where nothing does.
+CREATE FUNCTION contradiction(
+    row_ snapshot, entities integer, records integer, requests integer, errors integer
+) RETURNS text
+LANGUAGE sql STABLE PARALLEL SAFE
 AS $$
-DECLARE
-    entities integer;
-    told provenance;
-BEGIN
-    SELECT cardinality(entity_ids) INTO entities
-    FROM manifest WHERE tenant_id = row_.tenant_id AND digest = row_.checksum;
-    SELECT * INTO told FROM provenance WHERE tenant_id = row_.tenant_id AND digest = row_.provenance;
-    RETURN CASE
-        WHEN entities IS NULL OR told IS NULL THEN 'its payload or provenance is not there'
-        WHEN entities <> row_.record_count OR told.records <> row_.record_count THEN
+    SELECT CASE
+        WHEN entities IS NULL OR records IS NULL THEN 'its payload or provenance is not there'
+        WHEN entities <> row_.record_count OR records <> row_.record_count THEN
             format('record_count is %s, the payload holds %s entities and its provenance says %s',
-                row_.record_count, entities, told.records)
-        WHEN (row_.status = 'success') <> (told.errors = 0) THEN
-            format('the status is %s with %s errors', row_.status, told.errors)
-        WHEN cardinality(row_.sent_after_us) <> told.requests OR cardinality(row_.took_ms) <> told.requests
-            OR cardinality(row_.trace_ids) <> told.requests THEN
-            format('the provenance tells of %s requests and the row of another number', told.requests)
-    END;
-END $$;
+                row_.record_count, entities, records)
+        WHEN (row_.status = 'success') <> (errors = 0) THEN
+            format('the status is %s with %s errors', row_.status, errors)
+        WHEN cardinality(row_.sent_after_us) <> requests OR cardinality(row_.took_ms) <> requests
+            OR cardinality(row_.trace_ids) <> requests THEN
+            format('the provenance tells of %s requests and the row of another number', requests)
+    END
+$$;
 
 -- Puts a new snapshot at the end of the chain of its tenant and type. The lock lasts until the transaction
 -- ends, so the chain cannot fork; the owner's rights are needed only to read the row before.
@@ -195,8 +189,14 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = ghl, pg_catalog, pg_temp
 AS $$
 DECLARE
     head record;
-    problem text := contradiction(NEW);
+    problem text;
 BEGIN
+    SELECT contradiction(NEW, (
+        SELECT cardinality(entity_ids) FROM manifest
+        WHERE manifest.tenant_id = NEW.tenant_id AND manifest.digest = NEW.checksum
+    ), told.records, told.requests, told.errors) INTO problem
+    FROM (SELECT) AS always
+    LEFT JOIN provenance AS told ON told.tenant_id = NEW.tenant_id AND told.digest = NEW.provenance;
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION '%', problem USING ERRCODE = 'integrity_constraint_violation';
     END IF;

@@ -7,43 +7,92 @@ WHERE (%(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s) AND snapshot_ty
 GROUP BY tenant_id, snapshot_type
 ORDER BY tenant_id, snapshot_type;
 
--- links -- the rows of one chain in order, and whether each holds and follows from the one before
-SELECT snapshot_id, seq, previous_seq, chain = ghl.chain_value(previous_chain, row_) AS link_holds,
-    ghl.contradiction(row_) AS contradiction
-FROM (
-    SELECT row_, snapshot_id, seq, chain, created_at,
-        lag(seq) OVER chain_order AS previous_seq, lag(chain) OVER chain_order AS previous_chain
-    FROM ghl.snapshot AS row_
-    WHERE tenant_id = %(tenant_id)s AND snapshot_type = %(snapshot_type)s
+-- broken_links -- those rows of one chain, in order, that do not hold or do not follow from the one before
+SELECT * FROM (
+    SELECT snapshot_id, seq, created_at, contradiction, lag(seq) OVER chain_order AS previous_seq,
+        chain = sha256(coalesce(lag(chain) OVER chain_order, ''::bytea) || row_digest) AS link_holds
+    FROM (
+        SELECT snapshot_id, seq, created_at, chain,
+            sha256(convert_to(ghl.row_text(row_), 'UTF8')) AS row_digest,
+            ghl.contradiction(row_, payload.entities, told.records, told.requests, told.errors) AS contradiction
+        FROM ghl.snapshot AS row_
+        LEFT JOIN (
+            SELECT digest, cardinality(entity_ids) AS entities FROM ghl.manifest
+            WHERE tenant_id = %(tenant_id)s AND digest IN (
+                SELECT checksum FROM ghl.snapshot
+                WHERE tenant_id = %(tenant_id)s AND snapshot_type = %(snapshot_type)s
+            )
+            OFFSET 0  -- or it would be counted anew for each of the snapshots that share the payload
+        ) AS payload ON payload.digest = row_.checksum
+        LEFT JOIN ghl.provenance AS told ON told.tenant_id = %(tenant_id)s AND told.digest = row_.provenance
+        WHERE row_.tenant_id = %(tenant_id)s AND row_.snapshot_type = %(snapshot_type)s
+        OFFSET 0  -- so that what is put in order are digests, not rows
+    ) AS read
     WINDOW chain_order AS (ORDER BY seq)
 ) AS linked
-WHERE %(since)s::timestamptz IS NULL OR created_at >= %(since)s
+WHERE (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
+    AND (NOT link_holds OR contradiction IS NOT NULL OR seq <> coalesce(previous_seq, 0) + 1)
 ORDER BY seq;
 
--- entity_digests -- the digest of each entity of a tenant as it is stored
-SELECT id, digest FROM ghl.entity WHERE tenant_id = %(tenant_id)s;
-
--- payloads -- the payloads of a tenant's snapshots, each with the first snapshot that has it
-SELECT manifest.digest, manifest.entity_ids, used.snapshot_type, used.snapshot_id, used.seq
+-- payloads -- the payloads of one chain, each with the first snapshot that has it, in the order of these
+SELECT used.*, (
+    SELECT array_send(entity_ids) FROM ghl.manifest
+    WHERE manifest.tenant_id = %(tenant_id)s AND manifest.digest = used.digest
+) AS entity_ids
 FROM (
-    SELECT DISTINCT ON (checksum) checksum, snapshot_type, snapshot_id, seq FROM ghl.snapshot
-    WHERE tenant_id = %(tenant_id)s AND snapshot_type = ANY(%(snapshot_types)s)
+    SELECT * FROM (
+        SELECT DISTINCT ON (checksum) checksum AS digest, snapshot_id, seq FROM ghl.snapshot
+        WHERE tenant_id = %(tenant_id)s AND snapshot_type = %(snapshot_type)s
+            AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
+        ORDER BY checksum, seq
+    ) AS first
+    ORDER BY seq
+    OFFSET 0  -- so that what is put in order are digests, not lists of entities
+) AS used;
+
+-- entity_digests -- the stored digests of some of a tenant's entities
+SELECT id, digest FROM ghl.entity WHERE tenant_id = %(tenant_id)s AND id = ANY(%(ids)s::bigint[]);
+
+-- altered_provenances -- provenances of one chain that no longer match their digest, each with its first snapshot
+SELECT told.digest, used.snapshot_id, used.seq
+FROM (
+    SELECT DISTINCT ON (provenance) provenance, snapshot_id, seq FROM ghl.snapshot
+    WHERE tenant_id = %(tenant_id)s AND snapshot_type = %(snapshot_type)s
         AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
-    ORDER BY checksum, created_at
+    ORDER BY provenance, seq
 ) AS used
-JOIN ghl.manifest ON manifest.tenant_id = %(tenant_id)s AND manifest.digest = used.checksum;
+JOIN ghl.provenance AS told ON told.tenant_id = %(tenant_id)s AND told.digest = used.provenance
+WHERE told.digest <> sha256(convert_to(told.body::text, 'UTF8'))
+ORDER BY used.seq;
 
--- altered_provenances -- provenances that no longer match their digest, each with a snapshot that has it
-SELECT DISTINCT ON (provenance.digest) provenance.digest, snapshot_type, snapshot_id, seq
-FROM ghl.provenance
-JOIN ghl.snapshot ON snapshot.tenant_id = provenance.tenant_id AND snapshot.provenance = provenance.digest
-WHERE provenance.tenant_id = %(tenant_id)s AND snapshot_type = ANY(%(snapshot_types)s)
+-- extent_of_entities -- how many entities are in scope, and their least and greatest id
+SELECT count(*) AS entities, min(id) AS least, max(id) AS greatest FROM ghl.entity
+WHERE %(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s;
+
+-- rehashed_entities -- how many entities a span of ids has, their bytes, and which do not match their digest
+SELECT count(*) AS entities, coalesce(sum(octet_length(body)), 0)::bigint AS bytes,
+    coalesce(array_agg(id) FILTER (WHERE digest <> sha256(body)), '{}') AS altered
+FROM ghl.entity
+WHERE id BETWEEN %(least)s AND %(greatest)s AND (%(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s);
+
+-- uses_of_entities -- the first snapshot of each chain in scope that holds one of these entities, for each of them
+WITH wanted AS MATERIALIZED (
+    SELECT tenant_id, id, digest FROM ghl.entity WHERE id = ANY(%(ids)s::bigint[])
+),
+holding AS MATERIALIZED (
+    SELECT DISTINCT manifest.tenant_id, manifest.digest, listed.id
+    FROM ghl.manifest
+    CROSS JOIN unnest(manifest.entity_ids) AS listed (id)
+    WHERE manifest.tenant_id IN (SELECT tenant_id FROM wanted) AND listed.id IN (SELECT id FROM wanted)
+)
+SELECT DISTINCT ON (wanted.id, snapshot_type)
+    wanted.tenant_id, wanted.id, wanted.digest, snapshot_type, snapshot_id, seq
+FROM wanted
+JOIN holding USING (tenant_id, id)
+JOIN ghl.snapshot ON snapshot.tenant_id = wanted.tenant_id AND snapshot.checksum = holding.digest
+WHERE snapshot_type = ANY(%(snapshot_types)s)
     AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
-    AND provenance.digest <> sha256(convert_to(body::text, 'UTF8'))
-ORDER BY provenance.digest, seq;
-
--- rehashed_entities -- the same, with how many bytes each holds and whether they match the digest
-SELECT id, digest, octet_length(body), digest = sha256(body) FROM ghl.entity WHERE tenant_id = %(tenant_id)s;
+ORDER BY wanted.id, snapshot_type, seq;
 
 -- missing_guards -- what of the ledger's protection is not in place, in words
 WITH guarded (relation, append_only) AS (
