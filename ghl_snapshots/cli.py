@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failed (a capture, a check, a server), 2 wrong usage or co
 import logging
 import sys
 from contextlib import closing
+from importlib.metadata import version
 from typing import Annotated
 
 import typer
@@ -17,7 +18,6 @@ from ghl_snapshots.errors import ConfigurationError, GhlSnapshotsError, UnknownT
 from ghl_snapshots.model import SnapshotType
 
 app = typer.Typer(
-    help="The system of record for GoHighLevel configuration.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -28,6 +28,23 @@ app.add_typer(keys, name="keys")
 app.command()(verify)
 app.command()(audit)
 app.add_typer(checkpoint, name="checkpoint")
+
+
+def _print_version(asked: bool) -> None:  # noqa: FBT001 - typer calls it with the option's value
+    if asked:
+        typer.echo(f"ghl-snapshots {version('ghl-snapshots')}")
+        raise typer.Exit
+
+
+@app.callback()
+def program(
+    *,
+    _: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the release and exit."),
+    ] = False,
+) -> None:
+    """The system of record for GoHighLevel configuration."""
 
 
 @app.command()
@@ -45,8 +62,7 @@ def dev(
 ) -> None:
     """Run the whole product in the foreground; Ctrl-C ends it.
 
-    PostgreSQL, Dagster's webserver and daemon, the HTTP API, and the simulated GHL unless GHL_BASE_URL is
-    set.
+    PostgreSQL, Dagster's webserver and daemon, the HTTP API, and without GHL_BASE_URL the simulated GHL.
     """
     from ghl_snapshots.local import dev as product
 
@@ -92,7 +108,9 @@ def snapshot(
 def show(
     snapshot_id: Annotated[str, typer.Argument(metavar="SNAPSHOT_ID")],
     *,
-    raw: Annotated[bool, typer.Option("--raw", help="Only the entities' exact bytes, one a line.")] = False,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Only the entities' exact bytes, a line feed behind each.")
+    ] = False,
 ) -> None:
     """Print a snapshot as JSON, after its checksum was verified."""
     from ghl_snapshots.local import reading

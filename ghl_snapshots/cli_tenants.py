@@ -86,9 +86,9 @@ def update(
         changed = registry.update(
             replace(
                 known,
-                ghl_account_id=account or known.ghl_account_id,
+                ghl_account_id=known.ghl_account_id if account is None else account,
                 account_kind=kind or known.account_kind,
-                credential=credential or known.credential,
+                credential=known.credential if credential is None else credential,
                 overrides=_overrides(known, set_ or (), unset or ()),
             )
         )

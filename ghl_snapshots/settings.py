@@ -64,7 +64,6 @@ class Settings(BaseSettings, CaptureSettings):
     tenants_per_run: int = Field(
         default=50, ge=1, le=1000, description="Most tenants that one Dagster run captures."
     )
-
     alert_webhook: SecretStr | None = Field(
         default=None,
         description="Where failed runs and red checks are posted, as JSON that Slack understands.",
@@ -72,11 +71,19 @@ class Settings(BaseSettings, CaptureSettings):
     ui_url: HttpUrl | None = Field(
         default=None, description="Where people open Dagster's UI, for the links in alerts."
     )
-
     asset_owner: str = Field(
         default="team:data",
         pattern=r"^(team:\S+|[^@\s]+@[^@\s]+\.[^@\s]+)$",
         description="Who owns the assets in Dagster's UI: an e-mail address, or team: and a name.",
+    )
+    triggers_per_minute: int = Field(
+        default=60, ge=1, le=100_000, description="Requests of a tenant that the API accepts in a minute."
+    )
+    metrics_token: SecretStr | None = Field(
+        default=None, description="Bearer token that the API's /metrics asks for; unset: none is needed."
+    )
+    metrics_tenant_label: bool = Field(
+        default=True, description="Whether metrics carry the label tenant_id; off caps their number."
     )
 
     @field_validator("alert_webhook")
@@ -101,16 +108,6 @@ class Settings(BaseSettings, CaptureSettings):
             return zone(value).key
         except ConfigurationError as error:
             raise ValueError(str(error)) from None
-
-    triggers_per_minute: int = Field(
-        default=60, ge=1, le=100_000, description="Requests of a tenant that the API accepts in a minute."
-    )
-    metrics_token: SecretStr | None = Field(
-        default=None, description="Bearer token that the API's /metrics asks for; unset: none is needed."
-    )
-    metrics_tenant_label: bool = Field(
-        default=True, description="Whether metrics carry the label tenant_id; off caps their number."
-    )
 
     @property
     def base_url(self) -> str:

@@ -1,7 +1,10 @@
 """The command line tells its users what it did, what was wrong and what to do."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 
 import psycopg
@@ -61,6 +64,27 @@ def test_every_command_explains_itself(tmp_path: Path, command: list[str]) -> No
     assert not (tmp_path / "home").exists(), "help starts nothing"
 
 
+def test_the_release_is_told(tmp_path: Path) -> None:
+    done = CommandLine(home=tmp_path / "home")("--version")
+    assert (done.returncode, done.stdout) == (0, f"ghl-snapshots {version('ghl-snapshots')}\n".encode())
+
+
+def test_an_interruption_while_the_program_is_being_loaded_is_no_traceback() -> None:
+    interrupted = """
+import signal, sys
+class Interrupting:
+    @staticmethod
+    def find_spec(name, *_):
+        if name == "typer":
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Interrupting)
+from ghl_snapshots.__main__ import main
+main()
+"""
+    done = subprocess.run([sys.executable, "-c", interrupted], capture_output=True, check=False)
+    assert (done.returncode, done.stderr) == (130, b"")
+
+
 def test_an_unknown_command_is_wrong_usage(tmp_path: Path) -> None:
     done = CommandLine(home=tmp_path / "home")("snapshoot")
     assert done.returncode == 2
@@ -92,6 +116,8 @@ def test_a_tenant_is_updated_in_what_is_given(ghl_snapshots: CommandLine) -> Non
     )
     assert changed.stdout == b"Updated acme.\n"
     assert ghl_snapshots("tenants", "update", "acme").stdout == b"acme was just so already.\n"
+    for option in ("--account", "--credential"):
+        assert ghl_snapshots("tenants", "update", "acme", option, "").returncode == 2
     assert b"does not override daily" in ghl_snapshots("tenants", "update", "acme", "--unset", "daily").stderr
     refused = ghl_snapshots("tenants", "update", "acme", "--set", "max_attempts=0", "--unset", "concurrency")
     assert refused.returncode == 2

@@ -99,7 +99,9 @@ def read_snapshot(
     call: _CurrentCall,
     snapshotId: str,  # noqa: N803 - the contract's name
     *,
-    raw: Annotated[bool, Query(description="Only the entities' exact bytes, one a line, as NDJSON.")] = False,
+    raw: Annotated[
+        bool, Query(description="Only the entities' exact bytes, a line feed behind each.")
+    ] = False,
     if_none_match: Annotated[str | None, Header(description="An ETag that the caller has.")] = None,
 ) -> Response:
     """Read a snapshot whole, verified against its checksum, which is also its ETag."""

@@ -19,6 +19,7 @@ class FullRun:
     source: Source
     status: str
     duration_ms: int
+    """Of the run with all its tenants, its waiting and its retries."""
     planned: Mapping[str, Collection[SnapshotType]]
     """What was to be captured of each tenant."""
 
@@ -53,7 +54,8 @@ def _event(run: FullRun, row: Mapping[str, Any]) -> AuditEvent:
             "totalSnapshots": row["snapshots"],
             "successfulSnapshots": row["successful"],
             "totalRecords": row["records"],
-            "durationMs": run.duration_ms,
+            "durationMs": row["duration_ms"],
+            "runDurationMs": run.duration_ms,
             "plannedSnapshotTypes": [kind.value for kind in planned],
             "runId": run.run_id,
             "runStatus": run.status,

@@ -13,6 +13,7 @@ from datetime import datetime
 
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
+from ghl_snapshots.model import SnapshotType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +68,7 @@ class LastSuccess:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FullRun:
-    """How an enabled tenant's newest full run went."""
+    """How an enabled tenant's newest run over all types went; `duration_ms` is its captures' together."""
 
     tenant_id: str
     success: bool
@@ -76,7 +77,7 @@ class FullRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastVerification:
-    """When the whole ledger was last verified, and whether it held."""
+    """When the whole ledger was last verified, and whether it holds as far as the deepest looks tell."""
 
     age_seconds: float
     success: bool
@@ -115,6 +116,7 @@ def measure(database: Database) -> Measurements:
     Raises:
         LedgerError: the server does not answer.
     """
+    types = {"snapshot_types": list(SnapshotType)}
     with database.auditor() as connection:
         connection.execute(query("fold"))
         [bounds] = connection.execute(query("duration_bounds"))
@@ -126,7 +128,7 @@ def measure(database: Database) -> Measurements:
             errors=[Errors(**row) for row in connection.execute(query("capture_errors"))],
             api_calls=[ApiCalls(**row) for row in connection.execute(query("api_calls"))],
             last_successes=[LastSuccess(**row) for row in connection.execute(query("last_successes"))],
-            full_runs=[FullRun(**row) for row in connection.execute(query("last_full_runs"))],
+            full_runs=[FullRun(**row) for row in connection.execute(query("last_full_runs"), types)],
             daily_quotas=[DailyQuota(**row) for row in connection.execute(query("daily_quotas"))],
             requests={
                 row["status"]: row["requests"] for row in connection.execute(query("requests_by_status"))

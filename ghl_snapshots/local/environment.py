@@ -23,6 +23,7 @@ from ghl_snapshots.settings import Settings, load_settings
 
 PROJECT = Path(__file__).parents[2]
 DATABASE = "ghl_snapshots"
+_DAGSTER_DATABASE = "GHL_SNAPSHOTS_DAGSTER_DATABASE_URL"
 _URL_FORM = "must have the form postgresql://user:password@host:port/database, with one host and a database."
 
 
@@ -57,7 +58,7 @@ def migrate_databases(settings: Settings) -> list[str]:
         LedgerError: the server does not answer or refuses; says why.
     """
     applied = migrate(database_url(settings))
-    create_database(os.environ["GHL_SNAPSHOTS_DAGSTER_DATABASE_URL"].replace("+psycopg2", "", 1))
+    create_database(os.environ[_DAGSTER_DATABASE].replace("+psycopg2", "", 1))
     return applied
 
 
@@ -103,14 +104,29 @@ def _local_key(path: Path) -> str:
 def _dagster(settings: Settings) -> dict[str, str]:
     values = {
         "GHL_SNAPSHOTS_HOME": str(settings.home.absolute()),
-        "GHL_SNAPSHOTS_DAGSTER_DATABASE_URL": dagster_database_url(database_url(settings)),
+        _DAGSTER_DATABASE: dagster_database_url(database_url(settings)),
     }
-    if "DAGSTER_HOME" not in os.environ:
+    if foreign := os.environ.get("DAGSTER_HOME"):
+        _check_dagster_home(Path(foreign))
+    else:
         folder = settings.home.absolute() / "dagster"
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(PROJECT / "dagster.yaml", folder / "dagster.yaml")
         values["DAGSTER_HOME"] = str(folder)
     return values
+
+
+def _check_dagster_home(folder: Path) -> None:
+    """Refuse the home of another Dagster project: we would upgrade its database and start its runs."""
+    try:
+        configured = (folder / "dagster.yaml").read_text(encoding="utf-8")
+    except OSError:
+        configured = ""
+    if _DAGSTER_DATABASE not in configured:
+        raise ConfigurationError(
+            f"DAGSTER_HOME is {folder}, where no dagster.yaml takes its database from {_DAGSTER_DATABASE}: "
+            "unset DAGSTER_HOME, or put a copy of this project's dagster.yaml there."
+        )
 
 
 @contextmanager

@@ -31,7 +31,7 @@ _VARIABLES = {
 
 
 def show(snapshot_id: str, *, raw: bool) -> Generator[bytes]:
-    """Pieces of a snapshot's JSON form or, if `raw`, of its entities' exact bytes, one a line.
+    """Pieces of a snapshot's JSON form or, if `raw`, of its entities' exact bytes, a line feed behind each.
 
     Raises:
         SnapshotNotFoundError: there is no such snapshot.

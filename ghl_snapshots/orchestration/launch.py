@@ -85,7 +85,10 @@ def capture_now(
 
 @contextmanager
 def _instance() -> Iterator[dg.DagsterInstance]:
-    """The instance of DAGSTER_HOME without its compute logs, which would take the terminal away from us."""
+    """The instance of DAGSTER_HOME without its compute logs, which would take the terminal away from us.
+
+    Dagster's no-op manager has no public name; `dagster.yaml` would name it in the same way.
+    """
     with dg.DagsterInstance.get() as configured:
         reference = configured.get_ref()
     compute_logs = reference.compute_logs_data._replace(

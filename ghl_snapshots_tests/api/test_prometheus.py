@@ -110,7 +110,7 @@ def scraped(
     kind = SnapshotType.CALENDARS
     ledger.append(capture("zenith", (), captured_at=now, status=Status.FAILED, snapshot_type=kind))
     for event_type, tenant_id, details in (
-        ("ghl_snapshot_full_run", "acme", {"durationMs": 4000}),
+        ("ghl_snapshot_full_run", "acme", {"durationMs": 4000, "plannedSnapshotTypes": list(SnapshotType)}),
         ("ghl_snapshot_verification", None, {}),
     ):
         event = AuditEvent(

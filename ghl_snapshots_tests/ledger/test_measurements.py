@@ -174,7 +174,13 @@ def test_requests_are_counted_by_status(database: Database) -> None:
 def test_full_runs_and_verifications_are_told_from_their_events(database: Database) -> None:
     trail = AuditTrail(database)
     assert value(samples(database), "ghl_snapshot_chain_verification_age_seconds") is None
-    for tenant_id, success, took in (("acme", False, 9000), ("acme", True, 4000), ("zenith", False, 31_000)):
+    everything, critical = list(SnapshotType), ["pipelines", "workflows"]
+    for tenant_id, planned, success, took in (
+        ("acme", everything, False, 9000),
+        ("acme", everything, True, 4000),
+        ("zenith", everything, False, 31_000),
+        ("zenith", critical, True, 200),
+    ):
         trail.record(
             AuditEvent(
                 event_type="ghl_snapshot_full_run",
@@ -182,7 +188,7 @@ def test_full_runs_and_verifications_are_told_from_their_events(database: Databa
                 correlation_id="c",
                 success=success,
                 source=Source.SCHEDULED,
-                details={"durationMs": took},
+                details={"durationMs": took, "plannedSnapshotTypes": planned},
             )
         )
     trail.record(
@@ -199,6 +205,29 @@ def test_full_runs_and_verifications_are_told_from_their_events(database: Databa
     assert value(found, "ghl_snapshot_chain_verification_success") == 0
     together = samples(database, tenant_label=False)
     assert value(together, "ghl_snapshot_last_full_run_duration_ms") == 31_000
+
+
+def test_what_a_deep_verification_found_is_told_until_a_deep_one_refutes_it(database: Database) -> None:
+    def verified(*, success: bool, **details: object) -> float | None:
+        event_type, details = "ghl_snapshot_verification", {"snapshotType": None, "since": None, **details}
+        AuditTrail(database).record(
+            AuditEvent(
+                event_type=event_type,
+                correlation_id="v",
+                success=success,
+                source=Source.MANUAL,
+                details=details,
+            )
+        )
+        return value(samples(database), "ghl_snapshot_chain_verification_success")
+
+    assert verified(success=True, deep=False) == 1
+    assert verified(success=False, deep=True) == 0
+    assert verified(success=True, deep=False) == 0
+    assert verified(success=True, deep=True, since="2026-03-01") == 0
+    assert verified(success=True, deep=True) == 1
+    assert verified(success=False, deep=False) == 0
+    assert verified(success=True, deep=False) == 1
 
 
 def test_what_is_left_of_the_day_is_told_for_each_account(database: Database) -> None:

@@ -21,9 +21,9 @@ def free_port() -> int:
         return port
 
 
-def started(folder: Path, port: int, output: Path) -> subprocess.Popen[bytes]:
-    """The product with Dagster's UI on this port, in a home of its own."""
-    ports = ("--port", str(port), "--api-port", str(free_port()))
+def started(folder: Path, output: Path) -> subprocess.Popen[bytes]:
+    """The product on free ports, in a home of its own."""
+    ports = ("--port", str(free_port()), "--api-port", str(free_port()))
     return CommandLine(home=folder / "home").start("dev", *ports, output=output)
 
 
@@ -54,10 +54,8 @@ def processes_that_mention(folder: Path) -> list[str]:
 def test_one_signal_ends_every_process_at_any_time(
     tmp_path: Path, number: signal.Signals, when: bytes
 ) -> None:
-    port, output = free_port(), tmp_path / "output"
-    dev = CommandLine(home=tmp_path / "home").start(
-        "dev", "--port", str(port), "--api-port", str(free_port()), output=output
-    )
+    output = tmp_path / "output"
+    dev = started(tmp_path, output)
     try:
         wait_for(when, output, dev)
         family = psutil.Process(dev.pid).children(recursive=True)
@@ -73,10 +71,8 @@ def test_one_signal_ends_every_process_at_any_time(
 
 
 def test_a_killed_postgres_ends_everything_and_is_named(tmp_path: Path) -> None:
-    port, output = free_port(), tmp_path / "output"
-    dev = CommandLine(home=tmp_path / "home").start(
-        "dev", "--port", str(port), "--api-port", str(free_port()), output=output
-    )
+    output = tmp_path / "output"
+    dev = started(tmp_path, output)
     try:
         wait_for(b"Simulated GHL", output, dev)
         pid_file = tmp_path / "home" / "postgres" / "data" / "postmaster.pid"

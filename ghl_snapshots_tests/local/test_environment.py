@@ -1,5 +1,7 @@
-"""Dagster's database is beside the product's, whatever the product's URL looks like."""
+"""Dagster has a database beside the product's, whatever that one's URL looks like, and a home of its own."""
 
+import os
+from pathlib import Path
 from urllib.parse import quote
 
 import pytest
@@ -7,7 +9,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.engine import make_url
 
 from ghl_snapshots.errors import ConfigurationError
-from ghl_snapshots.local.environment import dagster_database_url
+from ghl_snapshots.local.environment import PROJECT, dagster_database_url, product_environment
 
 
 def test_dagster_gets_a_database_beside_the_products_and_the_driver_that_it_needs() -> None:
@@ -45,3 +47,32 @@ def test_what_is_no_url_with_a_database_is_refused_without_being_quoted(url: str
     with pytest.raises(ConfigurationError, match="GHL_SNAPSHOTS_DATABASE_URL") as caught:
         dagster_database_url(url)
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.fixture
+def named_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A database that is named, so that none is started; nothing connects to it."""
+    monkeypatch.setenv("GHL_SNAPSHOTS_DATABASE_URL", "postgresql://user@host/ledger")
+    monkeypatch.setenv("GHL_SNAPSHOTS_HOME", str(tmp_path / "home"))
+
+
+@pytest.mark.usefixtures("named_server")
+@pytest.mark.parametrize("content", [None, "storage:\n  sqlite:\n    base_dir: /somewhere\n"])
+def test_the_dagster_home_of_another_project_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None
+) -> None:
+    if content:
+        (tmp_path / "dagster.yaml").write_text(content)
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with pytest.raises(ConfigurationError, match="unset DAGSTER_HOME"), product_environment():
+        pass
+
+
+@pytest.mark.usefixtures("named_server")
+def test_a_dagster_home_with_this_projects_configuration_is_kept(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    with product_environment():
+        assert os.environ["DAGSTER_HOME"] == str(tmp_path)

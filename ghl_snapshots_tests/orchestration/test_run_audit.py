@@ -57,13 +57,14 @@ def test_a_run_that_succeeded_is_told_with_its_totals(product: Product) -> None:
     found = events(product)
     assert sorted(found) == ["t00", "t01"]
     [records] = product.rows("SELECT sum(record_count) AS n FROM ghl_snapshot WHERE tenant_id = 't00'")
+    [took] = product.rows("SELECT sum(duration_ms) AS ms FROM ghl.snapshot WHERE tenant_id = 't00'")
     event = found["t00"]
     assert event.success
     assert event.source == "scheduled"
     assert event.ghl_account_id == product.tenants["t00"].ghl_account_id
     assert event.details["totalSnapshots"] == event.details["successfulSnapshots"] == 5
     assert event.details["totalRecords"] == records["n"]
-    assert event.details["durationMs"] > 0
+    assert event.details["durationMs"] == took["ms"] < event.details["runDurationMs"]
     assert event.details["runStatus"] == "SUCCESS"
 
 

@@ -54,18 +54,28 @@ FROM ghl.snapshot_request AS request
 WHERE ended_at IS NULL OR ended_at > clock_timestamp() - interval '1 day'
 GROUP BY 1;
 
--- last_full_runs -- how the newest full run of every enabled tenant went
+-- last_full_runs -- how the newest run over all types of every enabled tenant went, and its captures' time together
 SELECT tenant.tenant_id, newest.success, newest.duration_ms
 FROM ghl.tenant
 CROSS JOIN LATERAL (
     SELECT success, (details ->> 'durationMs')::bigint AS duration_ms FROM ghl.audit_event
     WHERE audit_event.tenant_id = tenant.tenant_id AND event_type = 'ghl_snapshot_full_run'
+        AND details -> 'plannedSnapshotTypes' @> to_jsonb(%(snapshot_types)s::text[])
     ORDER BY occurred_at DESC LIMIT 1
 ) AS newest
 WHERE tenant.enabled;
 
--- last_verification -- when the ledger was last verified as a whole, and whether it held
-SELECT extract(epoch FROM clock_timestamp() - occurred_at)::float8 AS age_seconds, success FROM ghl.audit_event
-WHERE event_type = 'ghl_snapshot_verification' AND tenant_id IS NULL
-    AND coalesce(details ->> 'snapshotType', details ->> 'since') IS NULL
-ORDER BY occurred_at DESC LIMIT 1;
+-- last_verification -- when the whole ledger was last verified; whether each failure was refuted by one as deep since
+WITH whole AS MATERIALIZED (
+    SELECT occurred_at, success, coalesce((details ->> 'deep')::boolean, false) AS deep FROM ghl.audit_event
+    WHERE event_type = 'ghl_snapshot_verification' AND tenant_id IS NULL
+        AND coalesce(details ->> 'snapshotType', details ->> 'since') IS NULL
+)
+SELECT extract(epoch FROM clock_timestamp() - max(occurred_at))::float8 AS age_seconds, NOT EXISTS (
+    SELECT FROM whole AS failed
+    WHERE NOT failed.success AND NOT EXISTS (
+        SELECT FROM whole AS later
+        WHERE later.success AND later.occurred_at > failed.occurred_at AND later.deep >= failed.deep
+    )
+) AS success
+FROM whole HAVING count(*) > 0;

@@ -251,7 +251,7 @@ FROM unnest(%(tenant_ids)s::text[]) AS asked (tenant_id)
 LEFT JOIN ghl.tenant ON tenant.tenant_id = asked.tenant_id
 CROSS JOIN LATERAL (
     SELECT count(*) AS snapshots, count(*) FILTER (WHERE status = 'success') AS successful,
-        coalesce(sum(record_count), 0) AS records
+        coalesce(sum(record_count), 0) AS records, coalesce(sum(duration_ms), 0) AS duration_ms
     FROM ghl.snapshot
     WHERE snapshot.correlation_id = %(correlation_id)s AND snapshot.tenant_id = asked.tenant_id
 ) AS stored
