@@ -87,7 +87,7 @@ class Application:
 
     def _token_body(self, request: Request, caller: _Caller) -> bytes:
         if request.path == oauth.TOKEN_PATH:
-            return oauth.exchange_refresh_token(self.accounts, self.tokens, request)
+            return oauth.exchange_grant(self.accounts, self.tokens, request)
         holder = self._checked_holder(request, _LOCATION_TOKEN_VERSION, caller)
         if caller.by_integration_token or "oauth.write" not in holder.scopes:
             raise not_authorized()
@@ -194,5 +194,5 @@ def _check_version(request: Request, version: str) -> None:
 
 def _named_accounts(request: Request) -> tuple[str | None, ...]:
     fields = request.form if request.method == "POST" else request.query
-    refresh_token = fields.get("refresh_token", "")
-    return fields.get("locationId"), fields.get("companyId"), refresh_token.partition(".")[0]
+    grant = fields.get("refresh_token") or fields.get("code", "")
+    return fields.get("locationId"), fields.get("companyId"), grant.partition(".")[0]

@@ -20,15 +20,21 @@ LOCATION_TOKEN_PATH = "/oauth/locationToken"  # noqa: S105 (a path)
 TOKEN_PATHS = (TOKEN_PATH, LOCATION_TOKEN_PATH)
 
 
-def exchange_refresh_token(accounts: Accounts, tokens: Tokens, request: Request) -> bytes:
-    """The answer to POST /oauth/token, which uses up the refresh token and gives the next one."""
-    form = _form(request, "client_id", "client_secret", "grant_type", "refresh_token")
+_GRANTS = {"refresh_token": "refresh_token", "authorization_code": "code"}
+"""The form's field that holds the grant, by grant type."""
+
+
+def exchange_grant(accounts: Accounts, tokens: Tokens, request: Request) -> bytes:
+    """The answer to POST /oauth/token, which uses up the grant and gives the next refresh token."""
+    field = _GRANTS.get(request.form.get("grant_type", "refresh_token"))
+    form = _form(request, "client_id", "client_secret", "grant_type", *([field] if field else []))
     if (form["client_id"], form["client_secret"]) != (accounts.client_id, accounts.client_secret):
         raise Refusal(HTTPStatus.UNAUTHORIZED, "Invalid client: client credentials are invalid.")
-    if form["grant_type"] != "refresh_token":
+    if field is None:
         raise Refusal(HTTPStatus.BAD_REQUEST, "Unsupported grant type.", "unsupported_grant_type")
-    _check_user_type(accounts, form)
-    holder, following = tokens.spend_refresh_token(form["refresh_token"])
+    _check_user_type(accounts, form, form[field])
+    spend = tokens.spend_refresh_token if field == "refresh_token" else tokens.spend_authorization_code
+    holder, following = spend(form[field])
     return _token_answer(tokens, holder, refresh_token=following)
 
 
@@ -54,11 +60,11 @@ def _form(request: Request, *required: str) -> dict[str, str]:
     return request.form
 
 
-def _check_user_type(accounts: Accounts, form: dict[str, str]) -> None:
-    """Refuse the wrong user type before the token is spent; without one GHL takes the token's own."""
-    holder = accounts.holder(form["refresh_token"].partition(".")[0])
+def _check_user_type(accounts: Accounts, form: dict[str, str], grant: str) -> None:
+    """Refuse the wrong user type before the grant is spent; without one GHL takes the grant's own."""
+    holder = accounts.holder(grant.partition(".")[0])
     if holder is not None and form.get("user_type", _user_type(holder)) != _user_type(holder):
-        raise Refusal(HTTPStatus.BAD_REQUEST, "The user type does not match the refresh token.")
+        raise Refusal(HTTPStatus.BAD_REQUEST, "The user type does not match the grant.")
 
 
 def _user_type(holder: Holder) -> str:

@@ -1,4 +1,4 @@
-"""Private Integration Tokens, access tokens and single-use refresh tokens.
+"""Private Integration Tokens, access tokens, and single-use refresh tokens and authorization codes.
 
 Access and refresh tokens are signed with a key made from the accounts' seed and hold all that is needed to
 check them, so a restarted simulator accepts what its previous life issued.
@@ -8,6 +8,7 @@ import base64
 import hashlib
 import hmac
 import json
+import secrets
 import threading
 import time
 from dataclasses import dataclass, field
@@ -39,6 +40,7 @@ class Tokens:
     _key: bytes = field(init=False, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
     _next_counter: dict[str, int] = field(default_factory=dict, repr=False)
+    _codes: set[str] = field(default_factory=set, repr=False)
     _integration_tokens: dict[str, Holder] = field(default_factory=dict, repr=False)
     _revoked_before: int = 0
 
@@ -80,6 +82,29 @@ class Tokens:
                 raise _invalid_grant()
             self._next_counter[account_id] = counter + 1
         return holder, refresh_token(self.accounts.seed, account_id, counter + 1)
+
+    def issue_authorization_code(self, account_id: str) -> str:
+        """A code such as the app's installation in the account gives, or GHL's reconnect API; good once."""
+        code = f"{account_id}.{secrets.token_hex(20)}"
+        with self._lock:
+            self._codes.add(code)
+        return code
+
+    def spend_authorization_code(self, code: str) -> tuple[Holder, str]:
+        """The account of a code, which is used up by this, and a refresh token; earlier ones are not good.
+
+        Raises:
+            Refusal: 400 for a code that is unknown or was used before.
+        """
+        account_id = code.partition(".")[0]
+        holder = self.accounts.holder(account_id)
+        with self._lock:
+            if holder is None or code not in self._codes:
+                raise _invalid_grant("authorization code")
+            self._codes.remove(code)
+            # One more than the refresh token that is expected, which may be the one that was lost.
+            counter = self._next_counter[account_id] = self._next_counter.get(account_id, 1) + 1
+        return holder, refresh_token(self.accounts.seed, account_id, counter)
 
     def revoke_access_tokens(self) -> None:
         """Make every access token issued so far invalid; refresh tokens stay good."""
@@ -125,7 +150,5 @@ def _sign(key: bytes, text: str) -> str:
     return base64.urlsafe_b64encode(hmac.digest(key, text.encode(), "sha256")).rstrip(b"=").decode()
 
 
-def _invalid_grant() -> Refusal:
-    return Refusal(
-        HTTPStatus.BAD_REQUEST, "This refresh token is invalid or was already used.", "invalid_grant"
-    )
+def _invalid_grant(grant: str = "refresh token") -> Refusal:
+    return Refusal(HTTPStatus.BAD_REQUEST, f"This {grant} is invalid or was already used.", "invalid_grant")

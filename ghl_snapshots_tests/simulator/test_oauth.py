@@ -1,6 +1,7 @@
 """The token endpoints: single-use refresh tokens, location tokens, expiry, and restarts."""
 
 import pytest
+import requests
 
 from ghl_snapshots.simulator.accounts import Agency, Location
 from ghl_snapshots.simulator.generation import demo_accounts
@@ -55,6 +56,43 @@ def test_a_wrong_field_is_refused_and_does_not_spend_the_token(
 ) -> None:
     assert client.refresh(location, **{field: value}).status_code == status
     assert client.refresh(location).status_code == 200
+
+
+def redeem(client: Client, location: Location, **fields: str) -> requests.Response:
+    """Answer to POST /oauth/token for an authorization code."""
+    return client.refresh(location, **{"grant_type": "authorization_code", **fields})
+
+
+def test_an_authorization_code_is_good_once_and_gives_new_tokens(
+    client: Client, simulator: Simulator, location: Location
+) -> None:
+    code = simulator.tokens.issue_authorization_code(location.location_id)
+    answer = redeem(client, location, code=code).json()
+    assert (answer["userType"], answer["locationId"]) == ("Location", location.location_id)
+    read = client.get("/workflows/", token=answer["access_token"], locationId=location.location_id)
+    assert read.status_code == 200
+    again = redeem(client, location, code=code)
+    assert (again.status_code, again.json()["error"]) == (400, "invalid_grant")
+    assert client.refresh(location).status_code == 400
+    assert client.refresh(location, answer["refresh_token"]).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "status"),
+    [
+        ("client_secret", "wrong", 401),
+        ("user_type", "Company", 400),
+        ("code", "forged", 400),
+        ("code", "", 422),
+    ],
+)
+def test_a_wrong_field_does_not_spend_an_authorization_code(
+    client: Client, simulator: Simulator, location: Location, field: str, value: str, status: int
+) -> None:
+    code = simulator.tokens.issue_authorization_code(location.location_id)
+    assert redeem(client, location, **{"code": code, field: value}).status_code == status
+    assert client.refresh(location).status_code == 200
+    assert redeem(client, location, code=code).status_code == 200
 
 
 def test_a_refresh_sent_as_json_is_refused(client: Client) -> None:
