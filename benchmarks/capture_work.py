@@ -23,8 +23,8 @@ from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, LOCATION_SEARCH
+from ghl_snapshots.ghl.exchange import OAuthApp, StoringExchange
 from ghl_snapshots.ghl.limits import RateLimiter
-from ghl_snapshots.ghl.oauth import OAuthApp
 from ghl_snapshots.ghl.policy import Policy
 from ghl_snapshots.ghl.read_only import LOCATION_TOKEN_PATH
 from ghl_snapshots.ghl.retries import Retries
@@ -222,13 +222,10 @@ def _engine(base_url: str, world: World, *, limited: bool) -> CaptureEngine:
     accounts = world.accounts()
     agency = next(iter(accounts.agencies.values()))
     client = GhlClient(Transport(base_url), RateLimiter() if limited else _NoLimiter(), clock=_now)
-    credentials = Credentials(
-        client,
-        environ={},
-        app=OAuthApp(client_id=accounts.client_id, client_secret=accounts.client_secret),
-        store=_MemoryTokens(StoredTokens(refresh_token=agency.refresh_token)),
-        clock=_now,
-    )
+    app = OAuthApp(client_id=accounts.client_id, client_secret=accounts.client_secret)
+    store = _MemoryTokens(StoredTokens(refresh_token=agency.refresh_token))
+    exchange = StoringExchange(app=app, store=store, client=client, clock=_now)
+    credentials = Credentials(client, environ={}, exchange=exchange, store=store, clock=_now)
     policy = Policy(retries=Retries(max_attempts=10), capture_timeout_seconds=600, concurrency=world.threads)
     return CaptureEngine(client, credentials, concurrency=world.threads, policy=lambda _: policy, clock=_now)
 
@@ -250,7 +247,7 @@ def _install(database: Database, settings: Settings, accounts: Accounts) -> None
     tenant = _tenant_of(accounts)
     TenantRegistry(database).add(tenant)
     with OAuthTokens(database, settings.encryption_keys_text).locked(tenant.tenant_id) as locked:
-        locked.install(next(iter(accounts.agencies.values())).refresh_token)
+        locked.install(StoredTokens(refresh_token=next(iter(accounts.agencies.values())).refresh_token))
 
 
 class _NoLimiter(RateLimiter):
@@ -281,6 +278,10 @@ class _MemoryTokens:
             yield self
 
     def store(self, tokens: StoredTokens) -> None:
+        """Replace the tokens."""
+        self.tokens = tokens
+
+    def install(self, tokens: StoredTokens) -> None:
         """Replace the tokens."""
         self.tokens = tokens
 

@@ -5,17 +5,22 @@ from datetime import UTC, datetime
 
 from ghl_snapshots.capture import CaptureEngine
 from ghl_snapshots.capture_settings import CaptureSettings
+from ghl_snapshots.custody.custodian import Custodian
+from ghl_snapshots.custody.messages import Deployment
 from ghl_snapshots.errors import ConfigurationError
+from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
+from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.limits import RateLimiter
-from ghl_snapshots.ghl.oauth import OAuthApp
+from ghl_snapshots.ghl.oauth import Exchange
 from ghl_snapshots.ghl.policy import Policy
 from ghl_snapshots.ghl.retries import Retries
 from ghl_snapshots.ghl.transport import Timeouts, Transport
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.rate_windows import RateWindows
+from ghl_snapshots.model import Tenant
 from ghl_snapshots.settings import Settings
 
 
@@ -55,7 +60,7 @@ def capture_engine(settings: Settings, database: Database) -> CaptureEngine:
     credentials = Credentials(
         client,
         environ=os.environ,
-        app=_oauth_app(settings),
+        exchange=_exchange(settings, database),
         store=OAuthTokens(database, settings.encryption_keys_text),
         clock=_now,
     )
@@ -66,6 +71,40 @@ def capture_engine(settings: Settings, database: Database) -> CaptureEngine:
         policy=lambda tenant: _policy(settings.overridden(tenant.overrides)),
         clock=_now,
     )
+
+
+def _exchange(settings: Settings, database: Database) -> Exchange | None:
+    """What exchanges grants for tokens, or None where the settings name no OAuth app."""
+    if settings.oauth_client_id is None or settings.oauth_client_secret is None:
+        return None
+    return Custodian(
+        Deployment(
+            ghl_base_url=settings.base_url,
+            client_id=settings.oauth_client_id,
+            client_secret=settings.oauth_client_secret.get_secret_value(),
+            database_url=database.url,
+            encryption_keys=settings.encryption_keys_text,
+        )
+    )
+
+
+def redeem(settings: Settings, database: Database, tenant: Tenant, code: str) -> None:
+    """Exchange an authorization code for the tenant's tokens and store them.
+
+    Raises:
+        ConfigurationError: the settings name no OAuth app.
+        GhlError: GHL does not take the code, or it opens another account.
+        LedgerError: the tokens could not be stored.
+    """
+    exchange = _exchange(settings, database)
+    if exchange is None:
+        raise ConfigurationError(
+            "GHL_OAUTH_CLIENT_ID and GHL_OAUTH_CLIENT_SECRET are not set; they name the GHL app that "
+            "the code was given to, and exchanging it takes them."
+        )
+    policy = _policy(settings.overridden(tenant.overrides))
+    deadline = Deadline(policy.capture_timeout_seconds)
+    exchange.redeemed(tenant, code, budget=Budget(deadline=deadline, policy=policy))
 
 
 def _policy(settings: CaptureSettings) -> Policy:
@@ -81,14 +120,6 @@ def _policy(settings: CaptureSettings) -> Policy:
         daily_reserve=settings.daily_reserve,
         capture_timeout_seconds=settings.capture_timeout_seconds,
         concurrency=settings.concurrency,
-    )
-
-
-def _oauth_app(settings: Settings) -> OAuthApp | None:
-    if settings.oauth_client_id is None or settings.oauth_client_secret is None:
-        return None
-    return OAuthApp(
-        client_id=settings.oauth_client_id, client_secret=settings.oauth_client_secret.get_secret_value()
     )
 
 

@@ -15,7 +15,7 @@ LAYERS = (
     {"cron", "capture_settings"},
     {"settings", "tenant_file", "logs"},
     {"ghl", "ledger", "document", "summary"},
-    {"capture"},
+    {"capture", "custody"},
     {"composition", "metrics", "turns"},
     {"api"},
     {"orchestration"},

@@ -5,6 +5,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from uuid import uuid4
@@ -17,13 +18,14 @@ from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import SnapshotType, Source, Status
+from ghl_snapshots.model import SnapshotType, Source, Status, StoredTokens
 from ghl_snapshots.settings import Settings
-from ghl_snapshots.simulator.accounts import Accounts
+from ghl_snapshots.simulator.accounts import Accounts, Agency
 from ghl_snapshots.simulator.faults import Effect, Fault, Wire
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator
-from ghl_snapshots_tests.ghl.rig import KEY, installed, tenant_of
+from ghl_snapshots.simulator.tokens import Tokens
+from ghl_snapshots_tests.ghl.rig import KEY, installed, now, tenant_of
 
 LOCATIONS = 50
 TIMEOUT_SECONDS = 4.0
@@ -83,6 +85,15 @@ def database(postgres: EmbeddedPostgres) -> Iterator[Database]:
         yield database
 
 
+def fresh_tokens(agency: Agency) -> StoredTokens:
+    """What a refresh would have given a moment ago."""
+    return StoredTokens(
+        refresh_token=agency.refresh_token,
+        access_token=Tokens(accounts()).issue_access_token(agency.company_id),
+        access_expires_at=now() + timedelta(hours=12),
+    )
+
+
 @pytest.mark.parametrize(
     ("number", "kind"),
     [(signal.SIGKILL, ErrorKind.CONNECTION), (signal.SIGSTOP, ErrorKind.TIMEOUT)],
@@ -92,7 +103,10 @@ def test_what_was_captured_is_stored_and_the_missing_locations_are_named(
     ghl: Callable[[signal.Signals], str], database: Database, number: signal.Signals, kind: ErrorKind
 ) -> None:
     agency = next(iter(accounts().agencies.values()))
-    installed(database, agency, tenant_id="agency")
+    store = installed(database, agency, tenant_id="agency")
+    with store.locked("agency") as locked:
+        # So that the capture's time is spent on what is lost, and none on a refresh.
+        locked.store(fresh_tokens(agency))
     settings = Settings.model_validate(
         {
             "ghl_base_url": ghl(number),

@@ -14,7 +14,7 @@ from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import SnapshotType, Source, Status, Tenant
+from ghl_snapshots.model import SnapshotType, Source, Status, StoredTokens, Tenant
 from ghl_snapshots.settings import Settings
 from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.server import Simulator
@@ -128,7 +128,7 @@ def test_a_new_installation_brings_new_location_tokens(url: str) -> None:
         before = tokens.load(tenant.tenant_id)
         assert before is not None
         with tokens.locked(tenant.tenant_id) as locked:
-            locked.install(before.refresh_token)
+            locked.install(StoredTokens(refresh_token=before.refresh_token))
         capture_all(wanted)
         assert exchanges(simulator) == 2 * len(agency.location_ids)
 

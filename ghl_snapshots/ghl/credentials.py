@@ -14,7 +14,7 @@ from ghl_snapshots.ghl.bearer import Bearer
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.location_tokens import LocationTokens, OAuthLocation
-from ghl_snapshots.ghl.oauth import OAuthAccount, OAuthApp, TokenStore
+from ghl_snapshots.ghl.oauth import Exchange, OAuthAccount, TokenStore
 from ghl_snapshots.model import AccountKind, Tenant
 
 _LONGEST_TOKEN: Final = 16_384
@@ -43,13 +43,13 @@ class Credentials:
         client: GhlClient,
         *,
         environ: Mapping[str, str],
-        app: OAuthApp | None,
+        exchange: Exchange | None,
         store: TokenStore | None,
         clock: Callable[[], datetime],
     ) -> None:
         self._client = client
         self._environ = environ
-        self._app = app
+        self._exchange = exchange
         self._store = store
         self._clock = clock
         self._location_tokens = LocationTokens(store) if store else None
@@ -58,10 +58,15 @@ class Credentials:
         """What the tenant's credential opens; no token is read or asked for before a call needs it."""
         if tenant.credential != "oauth":
             return _IntegrationAccess(tenant, self._environ)
-        if self._app is None or self._store is None or self._location_tokens is None:
+        if self._exchange is None or self._store is None or self._location_tokens is None:
             return _NoAccess(tenant)
         account = OAuthAccount(
-            tenant, app=self._app, store=self._store, client=self._client, budget=budget, clock=self._clock
+            tenant,
+            exchange=self._exchange,
+            store=self._store,
+            client=self._client,
+            budget=budget,
+            clock=self._clock,
         )
         return _OAuthAccess(tenant, account, self._location_tokens)
 

@@ -1,32 +1,16 @@
-"""An account's access token from the OAuth app that is installed in it.
-
-A refresh token is single use, and losing the one that GHL gave for it loses the account. So it is spent under
-the token store's lock, by whoever finds that nobody else has just done so, and the next one is stored before
-anything else happens.
-"""
+"""An account's access token from the OAuth app that is installed in it."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Protocol
 
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
-
-from ghl_snapshots.errors import CredentialError, ErrorKind, GhlError, LedgerError
+from ghl_snapshots.errors import CredentialError, LedgerError
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
-from ghl_snapshots.ghl.read_only import TOKEN_PATH
-from ghl_snapshots.ghl.tokens import Token, token_of
-from ghl_snapshots.model import AccountKind, LocationToken, StoredTokens, Tenant
-
-_EXCHANGE_SECONDS: Final = 120.0
-_STORING_SECONDS: Final = 60.0
-_USER_TYPES: Final[Mapping[AccountKind, str]] = {
-    AccountKind.LOCATION: "Location",
-    AccountKind.COMPANY: "Company",
-}
+from ghl_snapshots.ghl.tokens import Token
+from ghl_snapshots.model import LocationToken, StoredTokens, Tenant
 
 
 class LockedTokens(Protocol):
@@ -37,7 +21,10 @@ class LockedTokens(Protocol):
         """The tokens, or None if the tenant has none; raises CredentialError where they cannot be read."""
 
     def store(self, tokens: StoredTokens) -> None:
-        """Replace the tokens; they are durable when this returns."""
+        """Replace the tokens by those that follow; they are durable when this returns."""
+
+    def install(self, tokens: StoredTokens) -> None:
+        """Begin anew with the tokens of a new authorization; they are durable when this returns."""
 
 
 class TokenStore(Protocol):
@@ -56,12 +43,18 @@ class TokenStore(Protocol):
         """Keep a location's token in the place of an older one."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OAuthApp:
-    """The GHL app that customers install."""
+class Exchange(Protocol):
+    """Exchanges single-use grants for tokens; a new refresh token is stored when a method returns.
 
-    client_id: str
-    client_secret: str = field(repr=False)
+    Each counts the requests that were sent in the budget, and raises GhlError where GHL refuses or does not
+    answer, CredentialError where the tenant has no tokens that can be read, and LedgerError.
+    """
+
+    def refreshed(self, tenant: Tenant, *, refused: str | None, budget: Budget) -> Token:
+        """A good access token that is not the refused one."""
+
+    def redeemed(self, tenant: Tenant, code: str, *, budget: Budget) -> Token:
+        """The access token for an authorization code, with which the tenant's tokens begin anew."""
 
 
 class OAuthAccount:
@@ -71,7 +64,7 @@ class OAuthAccount:
         self,
         tenant: Tenant,
         *,
-        app: OAuthApp,
+        exchange: Exchange,
         store: TokenStore,
         client: GhlClient,
         budget: Budget,
@@ -81,7 +74,7 @@ class OAuthAccount:
         self.client = client
         self.budget = budget
         self.clock = clock
-        self._app = app
+        self._exchange = exchange
         self._store = store
         self._known: Token | None = None
         self._lock = threading.Lock()
@@ -94,7 +87,7 @@ class OAuthAccount:
     @property
     def reference(self) -> str:
         """The credential in words."""
-        return f"tenant {self.tenant.tenant_id}'s installation of the OAuth app"
+        return reference(self.tenant)
 
     def token(self) -> str:
         """The account's access token; threads that need it at once wait for one to fetch it.
@@ -105,80 +98,23 @@ class OAuthAccount:
         """
         with self._lock, self._database_trouble():
             if self._known is None:
-                self._known = _access_token(self._store.load(self.tenant.tenant_id))
+                self._known = self._stored()
             if self._known is None or not self._known.good(self.clock()):
-                self._known = self._refreshed(refused=None)
+                self._known = self._exchange.refreshed(self.tenant, refused=None, budget=self.budget)
             return self._known.value
 
     def renewed(self, refused: str) -> str | None:
         """The access token that replaces one that GHL refused; raises like `token`."""
         with self._lock, self._database_trouble():
             if self._known is None or self._known.value == refused:
-                self._known = self._refreshed(refused=refused)
+                self._known = self._exchange.refreshed(self.tenant, refused=refused, budget=self.budget)
             return self._known.value
 
-    def _refreshed(self, *, refused: str | None) -> Token:
-        """A good token that is not the refused one, from another process if that was quicker."""
-        refresh: _Refresh | None = None
-        try:
-            with self._store.locked(self.tenant.tenant_id) as locked:
-                present = _access_token(locked.tokens)
-                if present and present.value != refused and present.good(self.clock()):
-                    return present
-                refresh = self._spend(locked.tokens)
-                locked.store(refresh.following)
-        except LedgerError:
-            if refresh is None:
-                raise
-            self._store_again(refresh)
-        return token_of(refresh.answer, self.clock())
-
-    def _spend(self, tokens: StoredTokens | None) -> "_Refresh":
-        """Ask for the next tokens, in a time of its own: an answer cut short would be lost for ever."""
+    def _stored(self) -> Token | None:
+        tokens = self._store.load(self.tenant.tenant_id)
         if tokens is None:
-            raise CredentialError(
-                f"There are no OAuth tokens of tenant {self.tenant.tenant_id} in the database: install the "
-                f"GHL app in its account and store the installation's refresh token by {self._remedy}."
-            )
-        form = {
-            "grant_type": "refresh_token",
-            "client_id": self._app.client_id,
-            "client_secret": self._app.client_secret,
-            "refresh_token": tokens.refresh_token,
-            "user_type": _USER_TYPES[self.tenant.account_kind],
-        }
-        budget = self.budget.apart(_EXCHANGE_SECONDS)
-        try:
-            answer = self.client.exchange(TOKEN_PATH, form, reference=self.reference, budget=budget)
-        except GhlError as error:
-            raise self._refused(error) from None
-        return _Refresh(spent=tokens, answer=answer, now=self.clock())
-
-    def _refused(self, error: GhlError) -> GhlError:
-        """What to do about a refresh token or an app that GHL does not accept."""
-        if error.kind not in {ErrorKind.INVALID_REQUEST, ErrorKind.INVALID_CREDENTIAL}:
-            return error
-        return GhlError(
-            ErrorKind.INVALID_CREDENTIAL,
-            f"GHL gives no access token for {self.reference}: {error.message}. See that GHL_OAUTH_CLIENT_ID "
-            "and GHL_OAUTH_CLIENT_SECRET are the app's; if they are, the refresh token was used elsewhere or "
-            "its successor was lost: get a new one (GHL's reconnect API gives it without asking the "
-            f"customer, installing the app anew with) and store it by {self._remedy}",
-            status=error.status,
-            attempts=error.attempts,
-        )
-
-    def _store_again(self, refresh: "_Refresh") -> None:
-        """Store the next refresh token again and again: there is no other, and the one before is spent."""
-        for attempt in Retrying(
-            stop=stop_after_delay(_STORING_SECONDS),
-            wait=wait_random_exponential(multiplier=0.2, max=5),
-            retry=retry_if_exception_type(LedgerError),
-            reraise=True,
-        ):
-            with attempt, self._store.locked(self.tenant.tenant_id) as locked:
-                if locked.tokens is None or locked.tokens.refresh_token == refresh.spent.refresh_token:
-                    locked.store(refresh.following)
+            raise not_authorized(self.tenant)
+        return access_token(tokens)
 
     @contextmanager
     def _database_trouble(self) -> Iterator[None]:
@@ -190,35 +126,28 @@ class OAuthAccount:
                 f"The OAuth tokens of tenant {self.tenant.tenant_id} cannot be read or stored: {error}"
             ) from None
 
-    @property
-    def _remedy(self) -> str:
-        return f"`ghl-snapshots tenants authorize {self.tenant.tenant_id}`"
 
-
-class _Refresh:
-    """One exchange of a refresh token: what was spent, the answer, and what is to be stored now."""
-
-    def __init__(self, *, spent: StoredTokens, answer: Mapping[str, Any], now: datetime) -> None:
-        self.spent = spent
-        self.answer = answer
-        self.following = _following(spent, answer, now)
-
-
-def _access_token(tokens: StoredTokens | None) -> Token | None:
+def access_token(tokens: StoredTokens | None) -> Token | None:
+    """The access token among a tenant's tokens, good or not."""
     if tokens is None or tokens.access_token is None or tokens.access_expires_at is None:
         return None
     return Token(value=tokens.access_token, expires_at=tokens.access_expires_at)
 
 
-def _following(spent: StoredTokens, answer: Mapping[str, Any], now: datetime) -> StoredTokens:
-    """The tokens to store; a new refresh token is kept even if nothing else in the answer is right."""
-    following = answer.get("refresh_token")
-    try:
-        access: Token | None = token_of(answer, now)
-    except GhlError:
-        access = None
-    return StoredTokens(
-        refresh_token=following if isinstance(following, str) and following else spent.refresh_token,
-        access_token=access.value if access else None,
-        access_expires_at=access.expires_at if access else None,
+def reference(tenant: Tenant) -> str:
+    """The tenant's credential in words."""
+    return f"tenant {tenant.tenant_id}'s installation of the OAuth app"
+
+
+def remedy(tenant: Tenant, *options: str) -> str:
+    """The command that stores tokens by hand."""
+    return f"`{' '.join(('ghl-snapshots tenants authorize', tenant.tenant_id, *options))}`"
+
+
+def not_authorized(tenant: Tenant) -> CredentialError:
+    """The error for a tenant that has no tokens yet."""
+    return CredentialError(
+        f"There are no OAuth tokens of tenant {tenant.tenant_id} in the database: install the GHL app in its "
+        f"account and store the installation's refresh token by {remedy(tenant)}, or exchange its "
+        f"authorization code by {remedy(tenant, '--code')}."
     )

@@ -113,11 +113,11 @@ def read_part(
     except (CredentialError, ConfigurationError) as failure:
         error = subject.error(GhlError(ErrorKind.INVALID_CREDENTIAL, str(failure), attempts=0))
     except Exception as failure:  # noqa: BLE001 (one account's oddity must not cost another's capture)
-        error = subject.error(_defect(failure))
+        error = subject.error(defect(failure))
     return Part(subject=subject, entities=tuple(entities), requests=tuple(requests), error=error)
 
 
-def _defect(failure: Exception) -> GhlError:
+def defect(failure: Exception) -> GhlError:
     """The error of a call that our own code fails at; its text might hold a token and is left out."""
     where = traceback.extract_tb(failure.__traceback__)[-1]
     place = f"{Path(where.filename).name}, line {where.lineno}"

@@ -9,7 +9,7 @@ from tenacity import Future
 
 from ghl_snapshots.errors import GhlError
 
-_SECRET_FIELDS: Final = ("client_secret", "refresh_token")
+_SECRET_FIELDS: Final = ("client_secret", "refresh_token", "code")
 
 
 @dataclass(slots=True)

@@ -62,6 +62,11 @@ class Database:
             pool.close()
         self._pools.clear()
 
+    @property
+    def url(self) -> str:
+        """The URL of the login that appends, password included; only for opening connections."""
+        return self._urls[WRITER]
+
     @contextmanager
     def writer(self, tenant_id: str) -> Iterator[Connection[DictRow]]:
         """One transaction that may append for this tenant and sees nothing of another.

@@ -6,14 +6,18 @@ from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from psycopg import Connection
+from psycopg.errors import LockNotAvailable
 from psycopg.rows import DictRow
 from uuid_utils import uuid7
 
-from ghl_snapshots.errors import ConfigurationError, CredentialError
+from ghl_snapshots.errors import ConfigurationError, CredentialError, LedgerError
 from ghl_snapshots.ledger.audit import record
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.model import AuditEvent, EventType, LocationToken, Source, StoredTokens
+
+LOCK_SECONDS = 150.0
+"""How long to wait for a tenant's lock; whoever holds it may wait for GHL for two minutes."""
 
 _HOW_TO_MAKE_A_KEY = (
     'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
@@ -38,13 +42,13 @@ class LockedTokens:
         """
         return _decrypted(self._cipher, self._row, self._tenant_id) if self._row else None
 
-    def install(self, refresh_token: str) -> None:
-        """Begin anew with the refresh token of a new installation of the app; durable when this returns.
+    def install(self, tokens: StoredTokens) -> None:
+        """Begin anew with the tokens of a new authorization; they are durable when this returns.
 
         What was got through an older one goes: its tokens would lack the scopes that the new one grants.
         """
         self._connection.execute(query("expire_location_tokens"), {"tenant_id": self._tenant_id})
-        self._replace(StoredTokens(refresh_token=refresh_token), EventType.TENANT_AUTHORIZED)
+        self._replace(tokens, EventType.TENANT_AUTHORIZED)
 
     def store(self, tokens: StoredTokens) -> None:
         """Replace the tokens; they are durable when this returns, and the lock is given up."""
@@ -88,10 +92,21 @@ class OAuthTokens:
 
     @contextmanager
     def locked(self, tenant_id: str) -> Iterator[LockedTokens]:
-        """The tenant's tokens as they are once no other process can refresh them; raises like `load`."""
+        """The tenant's tokens as they are once no other process can refresh them.
+
+        Raises:
+            LedgerError: the server does not answer, or another process keeps the lock.
+            CredentialError, ConfigurationError: like `load`.
+        """
         cipher = self._cipher()
         with self._database.writer(tenant_id) as connection:
-            connection.execute(query("lock_tokens"), {"tenant_id": tenant_id})
+            connection.execute(query("set_lock_timeout"), {"milliseconds": f"{LOCK_SECONDS * 1000:.0f}"})
+            try:
+                connection.execute(query("lock_tokens"), {"tenant_id": tenant_id})
+            except LockNotAvailable:
+                raise LedgerError(
+                    f"Another process has been refreshing them for more than {LOCK_SECONDS:g} s."
+                ) from None
             yield LockedTokens(connection, cipher, tenant_id)
 
     def location_token(self, tenant_id: str, location_id: str) -> LocationToken | None:

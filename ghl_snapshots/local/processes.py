@@ -19,6 +19,7 @@ from typing import IO, Self
 
 import psutil
 
+from ghl_snapshots.custody.custodian import COMMAND as CUSTODIAN
 from ghl_snapshots.errors import ConfigurationError
 
 _GRACE_SECONDS = 15
@@ -140,7 +141,8 @@ def _end(processes: Sequence[psutil.Process]) -> None:
         _send(process, signal.SIGTERM)
     _, alive = psutil.wait_procs(families, timeout=_GRACE_SECONDS)
     for process in alive:
-        _send(process, signal.SIGKILL)
+        if not _is_custodian(process):
+            _send(process, signal.SIGKILL)
     psutil.wait_procs(alive, timeout=_GRACE_SECONDS)
     for process in processes:
         # One that was started while its parent was asked to end is of no family that was seen.
@@ -153,6 +155,14 @@ def _descendants(process: psutil.Process) -> list[psutil.Process]:
         return process.children(recursive=True)
     except psutil.NoSuchProcess:
         return []
+
+
+def _is_custodian(process: psutil.Process) -> bool:
+    """Whether it has a refresh token in custody: it ends by itself, and killing it would lose the token."""
+    try:
+        return tuple(process.cmdline()) == CUSTODIAN
+    except psutil.Error:
+        return False
 
 
 def _send(process: psutil.Process, number: signal.Signals) -> None:

@@ -10,7 +10,7 @@ from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.environment import variables
-from ghl_snapshots.model import AccountKind, Tenant
+from ghl_snapshots.model import AccountKind, StoredTokens, Tenant
 from ghl_snapshots.settings import Settings
 from ghl_snapshots.simulator.accounts import Accounts
 from ghl_snapshots.simulator.generation import demo_accounts
@@ -82,7 +82,7 @@ def _authorize(tokens: OAuthTokens, accounts: Accounts) -> None:
         with tokens.locked(_slug(agency.name)) as locked:
             # A later start keeps what is stored: refresh tokens are single use, and it holds the newest.
             if locked.tokens is None:
-                locked.install(agency.refresh_token)
+                locked.install(StoredTokens(refresh_token=agency.refresh_token))
 
 
 def _environment(accounts: Accounts, base_url: str) -> dict[str, str]:

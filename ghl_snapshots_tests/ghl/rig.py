@@ -14,8 +14,9 @@ from ghl_snapshots.ghl.client import Fetched, GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, LOCATION_SEARCH, Endpoint
+from ghl_snapshots.ghl.exchange import OAuthApp, StoringExchange
 from ghl_snapshots.ghl.limits import RateLimiter
-from ghl_snapshots.ghl.oauth import OAuthApp, TokenStore
+from ghl_snapshots.ghl.oauth import TokenStore
 from ghl_snapshots.ghl.policy import Policy
 from ghl_snapshots.ghl.retries import Retries
 from ghl_snapshots.ghl.transport import Timeouts, Transport
@@ -24,7 +25,7 @@ from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import AccountKind, Capture, SnapshotType, Source, Tenant
+from ghl_snapshots.model import AccountKind, Capture, SnapshotType, Source, StoredTokens, Tenant
 from ghl_snapshots.simulator.accounts import Agency, Location
 from ghl_snapshots.simulator.server import Simulator
 
@@ -108,7 +109,10 @@ def rigged(
         concurrency=concurrency,
     )
     app = OAuthApp(client_id=simulator.accounts.client_id, client_secret=simulator.accounts.client_secret)
-    credentials = credentials or Credentials(client, environ=environment, app=app, store=store, clock=now)
+    exchange = StoringExchange(app=app, store=store, client=client, clock=now) if store else None
+    credentials = credentials or Credentials(
+        client, environ=environment, exchange=exchange, store=store, clock=now
+    )
     engine = CaptureEngine(
         client,
         credentials,
@@ -143,5 +147,5 @@ def installed(database: Database, holder: Agency | Location, *, tenant_id: str) 
         registry.add(tenant_of(holder, credential="oauth", tenant_id=tenant_id))
     store = OAuthTokens(database, KEY)
     with store.locked(tenant_id) as locked:
-        locked.install(holder.refresh_token)
+        locked.install(StoredTokens(refresh_token=holder.refresh_token))
     return store

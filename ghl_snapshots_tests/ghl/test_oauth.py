@@ -9,9 +9,11 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from ghl_snapshots.errors import ErrorKind
+from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.credentials import Credentials
-from ghl_snapshots.ghl.oauth import OAuthApp
+from ghl_snapshots.ghl.deadline import Deadline
+from ghl_snapshots.ghl.exchange import OAuthApp, StoringExchange
 from ghl_snapshots.ghl.transport import Timeouts
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import migrate
@@ -247,14 +249,15 @@ def test_a_spent_refresh_token_says_how_to_get_a_new_one(
     capture = rig.capture(company)
     assert capture.status is Status.FAILED
     assert {error.kind for error in capture.errors} == {ErrorKind.INVALID_CREDENTIAL}
-    assert "`ghl-snapshots tenants authorize acme`" in capture.errors[0].message
+    assert "`ghl-snapshots tenants authorize acme --code`" in capture.errors[0].message
     assert agency.refresh_token not in str(capture.metadata())
     assert store.load("acme") == StoredTokens(refresh_token=agency.refresh_token)
 
 
 def test_a_wrong_app_is_named(rig: Rig, store: OAuthTokens, company: Tenant) -> None:
     wrong = OAuthApp(client_id=rig.simulator.accounts.client_id, client_secret="wrong-secret")
-    credentials = Credentials(rig.client, environ={}, app=wrong, store=store, clock=now)
+    exchange = StoringExchange(app=wrong, store=store, client=rig.client, clock=now)
+    credentials = Credentials(rig.client, environ={}, exchange=exchange, store=store, clock=now)
     with rigged(rig.simulator, credentials=credentials) as other:
         capture = other.capture(company)
     assert "GHL_OAUTH_CLIENT_SECRET" in capture.errors[0].message
@@ -265,6 +268,7 @@ def test_a_tenant_without_tokens_says_how_to_store_them(rig: Rig, agency: Agency
     capture = rig.capture(tenant_of(agency, credential="oauth", tenant_id="newcomer"))
     assert capture.status is Status.FAILED
     assert "`ghl-snapshots tenants authorize newcomer`" in capture.errors[0].message
+    assert "`ghl-snapshots tenants authorize newcomer --code`" in capture.errors[0].message
     assert not rig.simulator.request_log
 
 
@@ -296,3 +300,80 @@ def test_a_database_that_is_away_costs_the_oauth_tenants_only(simulator: Simulat
         fine = rig.capture(rig.pit(simulator.accounts.single_locations[0]))
     assert (lost.status, fine.status) == (Status.FAILED, Status.SUCCESS)
     assert "OAuth tokens of tenant acme cannot be read or stored" in lost.errors[0].message
+
+
+def exchange_of(rig: Rig, store: OAuthTokens) -> tuple[StoringExchange, Budget]:
+    """What redeems codes at the simulated GHL, and a budget that counts it."""
+    accounts = rig.simulator.accounts
+    app = OAuthApp(client_id=accounts.client_id, client_secret=accounts.client_secret)
+    exchange = StoringExchange(app=app, store=store, client=rig.client, clock=now)
+    return exchange, Budget(deadline=Deadline(10), policy=rig.policy)
+
+
+def test_an_authorization_code_brings_back_a_lost_account(
+    rig: Rig, store: OAuthTokens, agency: Agency, company: Tenant
+) -> None:
+    rig.simulator.tokens.spend_refresh_token(agency.refresh_token)
+    assert rig.capture(company).status is Status.FAILED
+    exchange, budget = exchange_of(rig, store)
+    code = rig.simulator.tokens.issue_authorization_code(agency.company_id)
+    token = exchange.redeemed(company, code, budget=budget)
+    stored = store.load("acme")
+    assert stored
+    assert stored.access_token == token.value
+    assert budget.calls() == {(REFRESH, 200): 1}
+    assert rig.capture(company).status is Status.SUCCESS
+    rig.simulator.tokens.revoke_access_tokens()
+    assert rig.capture(company).status is Status.SUCCESS
+
+
+def test_a_code_that_was_used_before_leaves_the_tokens_as_they_are(
+    rig: Rig, store: OAuthTokens, agency: Agency, company: Tenant
+) -> None:
+    exchange, budget = exchange_of(rig, store)
+    code = rig.simulator.tokens.issue_authorization_code(agency.company_id)
+    exchange.redeemed(company, code, budget=budget)
+    before = store.load("acme")
+    with pytest.raises(GhlError, match="the code was used before") as refused:
+        exchange.redeemed(company, code, budget=budget)
+    assert refused.value.kind is ErrorKind.INVALID_CREDENTIAL
+    assert code not in str(refused.value)
+    assert store.load("acme") == before
+
+
+def test_a_code_of_another_account_is_refused(simulator: Simulator, database: Database) -> None:
+    """Its snapshots would be one customer's in the name of another."""
+    ours, foreign = simulator.accounts.single_locations[:2]
+    store = installed(database, ours, tenant_id="solo")
+    tenant = tenant_of(ours, credential="oauth", tenant_id="solo")
+    with rigged(simulator, store=store) as rig:
+        exchange, budget = exchange_of(rig, store)
+        code = simulator.tokens.issue_authorization_code(foreign.location_id)
+        with pytest.raises(GhlError, match=f"opens .{foreign.location_id}.") as refused:
+            exchange.redeemed(tenant, code, budget=budget)
+    assert refused.value.kind is ErrorKind.FORBIDDEN_LOCATION
+    assert store.load("solo") == StoredTokens(refresh_token=ours.refresh_token)
+
+
+def test_a_database_that_fails_after_a_code_was_redeemed_loses_no_token(
+    rig: Rig, store: OAuthTokens, url: str, agency: Agency, company: Tenant
+) -> None:
+    exchange, budget = exchange_of(rig, store)
+    rig.simulator.inject(Fault(effect=LoseDatabase(url), route=REFRESH, times=1))
+    code = rig.simulator.tokens.issue_authorization_code(agency.company_id)
+    token = exchange.redeemed(company, code, budget=budget)
+    stored = store.load("acme")
+    assert stored
+    assert stored.access_token == token.value
+
+
+def test_an_answer_to_a_code_without_a_refresh_token_is_not_stored(
+    rig: Rig, store: OAuthTokens, agency: Agency, company: Tenant
+) -> None:
+    exchange, budget = exchange_of(rig, store)
+    odd = ReplaceBody(change=lambda body: body.replace(b'"refresh_token"', b'"other"'))
+    rig.simulator.inject(Fault(effect=odd, route=REFRESH))
+    code = rig.simulator.tokens.issue_authorization_code(agency.company_id)
+    with pytest.raises(GhlError, match="no refresh_token"):
+        exchange.redeemed(company, code, budget=budget)
+    assert store.load("acme") == StoredTokens(refresh_token=agency.refresh_token)

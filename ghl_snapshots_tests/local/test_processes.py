@@ -11,8 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ghl_snapshots.custody.custodian import COMMAND
 from ghl_snapshots.errors import ConfigurationError
 from ghl_snapshots.local.processes import Processes, Record
+from ghl_snapshots_tests.end_to_end.stack import eventually
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 SUPERVISOR_THAT_IS_KILLED = """
@@ -23,6 +25,13 @@ with Record(Path(sys.argv[1])) as record, Processes(record) as processes:
     processes.start("sleeper", [sys.executable, "-c", "import time; time.sleep(60)"], os.environ)
     print(processes._children["sleeper"].pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+CAPTURE = """
+import signal, subprocess, sys
+from ghl_snapshots.custody.custodian import COMMAND
+subprocess.Popen(COMMAND, stdin=open(sys.argv[1]), start_new_session=True)
+signal.pause()
 """
 
 
@@ -40,6 +49,25 @@ def test_children_end_when_the_group_ends(tmp_path: Path) -> None:
         ((child, _created),) = json.loads((tmp_path / "record").read_text())
         assert is_running(child)
     assert not is_running(child)
+
+
+def test_the_custodian_of_a_refresh_token_is_left_to_end_by_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killing it before it has stored GHL's answer would lose an account."""
+    monkeypatch.setattr("ghl_snapshots.local.processes._GRACE_SECONDS", 0.5)
+    errand = tmp_path / "errand"
+    os.mkfifo(errand)
+    with Record(tmp_path / "record") as record, Processes(record) as processes:
+        child = processes.start("capture", [sys.executable, "-c", CAPTURE, str(errand)], os.environ)
+        with errand.open("wb"):
+            (custodian,) = eventually(psutil.Process(child.pid).children, "the custodian runs")
+            eventually(lambda: tuple(custodian.cmdline()) == COMMAND, "it is what it is to become")
+            processes.__exit__(None, None, None)
+            assert child.poll() is not None
+            assert is_running(custodian.pid)
+        # It is told nothing, and so it does nothing.
+        custodian.wait(60)
 
 
 def test_what_a_killed_supervisor_left_behind_ends_at_the_next_start(tmp_path: Path) -> None:

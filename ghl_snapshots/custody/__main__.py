@@ -1,0 +1,83 @@
+"""`python -m ghl_snapshots.custody`: do the errand that standard input tells, and tell what came of it."""
+
+import signal
+import sys
+from contextlib import closing, suppress
+from datetime import UTC, datetime
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from ghl_snapshots.custody.messages import Deployment, Errand, Failure, Outcome
+from ghl_snapshots.errors import ConfigurationError, CredentialError, GhlError, LedgerError
+from ghl_snapshots.ghl.budget import Budget
+from ghl_snapshots.ghl.client import GhlClient
+from ghl_snapshots.ghl.deadline import Deadline
+from ghl_snapshots.ghl.exchange import EXCHANGE_SECONDS, STORING_SECONDS, OAuthApp, StoringExchange
+from ghl_snapshots.ghl.limits import RateLimiter
+from ghl_snapshots.ghl.part import defect
+from ghl_snapshots.ghl.tokens import Token
+from ghl_snapshots.ghl.transport import Transport
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.oauth_tokens import LOCK_SECONDS, OAuthTokens
+
+_CONNECTING_SECONDS: Final = 60
+_LIFE_SECONDS: Final = int(_CONNECTING_SECONDS + LOCK_SECONDS + EXCHANGE_SECONDS + STORING_SECONDS)
+"""No wait of ours is longer; it is there for a machine or a library that hangs."""
+
+
+def main() -> int:
+    """Do one errand; exit code 2 if it was not told whole, and then nothing was asked of GHL."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_IGN)
+    signal.alarm(_LIFE_SECONDS)
+    try:
+        errand = TypeAdapter(Errand).validate_json(sys.stdin.buffer.read())
+    except ValidationError:
+        return 2
+    told = TypeAdapter(Outcome).dump_json(done(errand))
+    with suppress(BrokenPipeError):  # nobody is left who waits for it
+        sys.stdout.buffer.write(told)
+        sys.stdout.buffer.flush()
+    return 0
+
+
+def done(errand: Errand) -> Outcome:
+    """The outcome of an errand; whatever goes wrong is a part of it."""
+    budget = Budget(deadline=Deadline(EXCHANGE_SECONDS), policy=errand.policy)
+    token, failure = None, None
+    try:
+        token = _exchanged(errand, budget)
+    except (GhlError, LedgerError, CredentialError, ConfigurationError) as error:
+        failure = Failure.of(error)
+    except Exception as error:  # noqa: BLE001 (it is told to the process that waits)
+        failure = Failure.of(defect(error))
+    calls = tuple(call for call, count in budget.calls().items() for _ in range(count))
+    return Outcome(token=token, failure=failure, calls=calls)
+
+
+def _exchanged(errand: Errand, budget: Budget) -> Token:
+    deployment = errand.deployment
+    client = GhlClient(Transport(deployment.ghl_base_url), RateLimiter(), clock=_now)
+    with closing(client), Database(deployment.database_url) as database:
+        exchange = StoringExchange(
+            app=_app(deployment),
+            store=OAuthTokens(database, deployment.encryption_keys),
+            client=client,
+            clock=_now,
+        )
+        if errand.code is not None:
+            return exchange.redeemed(errand.tenant, errand.code, budget=budget)
+        return exchange.refreshed(errand.tenant, refused=errand.refused, budget=budget)
+
+
+def _app(deployment: Deployment) -> OAuthApp:
+    return OAuthApp(client_id=deployment.client_id, client_secret=deployment.client_secret)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

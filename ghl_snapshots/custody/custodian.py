@@ -1,0 +1,76 @@
+"""The side of the process that asks: starts a custodian for each exchange and waits for what it tells."""
+
+import subprocess
+import sys
+from typing import Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from ghl_snapshots.custody.messages import Deployment, Errand, Outcome
+from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.ghl.budget import Budget
+from ghl_snapshots.ghl.quoting import quoted
+from ghl_snapshots.ghl.tokens import Token
+from ghl_snapshots.model import Tenant
+
+# The working folder stays out of the search path: a file there could be taken for a library.
+COMMAND: Final = (sys.executable, "-P", "-m", "ghl_snapshots.custody")
+
+
+class Custodian:
+    """Exchanges grants in a process that outlives this one."""
+
+    def __init__(self, deployment: Deployment) -> None:
+        self._deployment = deployment
+
+    def refreshed(self, tenant: Tenant, *, refused: str | None, budget: Budget) -> Token:
+        """A good access token that is not the refused one."""
+        return self._token(
+            Errand(deployment=self._deployment, tenant=tenant, policy=budget.policy, refused=refused), budget
+        )
+
+    def redeemed(self, tenant: Tenant, code: str, *, budget: Budget) -> Token:
+        """The access token for an authorization code, with which the tenant's tokens begin anew."""
+        return self._token(
+            Errand(deployment=self._deployment, tenant=tenant, policy=budget.policy, code=code), budget
+        )
+
+    def _token(self, errand: Errand, budget: Budget) -> Token:
+        outcome = _outcome(errand)
+        for endpoint, status in outcome.calls:
+            budget.count(endpoint, status)
+        if outcome.failure is not None:
+            raise outcome.failure.error()
+        if outcome.token is None:
+            raise _untold(errand, "it told of neither a token nor an error")
+        return outcome.token
+
+
+def _outcome(errand: Errand) -> Outcome:
+    try:
+        # Not subprocess.run, which kills its child when the waiting is interrupted.
+        process = subprocess.Popen(
+            COMMAND,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise _untold(errand, f"it did not start: {error.strerror}") from None
+    with process:
+        told, complaint = process.communicate(TypeAdapter(Errand).dump_json(errand))
+    try:
+        return TypeAdapter(Outcome).validate_json(told)
+    except ValidationError:
+        last = complaint.decode(errors="replace").strip().rpartition("\n")[2]
+        raise _untold(errand, f"it ended with {process.returncode} and said {quoted(last)}") from None
+
+
+def _untold(errand: Errand, why: str) -> GhlError:
+    return GhlError(
+        ErrorKind.INTERNAL,
+        f"the process that exchanges tokens for tenant {errand.tenant.tenant_id} did not tell what came of "
+        f"it, because {why}; what it stored the next capture finds",
+        attempts=0,
+    )
