@@ -10,13 +10,13 @@ from typing import Annotated
 import typer
 
 from ghl_snapshots.capture_settings import parsed_overrides
-from ghl_snapshots.composition import open_database
+from ghl_snapshots.composition import open_database, redeem
 from ghl_snapshots.errors import ConfigurationError
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.environment import migrate_databases, product_environment
-from ghl_snapshots.model import AccountKind, Tenant
+from ghl_snapshots.model import AccountKind, StoredTokens, Tenant
 from ghl_snapshots.settings import Settings
 from ghl_snapshots.summary import columns
 from ghl_snapshots.tenant_file import read_tenants
@@ -143,22 +143,40 @@ def enable(tenant: _TenantId) -> None:
 
 
 @tenants.command()
-def authorize(tenant: _TenantId) -> None:
+def authorize(
+    tenant: _TenantId,
+    *,
+    code: Annotated[
+        bool,
+        typer.Option(
+            "--code",
+            help="Exchange an authorization code, as installing the app or GHL's reconnect API gives it.",
+        ),
+    ] = False,
+) -> None:
     """Store the OAuth refresh token of a tenant with the credential `oauth`, encrypted.
 
-    The token is asked for without being shown, or read from standard input; it is never an argument, which
-    other users of the machine could read.
+    The token or code is asked for without being shown, or read from standard input; it is never an argument,
+    which other users of the machine could read.
     """
-    token = typer.prompt("Refresh token", hide_input=True) if sys.stdin.isatty() else sys.stdin.read()
+    name = "Authorization code" if code else "Refresh token"
+    grant = typer.prompt(name, hide_input=True) if sys.stdin.isatty() else sys.stdin.read()
     with _database() as (settings, database):
         known = TenantRegistry(database).get(tenant)
         if known.credential != "oauth":
             raise ConfigurationError(f"Tenant {tenant!r} has the credential {known.credential}, not oauth.")
-        if not token.strip():
-            raise ConfigurationError("No refresh token was given.")
-        with OAuthTokens(database, settings.encryption_keys_text).locked(tenant) as locked:
-            locked.install(token.strip())
-    typer.echo(f"Stored the refresh token of {tenant}, encrypted.")
+        if not grant.strip():
+            raise ConfigurationError(f"No {name.lower()} was given.")
+        if code:
+            redeem(settings, database, known, grant.strip())
+        else:
+            with OAuthTokens(database, settings.encryption_keys_text).locked(tenant) as locked:
+                locked.install(StoredTokens(refresh_token=grant.strip()))
+    typer.echo(
+        f"Exchanged the authorization code and stored the tokens of {tenant}, encrypted."
+        if code
+        else f"Stored the refresh token of {tenant}, encrypted."
+    )
 
 
 def _overrides(tenant: Tenant, set_: Sequence[str], unset: Sequence[str]) -> Mapping[str, float]:
