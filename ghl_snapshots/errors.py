@@ -5,7 +5,8 @@ GhlSnapshotsError
 ├── UnknownTenantError          a tenant id that the registry does not hold
 ├── CredentialError             a credential reference that yields no usable token
 ├── GhlError                    a call to GHL that did not yield what it should
-│   └── (see ErrorKind for what went wrong and whether another attempt can help)
+│   │                           (see ErrorKind for what went wrong and whether another attempt can help)
+│   └── ListChangedError        a list changed while its pages were read
 ├── RequestRefusedError         a request for captures that was not accepted
 │   ├── AccountMismatchError    its account is not the tenant's
 │   ├── TenantDisabledError
@@ -105,6 +106,10 @@ class GhlError(GhlSnapshotsError):
         self.message = message
         self.status = status
         self.attempts = attempts
+
+
+class ListChangedError(GhlError):
+    """A list changed while its pages were read, so an entity may be missing between them."""
 
 
 class RequestRefusedError(GhlSnapshotsError):

@@ -18,7 +18,7 @@ class Paging(Enum):
     """How an endpoint gives more than one page; each value names the query parameters it moves by."""
 
     NONE = "one answer holds everything"
-    SKIP = "skip and limit; a page shorter than limit is the last"
+    SKIP = "skip and limit; an empty page is the last"
     PAGE = "page (1-based) and pageSize; `total` in the envelope"
     CURSOR = "startAfter (the last entity's id) and limit; `totalCount` in the envelope"
     OFFSET = "offset and limit; `pagination.total` and `pagination.hasMore` in the envelope"

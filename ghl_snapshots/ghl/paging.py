@@ -1,15 +1,16 @@
 """GHL's ways of giving a list in pages, followed to the end and no further than that.
 
 A list is complete when GHL says so by a total or `hasMore`, or else by an empty page. A page that is merely
-short may come from a server that gives fewer than asked for, so it ends a list only where GHL has given a
-full page before.
+short ends no list, because a server may give fewer than asked for. A total that changes from page to page
+tells that the list has moved under the pages, so that an entity may have slipped from one to the other
+unseen; a list of which GHL tells no total can move unnoticed.
 """
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, Protocol, TypeVar
 
-from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.errors import ErrorKind, GhlError, ListChangedError
 from ghl_snapshots.ghl.endpoints import Endpoint, Paging
 from ghl_snapshots.ghl.entities import Slice
 
@@ -41,6 +42,8 @@ def pages(
     """Each page of a list as `fetch` gives it for the page's query parameters.
 
     Raises:
+        ListChangedError: of kind PAGING, for a total that is not the one of the page before. Followed from
+            its beginning, the list may be whole.
         GhlError: of kind PAGING, for a repeated entity, a cursor that does not move, a list that ends before
             its total or never ends; or whatever `fetch` raises. Its `cursor` is that of the page that failed;
             the pages yielded before are good.
@@ -78,7 +81,7 @@ class _Walk:
         self._count = 0
         self._page = 1
         self._last_id: str | None = None
-        self._had_full_page = False
+        self._total: int | None = None
 
     @property
     def cursor(self) -> str | None:
@@ -113,14 +116,12 @@ class _Walk:
         Raises:
             GhlError: PAGING, when the page cannot be the one asked for; nothing of it is to be kept.
         """
-        if self._endpoint.paging is Paging.NONE:
-            self._count = len(page.slices)
-            return True
+        self._note_total(page)
         self._check_new(page)
         self._seen.update(entity.identity for entity in page.slices)
         self._count += len(page.slices)
         self._page += 1
-        last = self._is_last(page)
+        last = self._endpoint.paging is Paging.NONE or self._is_last(page)
         if not last:
             self._move_cursor(page)
         return last
@@ -131,12 +132,25 @@ class _Walk:
         Raises:
             GhlError: PAGING, when GHL gave fewer in all than it says there are, or more.
         """
-        if page.total is None:
+        if last and page.has_more:
+            raise _paging("GHL says that more follow in a list that it gives in one answer")
+        if self._total is None:
             return
-        if last and self._count < page.total:
-            raise _paging(f"the list ended after {self._count} entities, but GHL says there are {page.total}")
-        if self._count > page.total and self._endpoint.paging is not Paging.NONE:
-            raise _paging(f"GHL gave {self._count} entities, but says there are {page.total}")
+        if last and self._count < self._total:
+            raise _paging(
+                f"the list ended after {self._count} entities, but GHL says there are {self._total}"
+            )
+        if self._count > self._total:
+            raise _paging(f"GHL gave {self._count} entities, but says there are {self._total}")
+
+    def _note_total(self, page: Listed) -> None:
+        if None not in (self._total, page.total) and page.total != self._total:
+            raise ListChangedError(
+                ErrorKind.PAGING,
+                f"the list changed while its pages were read: GHL said there are {self._total} entities, and "
+                f"on a later page that there are {page.total}",
+            )
+        self._total = self._total if page.total is None else page.total
 
     def _check_new(self, page: Listed) -> None:
         names = [entity.identity for entity in page.slices]
@@ -153,12 +167,7 @@ class _Walk:
             return True
         if page.has_more is not None:
             return not page.has_more
-        if page.total is not None:
-            return self._count >= page.total
-        short = len(page.slices) < self._endpoint.page_size
-        ended = short and self._had_full_page
-        self._had_full_page = self._had_full_page or not short
-        return ended
+        return self._total is not None and self._count >= self._total
 
     def _move_cursor(self, page: Listed) -> None:
         if self._endpoint.paging is not Paging.CURSOR:

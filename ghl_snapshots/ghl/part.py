@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from ghl_snapshots.errors import ConfigurationError, CredentialError, ErrorKind, GhlError
+from ghl_snapshots.errors import ConfigurationError, CredentialError, ErrorKind, GhlError, ListChangedError
 from ghl_snapshots.ghl.bearer import Bearer
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import Fetched, GhlClient
@@ -89,7 +89,8 @@ def read_part(
 ) -> Part:
     """Ask for every page of what the subject is; nothing that GHL or a credential does raises.
 
-    `tell` is called with each page's entities before the next page is asked for.
+    A list that changes while it is read is read once more from its beginning. `tell` is called with each
+    page's entities before the next page is asked for.
     """
     entities: list[Entity] = []
     requests: list[RequestRecord] = []
@@ -100,14 +101,22 @@ def read_part(
         _check_location(subject, fetched)
         return fetched
 
-    error = None
-    try:
+    def follow() -> None:
+        entities.clear()
+        requests.clear()
         for page in pages(subject.endpoint, fetch):
             requests.append(_record(subject, page, offset=len(entities)))
             found = [_entity(subject, slice_) for slice_ in page.slices]
-            entities += found
+            entities.extend(found)
             if tell is not None:
                 tell(found)
+
+    error = None
+    try:
+        try:
+            follow()
+        except ListChangedError:
+            follow()
     except GhlError as failure:
         error = subject.error(failure)
     except (CredentialError, ConfigurationError) as failure:

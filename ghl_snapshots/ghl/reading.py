@@ -97,7 +97,12 @@ class AccountReading:
         self._listing = part
 
     def _add_locations(self, found: Sequence[Entity]) -> None:
-        named = [entity.entity_id for entity in found if entity.entity_id is not None]
+        """Take up the locations of a page, but for those known from a listing that was begun anew."""
+        named = [
+            entity.entity_id
+            for entity in found
+            if entity.entity_id is not None and entity.entity_id not in self._turns
+        ]
         for location_id in named:
             self._add_location(location_id, self._access.location(location_id))
         self._ask_about(named)
@@ -172,8 +177,13 @@ class AccountReading:
         return part
 
     def _note_ending(self, error: CaptureError, bearer: Bearer) -> None:
-        """Remember an error that every further call for the tenant, or for the location, would meet."""
+        """Remember an error that every further call for the tenant, or for the location, would meet.
+
+        What GHL forbids of the list of locations says nothing of those that are known already.
+        """
         if error.kind.ends_tenant and bearer.resource_id == self._tenant.ghl_account_id:
             self._endings.setdefault(_WHOLE, error)
-        elif error.kind.ends_tenant or error.kind is ErrorKind.FORBIDDEN_LOCATION:
+        elif error.location_id is not None and (
+            error.kind.ends_tenant or error.kind is ErrorKind.FORBIDDEN_LOCATION
+        ):
             self._endings.setdefault(error.location_id, error)

@@ -88,6 +88,29 @@ class EndlessPages(Effect):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ShortPage(Effect):
+    """Answer as if at most so many entities had been asked for by `limit`; the list goes on behind them."""
+
+    entities: int
+
+    def reply(self, request: Request, answer: Callable[[Request], Reply]) -> Reply:
+        """The right answer to a smaller question."""
+        return answer(replace(request, query={**request.query, "limit": str(self.entities)}))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Meanwhile(Effect):
+    """Answer rightly, but after something has happened in GHL: `happens` changes the simulated accounts."""
+
+    happens: Callable[[], object]
+
+    def reply(self, request: Request, answer: Callable[[Request], Reply]) -> Reply:
+        """The right answer to the changed state."""
+        self.happens()
+        return answer(request)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Hang(Effect):
     """Answer rightly, but only after this time."""
 

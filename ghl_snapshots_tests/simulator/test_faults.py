@@ -17,9 +17,11 @@ from ghl_snapshots.simulator.faults import (
     EndlessPages,
     Fault,
     Hang,
+    Meanwhile,
     ReplaceBody,
     ResetConnection,
     Respond,
+    ShortPage,
     StuckPage,
 )
 from ghl_snapshots.simulator.server import Simulator
@@ -278,6 +280,24 @@ def test_a_spoiled_token_answer_has_still_spent_the_refresh_token(
     with pytest.raises(requests.exceptions.ChunkedEncodingError):
         client.refresh(agency)
     assert client.refresh(agency).status_code == 400
+
+
+def test_a_short_page_holds_fewer_than_asked_for_and_the_list_goes_on(
+    client: Client, simulator: Simulator
+) -> None:
+    path, name = "/calendars/resources/rooms", client.location.location_id
+    rooms = client.get(path, locationId=name, skip=0, limit=4).json()
+    simulator.inject(Fault(effect=ShortPage(entities=2), route=path, times=1))
+    assert client.get(path, locationId=name, skip=0, limit=4).json() == rooms[:2]
+    assert client.get(path, locationId=name, skip=2, limit=2).json() == rooms[2:]
+
+
+def test_something_happens_in_ghl_before_an_answer(client: Client, simulator: Simulator) -> None:
+    workflows = client.location.entities["workflows"]
+    gone = json.loads(workflows[0])["id"]
+    simulator.inject(Fault(effect=Meanwhile(happens=lambda: workflows.pop(0)), after=1))
+    first, second = ([entity["id"] for entity in ask(client).json()["workflows"]] for _ in range(2))
+    assert first == [gone, *second]
 
 
 def test_an_effect_by_itself_changes_nothing(client: Client, simulator: Simulator) -> None:
