@@ -21,10 +21,11 @@ READER = "ghl_snapshots_reader"
 AUDITOR = "ghl_snapshots_auditor"
 
 # An append relies on seeing what others committed while it waited for its place in the chain; a refresh of
-# OAuth tokens keeps a transaction open while GHL answers. Neither may hang on a server's or login's defaults.
+# OAuth tokens keeps a transaction open while GHL answers. Neither may hang on a server's or login's defaults,
+# nor may a search path set there put other functions in the place of the server's own.
 _SESSION = (
     "-c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off "
-    "-c idle_in_transaction_session_timeout=0 -c row_security=on -c timezone=UTC"
+    "-c idle_in_transaction_session_timeout=0 -c row_security=on -c timezone=UTC -c search_path=ghl"
 )
 # A session that holds locks is idle for long, and must be missed soon if its machine is lost.
 _LASTING = (

@@ -11,8 +11,9 @@ from psycopg import Connection
 from psycopg.rows import DictRow, tuple_row
 
 from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.guards import differences
 from ghl_snapshots.ledger.payloads import Checksums
-from ghl_snapshots.ledger.queries import query, sql_text
+from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.model import SnapshotType
 
 # How many connections work at once, and how many pieces of work may wait for them to come to an end.
@@ -133,14 +134,10 @@ class Verification:
             self._on_progress(Progress(done=done, total=total, tenant_id=tenant_id))
 
     def _guards(self) -> Iterator[Finding]:
-        """The triggers, rights and functions that keep the ledger as it is."""
-        schema = sql_text("schema.sql")
+        """Whatever keeps the ledger as it is and is not as this release made it."""
         with self._database.auditor() as connection:
-            for row in connection.execute(query("missing_guards")).fetchall():
-                yield Finding(problem=row["problem"])
-            for row in connection.execute(query("functions")).fetchall():
-                if row["source"] not in schema:
-                    yield Finding(problem=f"function {row['name']} is not the one of this release")
+            for problem in differences(connection):
+                yield Finding(problem=problem)
 
     def _bytes(self) -> Iterator[Finding]:
         """Entities whose bytes do not match their digest, each for every chain in scope that holds it."""
