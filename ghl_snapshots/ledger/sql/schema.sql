@@ -261,7 +261,8 @@ ALTER TABLE tenant ENABLE ALWAYS TRIGGER keep_tenant;
 -- Limits that processes share ----------------------------------------------------------------------------
 
 -- When each location's and company's latest requests to GHL were allowed, by whichever process. After a crash of
--- the server it may begin empty, since by then the requests before have left GHL's window.
+-- the server it is empty: should that be up again before the requests have left GHL's window, GHL gets more of
+-- them than it allows and refuses some, and a refused request is sent again later.
 CREATE UNLOGGED TABLE rate_window (
     resource_id text PRIMARY KEY,
     grants timestamptz[] NOT NULL
