@@ -4,7 +4,7 @@ import logging
 import sys
 
 import structlog
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 
 def configure_logs() -> None:
@@ -17,6 +17,8 @@ def configure_logs() -> None:
 def configure_own_logs() -> None:
     """Do the same for our own lines only, in a process whose other lines are somebody else's."""
     _send_lines_of("ghl_snapshots")
+    # Nor are they told once more by whoever looks after the rest.
+    logging.getLogger("ghl_snapshots").propagate = False
 
 
 def _send_lines_of(logger: str) -> None:
@@ -38,8 +40,14 @@ def _send_lines_of(logger: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, last],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _without_color, last],
         )
     )
     logging.getLogger(logger).handlers = [handler]
     logging.getLogger("ghl_snapshots").setLevel(logging.INFO)
+
+
+def _without_color(_logger: object, _method: str, line: EventDict) -> EventDict:
+    """Leave out uvicorn's second copy of its message, which has escape sequences in it."""
+    line.pop("color_message", None)
+    return line

@@ -81,10 +81,14 @@ def test_no_secret_is_in_a_capture_its_errors_or_the_log(
     simulator: Simulator,
     database: Database,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
     effect: Effect,
     route: str | None,
 ) -> None:
     caplog.set_level(logging.DEBUG)
+    # Another test of this process may have loaded Dagster's definitions, which send our lines elsewhere.
+    caplog.set_level(logging.DEBUG, logger="ghl_snapshots")
+    monkeypatch.setattr(logging.getLogger("ghl_snapshots"), "propagate", True)
     agency = next(iter(simulator.accounts.agencies.values()))
     location = simulator.accounts.single_locations[0]
     store = installed(database, agency, tenant_id="acme")
