@@ -11,7 +11,6 @@ from datetime import timedelta
 from pathlib import Path
 
 import psycopg
-from prometheus_client import generate_latest
 
 from benchmarks.measuring import Comparison, Timer, timed
 from ghl_snapshots.ledger.database import Database
@@ -19,7 +18,7 @@ from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.metrics import registry
+from ghl_snapshots.metrics import exposition
 from ghl_snapshots.model import SnapshotType
 from ghl_snapshots_tests.ledger.captures import NOON, capture, tenant
 
@@ -63,7 +62,7 @@ def main() -> None:
             fill(url, database, tenants=arguments.tenants, snapshots=arguments.snapshots)
 
             def scrape(*, tenant_label: bool) -> bytes:
-                return generate_latest(registry(database, tenant_label=tenant_label))
+                return exposition(database, tenant_label=tenant_label, openmetrics=True)
 
             first = Timer()
             with first():

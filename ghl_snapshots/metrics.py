@@ -1,44 +1,27 @@
 """The product's Prometheus metrics, made of the tables whenever they are asked for."""
 
-from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import accumulate
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
-
+from ghl_snapshots.exposition import Family, Histogram, Labels, Observed, written
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.measurements import Durations, Measurements, measure
 from ghl_snapshots.model import RequestStatus
 
-Labels = tuple[str, ...]
 _Row = TypeVar("_Row")
 
 
-def registry(database: Database, *, tenant_label: bool) -> CollectorRegistry:
-    """All metrics as they are now; without the label `tenant_id`, all tenants are taken together.
+def exposition(database: Database, *, tenant_label: bool, openmetrics: bool = False) -> bytes:
+    """All metrics as they are now, as text; without the label `tenant_id`, all tenants are taken together.
 
     Taken together, counters are added up, and of a gauge the worst tenant's value is shown.
 
     Raises:
         LedgerError: the server does not answer.
     """
-    families = list(_Families(measure(database), tenant_label=tenant_label))
-    collected = CollectorRegistry(auto_describe=False)
-    collected.register(_Collected(families))
-    return collected
-
-
-class _Collected:
-    """Families that are there already, in the form of a collector."""
-
-    def __init__(self, families: Sequence[Metric]) -> None:
-        self._families = families
-
-    def collect(self) -> Iterable[Metric]:
-        """The families."""
-        return self._families
+    families = _Families(measure(database), tenant_label=tenant_label)
+    return written(families, openmetrics=openmetrics)
 
 
 class _Families:
@@ -48,7 +31,7 @@ class _Families:
         self._measured = measured
         self._tenant_label = tenant_label
 
-    def __iter__(self) -> Iterator[Metric]:
+    def __iter__(self) -> Iterator[Family | Histogram]:
         """Every family."""
         yield self._durations()
         yield self._records()
@@ -66,75 +49,67 @@ class _Families:
     def _tenant(self, tenant_id: str) -> Labels:
         return (tenant_id,) if self._tenant_label else ()
 
-    def _durations(self) -> Metric:
-        family = HistogramMetricFamily(
-            "ghl_snapshot_duration_ms",
-            "Duration of captures in milliseconds; success is true for complete ones.",
-            labels=self._names("snapshot_type", "tenant_id", "success"),
-        )
-        series: defaultdict[Labels, list[Durations]] = defaultdict(list)
+    def _durations(self) -> Histogram:
+        rows: defaultdict[Labels, list[Durations]] = defaultdict(list)
         for row in self._measured.durations:
-            series[row.snapshot_type, *self._tenant(row.tenant_id), str(row.success).lower()].append(row)
-        for labels, rows in sorted(series.items()):
-            family.add_metric(labels, self._buckets(rows), sum(row.duration_ms for row in rows))
-        return family
-
-    def _buckets(self, rows: Iterable[Durations]) -> list[tuple[str, float]]:
-        bounds = [*map(str, self._measured.duration_bounds), "+Inf"]
-        captures: Counter[int] = Counter()
-        for row in rows:
-            captures[row.bucket] += row.captures
-        return list(zip(bounds, accumulate(captures[place] for place in range(len(bounds))), strict=True))
-
-    def _records(self) -> Metric:
-        family = CounterMetricFamily(
-            "ghl_snapshot_records",
-            "Records captured.",
-            labels=self._names("snapshot_type", "tenant_id"),
+            rows[row.snapshot_type, *self._tenant(row.tenant_id), str(row.success).lower()].append(row)
+        return Histogram(
+            name="ghl_snapshot_duration_ms",
+            help="Duration of captures in milliseconds; success is true for complete ones.",
+            labels=self._names("snapshot_type", "tenant_id", "success"),
+            bounds=self._measured.duration_bounds,
+            series={labels: self._observed(found) for labels, found in sorted(rows.items())},
         )
-        return _filled(
-            family,
-            _merged(
+
+    def _observed(self, rows: Iterable[Durations]) -> Observed:
+        counts, total = [0] * (len(self._measured.duration_bounds) + 1), 0
+        for row in rows:
+            counts[row.bucket] += row.captures
+            total += row.duration_ms
+        return Observed(counts=counts, total=total)
+
+    def _records(self) -> Family:
+        return Family(
+            name="ghl_snapshot_records",
+            kind="counter",
+            help="Records captured.",
+            labels=self._names("snapshot_type", "tenant_id"),
+            values=_merged(
                 self._measured.records,
                 lambda row: (row.snapshot_type, *self._tenant(row.tenant_id)),
                 lambda row: row.records,
             ),
         )
 
-    def _errors(self) -> Metric:
-        family = CounterMetricFamily(
-            "ghl_snapshot_errors",
-            "Parts missing from captures, by the kind of error.",
+    def _errors(self) -> Family:
+        return Family(
+            name="ghl_snapshot_errors",
+            kind="counter",
+            help="Parts missing from captures, by the kind of error.",
             labels=self._names("snapshot_type", "tenant_id", "error_type"),
-        )
-        return _filled(
-            family,
-            _merged(
+            values=_merged(
                 self._measured.errors,
                 lambda row: (row.snapshot_type, *self._tenant(row.tenant_id), row.error_type),
                 lambda row: row.errors,
             ),
         )
 
-    def _api_calls(self) -> Metric:
-        family = CounterMetricFamily(
-            "ghl_snapshot_api_calls",
-            "HTTP requests sent to GHL, retries included; status_code is none where no answer came.",
+    def _api_calls(self) -> Family:
+        return Family(
+            name="ghl_snapshot_api_calls",
+            kind="counter",
+            help="HTTP requests sent to GHL, retries included; status_code is none where no answer came.",
             labels=("endpoint", "status_code"),
-        )
-        return _filled(
-            family, {(row.endpoint, row.status_code): row.calls for row in self._measured.api_calls}
+            values={(row.endpoint, row.status_code): row.calls for row in self._measured.api_calls},
         )
 
-    def _last_successes(self) -> Metric:
-        family = GaugeMetricFamily(
-            "ghl_snapshot_last_success_timestamp_seconds",
-            "When the newest complete capture of an enabled tenant began; 0 if there is none yet.",
+    def _last_successes(self) -> Family:
+        return Family(
+            name="ghl_snapshot_last_success_timestamp_seconds",
+            kind="gauge",
+            help="When the newest complete capture of an enabled tenant began; 0 if there is none yet.",
             labels=self._names("snapshot_type", "tenant_id"),
-        )
-        return _filled(
-            family,
-            _merged(
+            values=_merged(
                 self._measured.last_successes,
                 lambda row: (row.snapshot_type, *self._tenant(row.tenant_id)),
                 lambda row: row.last_success_at.timestamp() if row.last_success_at else 0,
@@ -142,40 +117,31 @@ class _Families:
             ),
         )
 
-    def _full_runs(self) -> Iterator[Metric]:
-        duration = GaugeMetricFamily(
-            "ghl_snapshot_last_full_run_duration_ms",
-            "Duration of the newest full run of an enabled tenant in milliseconds.",
-            labels=self._names("tenant_id"),
-        )
-        yield _filled(
-            duration,
-            _merged(
-                self._measured.full_runs,
-                lambda row: self._tenant(row.tenant_id),
-                lambda row: row.duration_ms,
-                max,
-            ),
-        )
-        ratio = GaugeMetricFamily(
-            "ghl_snapshot_full_run_success_ratio",
-            "Part of the enabled tenants whose newest full run was complete; absent before there is one.",
-        )
+    def _full_runs(self) -> Iterator[Family]:
         runs = self._measured.full_runs
-        if runs:
-            ratio.add_metric((), sum(run.success for run in runs) / len(runs))
-        yield ratio
-
-    def _daily_quotas(self) -> Metric:
-        family = GaugeMetricFamily(
-            "ghl_snapshot_rate_limit_daily_remaining",
-            "Requests that GHL still allows a location or company today, as far as it has said so; without "
-            "the tenant label, of the one that has the fewest.",
-            labels=("tenant_id", "resource") if self._tenant_label else (),
+        yield Family(
+            name="ghl_snapshot_last_full_run_duration_ms",
+            kind="gauge",
+            help="Duration of the newest full run of an enabled tenant in milliseconds.",
+            labels=self._names("tenant_id"),
+            values=_merged(runs, lambda row: self._tenant(row.tenant_id), lambda row: row.duration_ms, max),
         )
-        return _filled(
-            family,
-            _merged(
+        yield Family(
+            name="ghl_snapshot_full_run_success_ratio",
+            kind="gauge",
+            help="Part of the enabled tenants whose newest full run was complete; absent before there is "
+            "one.",
+            values={(): sum(run.success for run in runs) / len(runs)} if runs else {},
+        )
+
+    def _daily_quotas(self) -> Family:
+        return Family(
+            name="ghl_snapshot_rate_limit_daily_remaining",
+            kind="gauge",
+            help="Requests that GHL still allows a location or company today, as far as it has said so; "
+            "without the tenant label, of the one that has the fewest.",
+            labels=("tenant_id", "resource") if self._tenant_label else (),
+            values=_merged(
                 self._measured.daily_quotas,
                 lambda row: (row.tenant_id, row.resource) if self._tenant_label else (),
                 lambda row: row.remaining,
@@ -183,31 +149,30 @@ class _Families:
             ),
         )
 
-    def _requests(self) -> Metric:
-        family = GaugeMetricFamily(
-            "ghl_snapshot_requests",
-            "Requests of the API by status: the open ones, and those that ended within the last day.",
+    def _requests(self) -> Family:
+        told = self._measured.requests
+        return Family(
+            name="ghl_snapshot_requests",
+            kind="gauge",
+            help="Requests of the API by status: the open ones, and those that ended within the last day.",
             labels=("status",),
+            values={(status.value,): told.get(status.value, 0) for status in RequestStatus},
         )
-        for status in RequestStatus:
-            family.add_metric((status.value,), self._measured.requests.get(status.value, 0))
-        return family
 
-    def _verification(self) -> Iterator[Metric]:
-        age = GaugeMetricFamily(
-            "ghl_snapshot_chain_verification_age_seconds",
-            "Time since the whole ledger was last verified; absent if it never was.",
-        )
-        success = GaugeMetricFamily(
-            "ghl_snapshot_chain_verification_success",
-            "1 if the ledger held when it was last verified, else 0; absent if it never was.",
-        )
+    def _verification(self) -> Iterator[Family]:
         last = self._measured.verification
-        if last:
-            age.add_metric((), last.age_seconds)
-            success.add_metric((), int(last.success))
-        yield age
-        yield success
+        yield Family(
+            name="ghl_snapshot_chain_verification_age_seconds",
+            kind="gauge",
+            help="Time since the whole ledger was last verified; absent if it never was.",
+            values={(): last.age_seconds} if last else {},
+        )
+        yield Family(
+            name="ghl_snapshot_chain_verification_success",
+            kind="gauge",
+            help="1 if the ledger held when it was last verified, else 0; absent if it never was.",
+            values={(): int(last.success)} if last else {},
+        )
 
 
 def _merged(
@@ -221,9 +186,3 @@ def _merged(
     for row in rows:
         values[labels(row)].append(value(row))
     return {key: together(found) for key, found in sorted(values.items())}
-
-
-def _filled(family: CounterMetricFamily | GaugeMetricFamily, values: Mapping[Labels, float]) -> Metric:
-    for labels, value in values.items():
-        family.add_metric(labels, value)
-    return family

@@ -13,7 +13,7 @@ LAYERS = (
     {"errors"},
     {"model"},
     {"cron", "capture_settings"},
-    {"settings", "tenant_file", "logs"},
+    {"settings", "tenant_file", "logs", "exposition"},
     {"ghl", "ledger", "document", "summary"},
     {"capture", "custody"},
     {"composition", "metrics", "turns"},

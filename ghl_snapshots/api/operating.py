@@ -9,7 +9,7 @@ from ghl_snapshots.api.documents import Health
 from ghl_snapshots.api.problems import CallRefusedError, Kind, documented
 from ghl_snapshots.api.services import Services
 from ghl_snapshots.ledger.migrate import check_schema
-from ghl_snapshots.metrics import registry
+from ghl_snapshots.metrics import exposition
 
 router = APIRouter(tags=["operations"])
 
@@ -46,9 +46,13 @@ def metrics(request: Request) -> Response:
                 "Send the metrics token as `Authorization: Bearer ...`.",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-    encode, content_type = choose_encoder(request.headers.get("accept", ""))
-    collected = registry(services.database, tenant_label=services.metrics_tenant_label)
-    return Response(encode(collected), headers={"Content-Type": content_type})
+    _, content_type = choose_encoder(request.headers.get("accept", ""))
+    told = exposition(
+        services.database,
+        tenant_label=services.metrics_tenant_label,
+        openmetrics=content_type.startswith("application/openmetrics-text"),
+    )
+    return Response(told, headers={"Content-Type": content_type})
 
 
 def _services(request: Request) -> Services:

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from psycopg import Connection
 
@@ -15,7 +16,7 @@ from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.rate_windows import RateWindows
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests, Wish
 from ghl_snapshots.ledger.tenants import TenantRegistry
-from ghl_snapshots.metrics import registry
+from ghl_snapshots.metrics import exposition
 from ghl_snapshots.model import AuditEvent, SnapshotType, Source, Status
 from ghl_snapshots_tests.ledger.captures import ENDPOINT, NOON, capture
 
@@ -23,8 +24,8 @@ COUNT = "ghl_snapshot_duration_ms_count"
 
 
 def samples(database: Database, *, tenant_label: bool = True) -> list[Sample]:
-    families = registry(database, tenant_label=tenant_label).collect()
-    return [sample for family in families for sample in family.samples]
+    text = exposition(database, tenant_label=tenant_label).decode()
+    return [sample for family in text_string_to_metric_families(text) for sample in family.samples]
 
 
 def value(found: list[Sample], name: str, labels: Mapping[str, str] | None = None) -> float | None:
