@@ -20,7 +20,7 @@ from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.ledger.records import EntityVersion, snapshot_of
 from ghl_snapshots.model import AuditEvent, Capture, EventType, Snapshot, SnapshotType, legal_text
 
-_ROWS_AT_A_TIME = 200
+_ROWS_AT_A_TIME = 32
 _TRIES = 3
 
 
@@ -153,7 +153,7 @@ class Ledger:
         """The exact bytes of the snapshot's entities in order, read a few at a time."""
         with (
             self._database.reader(snapshot.tenant_id) as connection,
-            connection.cursor(name="bodies") as cursor,
+            connection.cursor(name="bodies", binary=True) as cursor,
         ):
             cursor.itersize = _ROWS_AT_A_TIME
             for row in cursor.execute(query("bodies"), _payload_key(snapshot)):
