@@ -3,7 +3,9 @@
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import timedelta
 from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
 from psycopg import Connection
@@ -13,7 +15,7 @@ from ghl_snapshots.api.services import Services
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.model import KeyRole
 from ghl_snapshots_tests.api.conftest import Api, Client
-from ghl_snapshots_tests.ledger.captures import capture
+from ghl_snapshots_tests.ledger.captures import NOON, capture
 
 ATTACKS = ("' OR '1'='1", "zenith'--", "acme' UNION SELECT 'zenith", "%", "acme;zenith", "\x00", "ACME")
 
@@ -66,15 +68,45 @@ def test_sql_in_any_parameter_leads_nowhere(acme: Client, services: Services, at
         acme("GET", f"/api/snapshots?snapshotType={text}"),
         acme("GET", f"/api/snapshots?cursor={text}"),
         acme("GET", f"/api/snapshots?from={text}"),
+        acme("GET", f"/api/snapshots?to={text}"),
+        acme("GET", f"/api/snapshots?asOf={text}"),
         acme("GET", f"/api/snapshots?limit={text}"),
+        acme("GET", f"/api/snapshots/{uuid4()}?raw={text}"),
         acme.trigger(attack),
         acme.trigger("acme", ghlAccountId=attack),
         acme.trigger("acme", snapshotTypes=[attack]),
+        acme.trigger("acme", priority=attack),
     ]
     assert {answer.status_code for answer in refused} <= {403, 404, 422}
     for answer in refused:
         _, success = last_event(services, answer.headers["X-Correlation-Id"])
         assert not success
+
+
+@pytest.mark.parametrize("attack", [attack for attack in ATTACKS if attack.isprintable()])
+def test_sql_where_any_text_may_stand_is_kept_as_text(
+    acme: Client, services: Services, ledger: Ledger, attack: str
+) -> None:
+    snapshot_id = ledger.append(capture()).snapshot.snapshot_id
+    request_id = acme.trigger(reason=attack, idempotency_key=attack).json()["requestId"]
+    assert acme.trigger(reason=attack, idempotency_key=attack).json()["requestId"] == request_id
+    assert acme.get(f"/api/snapshots/requests/{request_id}")["reason"] == attack
+    assert services.requests.get(request_id).reason == attack
+    assert acme("GET", f"/api/snapshots/{snapshot_id}", headers={"If-None-Match": attack}).status_code == 200
+    for scheme in (f"Bearer {attack}", attack):
+        answer = Client(acme.base_url, None)("GET", "/api/snapshots", headers={"Authorization": scheme})
+        assert answer.status_code == 401
+        event = last_event(services, answer.headers["X-Correlation-Id"])
+        assert event == ("ghl_snapshot_api_refused", False)
+
+
+def test_a_cursor_of_another_tenants_list_leads_to_ones_own(api: Api, acme: Client, ledger: Ledger) -> None:
+    own = ledger.append(capture(captured_at=NOON)).snapshot.snapshot_id
+    for hour in (1, 2):
+        ledger.append(capture("zenith", captured_at=NOON + timedelta(hours=hour)))
+    cursor = api.client("zenith").get("/api/snapshots?limit=1")["nextCursor"]
+    listed = acme.get(f"/api/snapshots?cursor={cursor}")["snapshots"]
+    assert [each["metadata"]["snapshotId"] for each in listed] == [own]
 
 
 def test_without_a_valid_key_nothing_is_answered_once_a_key_was_made(api: Api, services: Services) -> None:
