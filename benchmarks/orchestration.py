@@ -1,54 +1,69 @@
-"""What a tenant costs in Dagster: `python benchmarks/orchestration.py`, some minutes on two cores.
+"""What a tenant costs in Dagster.
 
-One location a tenant, a simulated GHL at 20 ms in another process, everything stored in an embedded
-PostgreSQL. A run is a process of its own, as Dagster's launcher starts them, and its CPU is that process's
-with its imports; PostgreSQL's is beside it, the daemon's is not measured. The rows `1 a run` are what the
-same would cost with a run for each tenant, from a sample of a few.
+python -m benchmarks.orchestration [--tenants 1 10 100 1000] [--jobs hourly daily] [--markdown]
+
+Some ten minutes on two cores. One location a tenant, a simulated GHL at 20 ms in another process, everything
+stored in an embedded PostgreSQL. A run is a process of its own that loads the product, executes the job over
+a range of partitions and keeps its events in Dagster's storage, as those that the daemon launches do, three
+at a time, which is what dagster.yaml leaves to scheduled runs. Its CPU is that process's with its imports,
+PostgreSQL's is beside it, the daemon's and the simulator's are not measured. `hourly, new` finds everything
+new, `hourly` afterwards nothing changed, and `daily` three of its five types new. The rows of one tenant a
+run are reckoned up from a sample of a few; `beyond the start` leaves out what a run over one tenant costs.
 """
 
 import argparse
+import json
 import multiprocessing
 import os
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import dagster as dg
 import psutil
 import psycopg
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from ghl_snapshots.composition import open_database
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.environment import migrate_databases, product_environment, variables
-from ghl_snapshots.model import AccountKind, SnapshotType, Tenant
+from ghl_snapshots.model import AccountKind, Tenant
 from ghl_snapshots.orchestration.instance import prepare_storage
+from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions
+from ghl_snapshots.orchestration.schedules import DAILY, HOURLY, Cadence
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator
 
 SEED = 1
 LATENCY_SECONDS = 0.02
-SAMPLE = 5
-JOBS = {
-    "hourly": (SnapshotType.PIPELINES, SnapshotType.WORKFLOWS),
-    "daily": tuple(SnapshotType),
-}
-PROGRAM = """
-import sys
-from ghl_snapshots.definitions import composed
-from ghl_snapshots.model import SnapshotType
-from ghl_snapshots.orchestration.launch import capture_now
-
-types, tenants = sys.argv[1].split(","), sys.argv[2].split(",")
-launched = capture_now(composed, tenants, [SnapshotType(name) for name in types], reason="benchmark")
-assert launched.success, launched.failures
-"""
+SAMPLE = 4
+MEGABYTE = 1024 if sys.platform == "linux" else 1024**2
+"""In the unit in which the system tells a process's memory."""
 _SPAWN = multiprocessing.get_context("spawn")
+_HEADINGS = (
+    "job",
+    "tenants",
+    "a run",
+    "runs",
+    "wall s",
+    "CPU s: runs",
+    "PostgreSQL",
+    "together",
+    "CPU ms a tenant",
+    "and type",
+    "beyond the start",
+    "events a tenant",
+    "peak MB",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +78,11 @@ class Cost:
     events: int
     peak_mb: float
 
+    @property
+    def together_seconds(self) -> float:
+        """CPU of the runs and of PostgreSQL."""
+        return self.cpu_seconds + self.postgres_seconds
+
 
 def simulate(tenants: int, parent: Connection) -> None:
     """Serve the accounts until the parent closes its end."""
@@ -74,8 +94,8 @@ def simulate(tenants: int, parent: Connection) -> None:
 
 
 @contextmanager
-def world(tenants: int) -> Iterator[list[str]]:
-    """The product with so many tenants; their ids in the order of the partitions."""
+def world(tenants: int) -> Iterator[Sequence[str]]:
+    """The product with so many tenants; the partitions in their order."""
     with ExitStack() as stack:
         ours, theirs = _SPAWN.Pipe()
         process = _SPAWN.Process(target=simulate, args=(tenants, theirs))
@@ -102,33 +122,44 @@ def world(tenants: int) -> Iterator[list[str]]:
         prepare_storage()
         with open_database(settings) as database:
             TenantRegistry(database).import_all(registered)
-        yield [tenant.tenant_id for tenant in registered]
+        with dg.DagsterInstance.get() as instance:
+            partitions = add_partitions(instance, [tenant.tenant_id for tenant in registered])
+        yield partitions
 
 
-def measured(types: Sequence[SnapshotType], tenants: Sequence[str], *, a_run: int) -> Cost:
-    """Capture the tenants with so many of them in each run, one run after the other."""
+def measured(cadence: Cadence, tenants: Sequence[str], *, a_run: int, at_once: int) -> Cost:
+    """Execute the cadence's job with so many tenants in each run, and so many runs at once."""
     batches = [tenants[start : start + a_run] for start in range(0, len(tenants), a_run)]
-    wall, cpu, peak = 0.0, 0.0, 0.0
-    postgres_before, events_before = postgres_cpu(), events()
-    for batch in batches:
-        began = time.monotonic()
-        arguments = ["-c", PROGRAM, ",".join(types), ",".join(batch)]
-        pid = os.posix_spawn(sys.executable, [sys.executable, *arguments], os.environ)
-        _, status, usage = os.wait4(pid, 0)
-        if status:
-            raise SystemExit(f"The run over {batch[0]} ... failed.")
-        wall += time.monotonic() - began
-        cpu += usage.ru_utime + usage.ru_stime
-        peak = max(peak, usage.ru_maxrss / (1024 if sys.platform == "linux" else 1024**2))
+    postgres_before, events_before, began = postgres_cpu(), events(), time.monotonic()
+    with ThreadPoolExecutor(at_once) as pool:
+        usages = list(pool.map(lambda batch: executed(cadence, batch), batches))
+    wall_seconds = time.monotonic() - began
     return Cost(
         runs=len(batches),
         tenants=len(tenants),
-        wall_seconds=wall,
-        cpu_seconds=cpu,
+        wall_seconds=wall_seconds,
+        cpu_seconds=sum(cpu for cpu, _ in usages),
         postgres_seconds=postgres_cpu() - postgres_before,
         events=events() - events_before,
-        peak_mb=peak,
+        peak_mb=max(peak for _, peak in usages),
     )
+
+
+def executed(cadence: Cadence, batch: Sequence[str]) -> tuple[float, float]:
+    """One run in a process of its own; the CPU seconds and megabytes that it took."""
+    tags = {
+        **TenantRange(first=batch[0], last=batch[-1]).tags(),
+        "ghl_snapshots/correlation_id": f"scheduled_benchmark_{time.time_ns()}",
+        "ghl_snapshots/source": "scheduled",
+    }
+    job = ["-m", "ghl_snapshots.definitions", "-j", cadence.job_name, "--tags", json.dumps(tags)]
+    program = [sys.executable, "-m", "dagster", "job", "execute", *job]
+    process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"The run over {batch[0]} ... failed.")
+    return usage.ru_utime + usage.ru_stime, usage.ru_maxrss / MEGABYTE
 
 
 def postgres_cpu() -> float:
@@ -153,43 +184,57 @@ def events() -> int:
     return int(row[0]) if row else 0
 
 
+def costs(tenants: Sequence[str], options: argparse.Namespace) -> Iterator[tuple[str, Cadence, int, Cost]]:
+    """Each job's name, how many tenants a run had, and what that took; a job's single tenants come first."""
+    a_run, at_once, whole = options.tenants_per_run, options.at_once, len(tenants)
+    if "hourly" in options.jobs:
+        yield "hourly, new", HOURLY, a_run, measured(HOURLY, tenants, a_run=a_run, at_once=at_once)
+        yield "hourly", HOURLY, 1, measured(HOURLY, tenants[:SAMPLE], a_run=1, at_once=at_once)
+        yield "hourly", HOURLY, a_run, measured(HOURLY, tenants, a_run=a_run, at_once=at_once)
+        if whole > a_run:
+            yield "hourly", HOURLY, whole, measured(HOURLY, tenants, a_run=whole, at_once=1)
+    if "daily" in options.jobs:
+        yield "daily", DAILY, a_run, measured(DAILY, tenants, a_run=a_run, at_once=at_once)
+        yield "daily", DAILY, 1, measured(DAILY, tenants[:SAMPLE], a_run=1, at_once=at_once)
+
+
 def main() -> None:
     """Print the table."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
     parser.add_argument("--tenants", type=int, nargs="+", default=[1, 10, 100, 1000])
+    parser.add_argument("--jobs", choices=["hourly", "daily"], nargs="+", default=["hourly", "daily"])
     parser.add_argument("--tenants-per-run", type=int, default=50)
+    parser.add_argument("--at-once", type=int, default=3, help="runs that work beside each other")
+    parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     options = parser.parse_args()
-    table = Table(
-        "job",
-        "tenants",
-        "a run",
-        "runs",
-        "wall s",
-        "CPU s",
-        "its PostgreSQL",
-        "CPU ms a tenant",
-        "events a tenant",
-        "MB a run",
-    )
+    table = Table(box=box.MARKDOWN if options.markdown else box.HEAVY_HEAD)
+    for heading in _HEADINGS:
+        table.add_column(heading, justify="left" if heading == "job" else "right", no_wrap=True)
     for count in options.tenants:
         with world(count) as tenants:
-            for name, types in JOBS.items():
-                for a_run, some in ((options.tenants_per_run, tenants), (1, tenants[:SAMPLE])):
-                    cost = measured(types, some, a_run=a_run)
-                    scale = count / cost.tenants
-                    table.add_row(
-                        name,
-                        f"{count:,}",
-                        str(a_run),
-                        f"{cost.runs * scale:,.0f}",
-                        f"{cost.wall_seconds * scale:,.1f}",
-                        f"{cost.cpu_seconds * scale:,.1f}",
-                        f"{cost.postgres_seconds * scale:,.1f}",
-                        f"{cost.cpu_seconds * 1000 / cost.tenants:,.1f}",
-                        f"{cost.events / cost.tenants:,.1f}",
-                        f"{cost.peak_mb:,.0f}",
-                    )
-    Console(width=120).print(table)
+            found = list(costs(tenants, options))
+            single = {cadence.name: cost for _, cadence, a_run, cost in found if a_run == 1}
+            for name, cadence, a_run, cost in found:
+                table.add_row(*cells(name, cadence, a_run, cost, single[cadence.name], of=count))
+    Console(width=200).print(table)
+
+
+def cells(name: str, cadence: Cadence, a_run: int, cost: Cost, single: Cost, *, of: int) -> Iterator[str]:
+    """A line of the table; what was measured of a sample is reckoned up to all the tenants."""
+    scale, types = of / cost.tenants, len(cadence.snapshot_types)
+    yield name
+    yield f"{of:,}"
+    yield f"{min(a_run, of):,}"
+    yield f"{cost.runs * scale:,.0f}"
+    for seconds in (cost.wall_seconds, cost.cpu_seconds, cost.postgres_seconds, cost.together_seconds):
+        yield f"{seconds * scale:,.1f}"
+    yield f"{cost.together_seconds * 1000 / cost.tenants:,.1f}"
+    yield f"{cost.together_seconds * 1000 / cost.tenants / types:,.1f}"
+    beyond = cost.together_seconds - cost.runs * single.together_seconds / single.runs
+    more = cost.tenants - cost.runs
+    yield f"{beyond * 1000 / more / types:,.1f}" if more else ""
+    yield f"{cost.events / cost.tenants:,.1f}"
+    yield f"{cost.peak_mb:,.0f}"
 
 
 if __name__ == "__main__":

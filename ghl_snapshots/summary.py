@@ -46,13 +46,14 @@ def totals(snapshots: Sequence[Snapshot], *, seconds: float, new_bytes: int) -> 
     records = sum(snapshot.record_count for snapshot in snapshots)
     calls = sum(snapshot.api_calls for snapshot in snapshots)
     return (
-        f"{_counted(len(snapshots), 'snapshot')} of {_counted(tenants, 'tenant')}: {statuses or 'none'}; "
-        f"{_counted(records, 'record')}, {_counted(calls, 'API call')}, {seconds:.1f} s, "
+        f"{counted(len(snapshots), 'snapshot')} of {counted(tenants, 'tenant')}: {statuses or 'none'}; "
+        f"{counted(records, 'record')}, {counted(calls, 'API call')}, {seconds:.1f} s, "
         f"{new_bytes:,} bytes of new entities"
     )
 
 
-def _counted(number: int, noun: str) -> str:
+def counted(number: int, noun: str) -> str:
+    """So many of something, such as `1 record` or `2,000 records`."""
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 

@@ -100,10 +100,10 @@ def _red_checks(instance: dg.DagsterInstance, run_id: str) -> Iterator[str]:
 
 
 def _named(verdict: dg.AssetCheckEvaluation) -> str:
-    shown = verdict.metadata.get("shown")
-    if not isinstance(shown, dg.TableMetadataValue):
+    offenders = verdict.metadata.get("offenders")
+    if not isinstance(offenders, dg.TableMetadataValue):
         return ""
-    tenants = list(dict.fromkeys(str(record.data["tenant"]) for record in shown.records))
+    tenants = list(dict.fromkeys(str(record.data["tenant"]) for record in offenders.records))
     more = f" and {len(tenants) - _MOST_ALERTS} more" if len(tenants) > _MOST_ALERTS else ""
     return f": {', '.join(tenants[:_MOST_ALERTS])}{more}"
 

@@ -13,6 +13,7 @@ from ghl_snapshots.orchestration.resources import DatabaseResource
 from ghl_snapshots.orchestration.schedules import rhythms
 from ghl_snapshots.orchestration.trigger import Trigger, trigger_of
 from ghl_snapshots.settings import load_settings
+from ghl_snapshots.summary import counted
 
 _MOST_ROWS = 100
 
@@ -42,8 +43,8 @@ CHECKS = (
         severity=dg.AssetCheckSeverity.WARN,
         daily=True,
         description="The latest capture of every enabled tenant is a success. **Red:** something is missing"
-        " in them; `ghl-snapshots show` on the named snapshot lists what, such as a scope to "
-        "grant.",
+        " in them; do what the first cause says, such as granting a scope. `ghl-snapshots show` on the named "
+        "snapshot lists all causes.",
     ),
     Check(
         name="no_collapse",
@@ -66,8 +67,8 @@ CHECKS = (
         severity=dg.AssetCheckSeverity.ERROR,
         daily=False,
         description="Every stored checksum is recomputed from the bytes, and every tenant's chain holds. "
-        "**Red:** the named snapshots are not what was captured; keep the database as it is and"
-        " compare with a backup.",
+        "**Red:** what is named is not what was captured; keep the database as it is and compare "
+        "with a backup.",
     ),
     Check(
         name="locations_belong",
@@ -98,8 +99,8 @@ CHECKS = (
         severity=dg.AssetCheckSeverity.ERROR,
         daily=False,
         description="The triggers, rights and row security that keep the ledger append-only are in place. "
-        "**Red:** somebody with the owner's rights took them away; find out who, then run `ghl-"
-        "snapshots verify`.",
+        "**Red:** somebody with the owner's rights took them away; find out who, put them back as the "
+        "release's schema.sql has them, and see by `ghl-snapshots verify --deep` what was changed meanwhile.",
     ),
 )
 
@@ -152,10 +153,16 @@ def _result(check: Check, kind: SnapshotType, found: Sequence[Fault]) -> dg.Asse
         asset_key=kind.value,
         passed=not found,
         severity=check.severity,
-        description=f"{len(found):,} faults of {len(tenants):,} tenants" if found else None,
+        description=_told(len(found), len(tenants)) if found else None,
         metadata={
             "faults": len(found),
             "tenants": len(tenants),
-            **({"shown": dg.MetadataValue.table(rows)} if rows else {}),
+            **({"offenders": dg.MetadataValue.table(rows)} if rows else {}),
         },
     )
+
+
+def _told(faults_: int, tenants: int) -> str:
+    """What is found wrong, in a line; faults that are no tenant's are the whole ledger's."""
+    first = f"; the first {_MOST_ROWS} are listed" if faults_ > _MOST_ROWS else ""
+    return f"{counted(faults_, 'fault')} of {counted(tenants, 'tenant') if tenants else 'the ledger'}{first}"

@@ -6,7 +6,7 @@ import dagster as dg
 
 from ghl_snapshots.ledger.appending import Appended
 from ghl_snapshots.model import Snapshot, SnapshotType, Tenant
-from ghl_snapshots.summary import cause
+from ghl_snapshots.summary import cause, counted
 
 _READ_IT = "`ghl-snapshots show {0}` or `SELECT payload FROM ghl_snapshot WHERE snapshot_id = '{0}'`"
 _MOST_CAUSES = 3
@@ -47,9 +47,10 @@ def _told(appended: Appended) -> str:
     news = f"{appended.new_entities:,} new" if appended.new_entities else "nothing new"
     if appended.already_stored:
         news = "stored before for this trigger"
+    records, calls = counted(snapshot.record_count, "record"), counted(snapshot.api_calls, "API call")
     return (
-        f"{snapshot.tenant_id}: {snapshot.snapshot_type} {snapshot.status}, {snapshot.record_count:,} "
-        f"records ({news}) from {snapshot.api_calls:,} API calls in {snapshot.duration_ms / 1000:.2f} s"
+        f"{snapshot.tenant_id}: {snapshot.snapshot_type} {snapshot.status}, {records} ({news}) from {calls} "
+        f"in {snapshot.duration_ms / 1000:.2f} s"
     )
 
 

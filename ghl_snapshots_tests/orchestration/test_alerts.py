@@ -129,7 +129,7 @@ def test_red_checks_are_told_with_their_tenants(product: Product, webhook: Webho
         definitions().resolve_job_def("daily_checks").execute_in_process(instance=instance, run_config=QUIET)
     evaluated(product, alerts, cursor)
     assert webhook.texts[1].startswith("*Red checks: 1*\ncalendars latest_complete (WARN): ")
-    assert "tenants: t01\n" in webhook.texts[1]
+    assert ": 1 fault of 1 tenant: t01\n" in webhook.texts[1]
 
 
 def test_without_a_webhook_nothing_is_posted_later_either(

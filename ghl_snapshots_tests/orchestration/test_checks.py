@@ -1,7 +1,9 @@
 """Each check, with a fault planted: that check turns red, names that tenant, and no other check does."""
 
-from collections.abc import Iterator, Mapping
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import uuid4
 
 import dagster as dg
@@ -14,10 +16,14 @@ from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.orchestration.checks import CHECKS
 from ghl_snapshots.orchestration.launch import capture_now
+from ghl_snapshots.orchestration.partitions import TenantRange
+from ghl_snapshots.orchestration.schedules import scheduled
+from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG
 from ghl_snapshots.settings import load_settings
 from ghl_snapshots_tests.orchestration.product import Product, running_product
 
 WORKFLOWS = SnapshotType.WORKFLOWS
+QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @pytest.fixture(scope="module")
@@ -53,30 +59,39 @@ def captured(
         place.entities.update(entities)
 
 
+def evaluations(product: Product, job: str) -> Sequence[dg.AssetCheckEvaluation]:
+    """The verdicts that a job of checks gives."""
+    with product.instance() as instance:
+        result = definitions().resolve_job_def(job).execute_in_process(instance=instance, run_config=QUIET)
+    return result.get_asset_check_evaluations()
+
+
 def red(product: Product, job: str = "weekly_checks") -> Mapping[str, set[str]]:
     """The checks that found faults: `type check` and the tenants that they name."""
-    with product.instance() as instance:
-        result = (
-            definitions()
-            .resolve_job_def(job)
-            .execute_in_process(
-                instance=instance, run_config={"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
-            )
-        )
-    evaluations = result.get_asset_check_evaluations()
+    verdicts = evaluations(product, job)
     expected = [check for check in CHECKS if check.daily or job == "weekly_checks"]
-    assert len(evaluations) == len(expected) * len(SnapshotType)
+    assert len(verdicts) == len(expected) * len(SnapshotType)
     return {
-        f"{one.asset_key.to_user_string()} {one.check_name}": named(one)
-        for one in evaluations
-        if not one.passed
+        f"{one.asset_key.to_user_string()} {one.check_name}": named(one) for one in verdicts if not one.passed
     }
 
 
 def named(evaluation: dg.AssetCheckEvaluation) -> set[str]:
-    shown = evaluation.metadata["shown"]
+    shown = evaluation.metadata["offenders"]
     assert isinstance(shown, dg.TableMetadataValue)
     return {str(record.data["tenant"]) for record in shown.records}
+
+
+def capture_weekly(product: Product, kind: SnapshotType) -> None:
+    """Capture the tenants as the weekly schedule does."""
+    tags = {
+        CORRELATION_ID_TAG: scheduled("weekly", datetime.now(UTC)).correlation_id,
+        **TenantRange(first="t00", last="t02").tags(),
+    }
+    with product.instance() as instance:
+        definitions().resolve_job_def("full_snapshot").execute_in_process(
+            instance=instance, asset_selection=[dg.AssetKey(kind.value)], tags=tags, run_config=QUIET
+        )
 
 
 def alter(product: Product, relation: str, statement: str) -> None:
@@ -142,6 +157,13 @@ def test_an_incomplete_tenant_is_found(captured: Product) -> None:
     captured.location("t02").scopes.discard("calendars/groups.readonly")
     capture_now(composed, ["t00", "t01", "t02"], [SnapshotType.CALENDARS], reason="test")
     assert red(captured) == {"calendars latest_complete": {"t02"}}
+    [verdict] = [one for one in evaluations(captured, "daily_checks") if not one.passed]
+    assert verdict.description == "1 fault of 1 tenant"
+    offenders = verdict.metadata["offenders"]
+    assert isinstance(offenders, dg.TableMetadataValue)
+    problem = str(offenders.records[0].data["problem"])
+    assert problem.startswith("partial_failure in snapshot ")
+    assert "/calendars/groups: grant the scope calendars/groups.readonly" in problem
 
 
 def test_a_collapsed_count_is_found(captured: Product) -> None:
@@ -161,7 +183,20 @@ def test_an_altered_count_is_found(captured: Product) -> None:
     assert red(captured) == {"pipelines counts_match": {"t01"}, "pipelines intact": {"t01"}}
 
 
-def test_altered_bytes_are_found(captured: Product) -> None:
+@pytest.mark.parametrize(
+    ("relation", "change"),
+    [
+        ("entity", "body = body || ' ', digest = sha256(body || ' ') WHERE endpoint = '/workflows/'"),
+        ("snapshot", "duration_ms = duration_ms + 1 WHERE snapshot_type = 'workflows' AND seq = 1"),
+    ],
+)
+def test_what_a_superuser_altered_is_found(captured: Product, relation: str, change: str) -> None:
+    """An entity together with its digest, or a row; the guards are on again afterwards."""
+    alter(captured, relation, f"UPDATE ghl.{relation} SET {change} AND tenant_id = 't02'")
+    assert red(captured) == {"workflows intact": {"t02"}}
+
+
+def test_bytes_that_do_not_match_their_digest_are_found(captured: Product) -> None:
     with psycopg.connect(captured.superuser_url) as connection:
         connection.execute("ALTER TABLE ghl.entity DROP CONSTRAINT entity_check")
     alter(
@@ -169,7 +204,9 @@ def test_altered_bytes_are_found(captured: Product) -> None:
         "entity",
         "UPDATE ghl.entity SET body = body || ' ' WHERE tenant_id = 't02' AND endpoint = '/workflows/'",
     )
-    assert red(captured)["workflows intact"] == {"t02"}
+    found = dict(red(captured))
+    assert found.pop("workflows intact") == {"t02"}
+    assert found == {f"{kind} guarded": {"all"} for kind in SnapshotType}, "the constraint is missing, too"
 
 
 def test_a_foreign_location_is_found(captured: Product) -> None:
@@ -182,19 +219,37 @@ def test_a_foreign_location_is_found(captured: Product) -> None:
     assert red(captured) == {"workflows locations_belong": {"t00"}}
 
 
+def test_a_location_of_another_company_is_found(captured: Product) -> None:
+    """Then all that lies in it is foreign; while the tenant is the location's own company, nothing is."""
+    place = captured.location("t00")
+    [location] = place.entities["location"]
+    company = json.loads(location)["companyId"]
+    make_company = (
+        "UPDATE ghl.tenant SET account_kind = 'company', ghl_account_id = %s WHERE tenant_id = 't00'"
+    )
+    for account, found in (
+        (company, {}),
+        ("another", {f"{kind} locations_belong": {"t00"} for kind in SnapshotType}),
+    ):
+        with psycopg.connect(captured.superuser_url) as connection:
+            connection.execute(make_company, (account,))
+        assert red(captured) == found
+
+
 def test_a_weekly_capture_that_nothing_confirms_is_found(captured: Product) -> None:
     whole = list(captured.location("t01").entities["pipelines"])
     captured.location("t01").entities["pipelines"].reverse()
-    capture_now(composed, ["t00", "t01"], [SnapshotType.PIPELINES], reason="test")
-    alter(
-        captured,
-        "snapshot",
-        "UPDATE ghl.snapshot SET correlation_id = 'scheduled_weekly_1' "
-        "WHERE snapshot_type = 'pipelines' AND seq = 3",
-    )
+    capture_weekly(captured, SnapshotType.PIPELINES)
     captured.location("t01").entities["pipelines"] = whole
     capture_now(composed, ["t00", "t01"], [SnapshotType.PIPELINES], reason="test")
-    assert red(captured)["pipelines no_silent_drift"] == {"t01"}
+    assert red(captured) == {"pipelines no_silent_drift": {"t01"}}
+
+
+def test_a_weekly_capture_that_a_newer_one_confirms_is_no_drift(captured: Product) -> None:
+    captured.location("t01").entities["pipelines"].reverse()
+    capture_weekly(captured, SnapshotType.PIPELINES)
+    capture_now(composed, ["t00", "t01"], [SnapshotType.PIPELINES], reason="test")
+    assert red(captured) == {}
 
 
 def test_schedules_that_were_not_kept_are_found(captured: Product) -> None:
@@ -208,9 +263,18 @@ def test_schedules_that_were_not_kept_are_found(captured: Product) -> None:
     }
 
 
-def test_a_guard_that_was_taken_away_is_found(captured: Product) -> None:
+@pytest.mark.parametrize(
+    "deed",
+    [
+        "ALTER TABLE ghl.snapshot DISABLE TRIGGER append_only",
+        "DROP TRIGGER append_only ON ghl.entity",
+        "GRANT DELETE ON ghl.manifest TO ghl_snapshots_writer",
+        "ALTER TABLE ghl.snapshot NO FORCE ROW LEVEL SECURITY",
+    ],
+)
+def test_a_guard_that_was_taken_away_is_found(captured: Product, deed: str) -> None:
     with psycopg.connect(captured.superuser_url) as connection:
-        connection.execute("ALTER TABLE ghl.snapshot DISABLE TRIGGER append_only")
+        connection.execute(deed.encode())
     assert red(captured) == {f"{kind} guarded": {"all"} for kind in SnapshotType}
 
 

@@ -4,8 +4,8 @@ import dagster as dg
 import pytest
 
 from ghl_snapshots.definitions import definitions
-from ghl_snapshots.orchestration.schedules import WEEKLY
-from ghl_snapshots.orchestration.validation import validation_sensor
+from ghl_snapshots.orchestration.schedules import DAILY, WEEKLY, Cadence
+from ghl_snapshots.orchestration.validation import validation_sensor, validation_sensors
 from ghl_snapshots_tests.orchestration.product import Product
 
 TRIGGER = "scheduled_weekly_1703123456789"
@@ -20,10 +20,12 @@ def batches(product: Product) -> list[dg.DagsterRun]:
         return [instance.create_run_for_job(job, tags=tags) for _ in range(2)]
 
 
-def asked(product: Product) -> tuple[str | None, str]:
+def asked(
+    product: Product, cadence: Cadence = WEEKLY, job_name: str = "weekly_checks"
+) -> tuple[str | None, str]:
     """The run key that the sensor asks for, and else why it does not."""
     with product.instance() as instance, dg.build_sensor_context(instance=instance) as context:
-        data = validation_sensor(WEEKLY, "weekly_checks").evaluate_tick(context)
+        data = validation_sensor(cadence, job_name).evaluate_tick(context)
     keys = [request.run_key for request in data.run_requests or []]
     return keys[0] if keys else None, data.skip_message or ""
 
@@ -52,3 +54,32 @@ def test_a_run_that_will_be_retried_is_waited_for(product: Product, batches: lis
     with product.instance() as instance:
         instance.add_run_tags(batches[0].run_id, {"dagster/auto_retry_run_id": batches[1].run_id})
     assert asked(product)[0] == f"weekly_checks {TRIGGER}"
+
+
+@pytest.mark.parametrize("ending", ["success", "failure", "canceled"])
+def test_it_does_not_matter_how_the_captures_ended(
+    product: Product, batches: list[dg.DagsterRun], ending: str
+) -> None:
+    with product.instance() as instance:
+        instance.report_run_canceled(batches[0])
+        assert asked(product)[0] is None
+        if ending == "success":
+            success = dg.DagsterEvent(dg.DagsterEventType.RUN_SUCCESS.value, batches[1].job_name)
+            instance.report_dagster_event(success, batches[1].run_id)
+        elif ending == "failure":
+            instance.report_run_failed(batches[1])
+            instance.add_run_tags(batches[1].run_id, {"dagster/will_retry": "false"})
+        else:
+            instance.report_run_canceled(batches[1])
+    assert asked(product)[0] == f"weekly_checks {TRIGGER}"
+
+
+def test_a_daily_capture_is_followed_by_the_cheap_checks(product: Product) -> None:
+    tick = "scheduled_daily_1703123456789"
+    tags = {"dagster/schedule_name": "daily_full", "ghl_snapshots/correlation_id": tick}
+    with product.instance() as instance:
+        run = instance.create_run_for_job(definitions().resolve_job_def("full_snapshot"), tags=tags)
+        instance.report_run_canceled(run)
+    assert asked(product, DAILY, "daily_checks") == (f"daily_checks {tick}", "")
+    sensors = {sensor.name: sensor for sensor in validation_sensors()}
+    assert {"daily_checks_due", "weekly_checks_due"} == set(sensors)

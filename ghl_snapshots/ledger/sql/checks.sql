@@ -18,14 +18,20 @@ WHERE tenant.enabled AND tenant.created_at < %(now)s - kind.within
 ORDER BY 1, 2;
 
 -- latest_complete -- enabled tenants whose latest capture is not a success
-SELECT tenant.tenant_id, kind.snapshot_type, latest.status || ' in snapshot ' || latest.snapshot_id AS problem
+SELECT tenant.tenant_id, kind.snapshot_type,
+    concat(
+        latest.status, ' in snapshot ', latest.snapshot_id, ': ', cause ->> 'endpoint', ': ', cause ->> 'message',
+        CASE WHEN told.errors > 1 THEN format(', and %%s more', told.errors - 1) END
+    ) AS problem
 FROM ghl.tenant
 CROSS JOIN unnest(%(snapshot_types)s::text[]) AS kind (snapshot_type)
 CROSS JOIN LATERAL (
-    SELECT snapshot_id, status FROM ghl.snapshot
+    SELECT snapshot_id, status, provenance FROM ghl.snapshot
     WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.snapshot_type = kind.snapshot_type
     ORDER BY captured_at DESC, seq DESC LIMIT 1
 ) AS latest
+JOIN ghl.provenance AS told ON told.tenant_id = tenant.tenant_id AND told.digest = latest.provenance
+CROSS JOIN LATERAL (SELECT ghl.closest_jsonb(told.body::text) -> 'errors' -> 0 AS cause) AS first
 WHERE tenant.enabled AND latest.status <> 'success'
 ORDER BY 1, 2;
 
