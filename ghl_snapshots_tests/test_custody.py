@@ -23,11 +23,12 @@ from ghl_snapshots.custody.custodian import COMMAND
 from ghl_snapshots.custody.messages import Failure
 from ghl_snapshots.errors import ConfigurationError, CredentialError, ErrorKind, GhlError, LedgerError
 from ghl_snapshots.ghl.retries import Retries
+from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import Capture, SnapshotType, Source, Status, StoredTokens, Tenant
+from ghl_snapshots.model import Capture, EventType, SnapshotType, Source, Status, StoredTokens, Tenant
 from ghl_snapshots.settings import Settings
 from ghl_snapshots.simulator.accounts import Agency
 from ghl_snapshots.simulator.faults import Effect, Fault, ReplaceBody, Respond, Wire
@@ -271,6 +272,21 @@ def test_errors_and_requests_are_told_as_if_the_exchange_were_made_here(
     assert apart.errors[0].attempts in {1, 2}
     assert apart.api_calls == here.api_calls
     assert sum(apart.api_calls.values()) == len(deployment.refreshes()) / 2
+
+
+def test_what_a_custodian_logs_is_in_the_log_of_who_asked(
+    deployment: Deployment, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caplog.set_level(logging.INFO, logger="ghl_snapshots")
+    monkeypatch.setattr(logging.getLogger("ghl_snapshots"), "propagate", True)
+    deployment.capture()
+    [line] = [vars(each) for each in caplog.records if each.getMessage() == EventType.CREDENTIAL_REFRESHED]
+    assert (line["name"], line["levelname"]) == ("ghl_snapshots.ledger.audit", "INFO")
+    assert (line["tenant_id"], line["success"]) == ("acme", True)
+    with Database(deployment.url) as database:
+        [event] = AuditTrail(database).events(event_type=EventType.CREDENTIAL_REFRESHED)
+    assert line["correlation_id"] == event.correlation_id
+    assert line["details"] == event.details
 
 
 def test_a_wrong_key_is_told_without_asking_ghl(deployment: Deployment) -> None:

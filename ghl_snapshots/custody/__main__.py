@@ -1,5 +1,6 @@
 """`python -m ghl_snapshots.custody`: do the errand that standard input tells, and tell what came of it."""
 
+import logging
 import signal
 import sys
 from contextlib import closing, suppress
@@ -8,7 +9,7 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
-from ghl_snapshots.custody.messages import Deployment, Errand, Failure, Outcome
+from ghl_snapshots.custody.messages import Deployment, Errand, Failure, Line, Outcome
 from ghl_snapshots.errors import ConfigurationError, CredentialError, GhlError, LedgerError
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
@@ -45,7 +46,9 @@ def main() -> int:
 def done(errand: Errand) -> Outcome:
     """The outcome of an errand; whatever goes wrong is a part of it."""
     budget = Budget(deadline=Deadline(EXCHANGE_SECONDS), policy=errand.policy)
-    token, failure = None, None
+    token, failure, logged = None, None, _Logged()
+    logging.getLogger("ghl_snapshots").addHandler(logged)
+    logging.getLogger("ghl_snapshots").setLevel(logging.INFO)
     try:
         token = _exchanged(errand, budget)
     except (GhlError, LedgerError, CredentialError, ConfigurationError) as error:
@@ -53,7 +56,24 @@ def done(errand: Errand) -> Outcome:
     except Exception as error:  # noqa: BLE001 (it is told to the process that waits)
         failure = Failure.of(defect(error))
     calls = tuple(call for call, count in budget.calls().items() for _ in range(count))
-    return Outcome(token=token, failure=failure, calls=calls)
+    return Outcome(token=token, failure=failure, calls=calls, lines=tuple(logged.lines))
+
+
+class _Logged(logging.Handler):
+    """Keeps what is logged."""
+
+    _EVERY_RECORD: Final = frozenset(vars(logging.makeLogRecord({})))
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[Line] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Keep a record without what is only true of this process."""
+        own = {name: value for name, value in vars(record).items() if name not in self._EVERY_RECORD}
+        self.lines.append(
+            Line(logger=record.name, level=record.levelno, event=record.getMessage(), fields=own)
+        )
 
 
 def _exchanged(errand: Errand, budget: Budget) -> Token:

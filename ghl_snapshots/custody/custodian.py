@@ -1,5 +1,6 @@
 """The side of the process that asks: starts a custodian for each exchange and waits for what it tells."""
 
+import logging
 import subprocess
 import sys
 from typing import Final
@@ -37,6 +38,8 @@ class Custodian:
 
     def _token(self, errand: Errand, budget: Budget) -> Token:
         outcome = _outcome(errand)
+        for line in outcome.lines:
+            logging.getLogger(line.logger).log(line.level, line.event, extra=line.fields)
         for endpoint, status in outcome.calls:
             budget.count(endpoint, status)
         if outcome.failure is not None:

@@ -1,6 +1,8 @@
 """What the process that asks and its custodian tell each other: the errand, and what came of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from ghl_snapshots.errors import ConfigurationError, CredentialError, ErrorKind, GhlError, LedgerError
 from ghl_snapshots.ghl.policy import Policy
@@ -64,10 +66,21 @@ class Failure:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """A line for the log of the process that asks, since the custodian has none."""
+
+    logger: str
+    level: int
+    event: str
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What came of an errand: a token or a failure, and each request that was sent for it."""
+    """What came of an errand: a token or a failure, each request that was sent for it, each log line."""
 
     token: Token | None = None
     failure: Failure | None = None
     calls: tuple[tuple[str, int | None], ...] = ()
     """Endpoint and status; None where no whole answer came."""
+    lines: tuple[Line, ...] = ()
