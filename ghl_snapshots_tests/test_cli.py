@@ -255,6 +255,17 @@ def test_psql_reads_every_tenant_and_changes_nothing(ghl_snapshots: CommandLine)
     assert b"permission denied" in refused.stderr
 
 
+def test_a_newer_database_is_left_alone(ghl_snapshots: CommandLine) -> None:
+    ghl_snapshots("migrate")
+    with psycopg.connect(ghl_snapshots.variables["GHL_SNAPSHOTS_DATABASE_URL"]) as connection:
+        connection.execute("INSERT INTO schema_version (version) VALUES (99)")
+    for arguments in (ACME, ("keys", "create", "--tenant", "acme"), ("snapshot", "--tenant", "acme")):
+        done = ghl_snapshots(*arguments)
+        assert done.returncode == 1, arguments
+        assert b"schema is at 99, newer than this release's" in done.stderr
+        assert b"Traceback" not in done.stderr
+
+
 def test_a_server_that_does_not_answer_is_said_in_one_line_without_the_password(tmp_path: Path) -> None:
     url = "postgresql://user:hunter2@127.0.0.1:1/ghl"
     done = CommandLine(home=tmp_path, variables={"GHL_SNAPSHOTS_DATABASE_URL": url})("migrate")

@@ -19,8 +19,8 @@ from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.part import defect
 from ghl_snapshots.ghl.tokens import Token
 from ghl_snapshots.ghl.transport import Transport
-from ghl_snapshots.ledger.database import Database
-from ghl_snapshots.ledger.oauth_tokens import LOCK_SECONDS, OAuthTokens
+from ghl_snapshots.ledger.database import LOCK_SECONDS, Database
+from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 
 _CONNECTING_SECONDS: Final = 60
 _LIFE_SECONDS: Final = int(_CONNECTING_SECONDS + LOCK_SECONDS + EXCHANGE_SECONDS + STORING_SECONDS)

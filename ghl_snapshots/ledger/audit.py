@@ -4,10 +4,8 @@ import logging
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
-from uuid import NAMESPACE_URL, uuid5
 
 from psycopg import Connection
-from psycopg.errors import UniqueViolation
 from psycopg.types.json import Jsonb
 from uuid_utils import uuid7
 
@@ -19,15 +17,14 @@ from ghl_snapshots.model import AuditEvent, EventType, Source, legal_json, legal
 _log = logging.getLogger(__name__)
 
 
-def record(connection: Connection[Any], event: AuditEvent, *, once: bool = False) -> bool:
+def record(connection: Connection[Any], event: AuditEvent) -> bool:
     """Append the event in the connection's transaction, so that it stands or falls with what it tells.
 
-    With `once`, only the first event of its type, correlation id and tenant is appended, whoever sends it;
-    whether this one was.
+    Of the full-run events of a trigger and tenant only the first is appended, whoever sends it; whether this
+    one was. Ids are drawn at random, since one that could be foretold could be taken by somebody else before.
     """
-    name = f"{event.event_type}\n{event.correlation_id}\n{event.tenant_id or ''}"
     parameters = {
-        "event_id": str(uuid5(NAMESPACE_URL, name) if once else uuid7()),
+        "event_id": str(uuid7()),
         "event_type": event.event_type,
         "tenant_id": event.tenant_id,
         "ghl_account_id": event.ghl_account_id,
@@ -37,11 +34,9 @@ def record(connection: Connection[Any], event: AuditEvent, *, once: bool = False
         "source": event.source.value,
         "details": Jsonb(legal_json(dict(event.details))),
     }
-    try:
-        # Not ON CONFLICT: it needs the right to read the row, and an event of no tenant is not readable.
-        with connection.transaction():
-            connection.execute(query("add_audit_event"), parameters)
-    except UniqueViolation:
+    once = event.event_type == EventType.FULL_RUN
+    cursor = connection.execute(query("add_full_run_event" if once else "add_audit_event"), parameters)
+    if not cursor.rowcount:
         return False
     _log.info(event.event_type, extra=_logged(event))
     return True
@@ -83,14 +78,14 @@ class AuditTrail:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def record(self, event: AuditEvent, *, once: bool = False) -> bool:
+    def record(self, event: AuditEvent) -> bool:
         """Append an event in a transaction of its own; see the function `record`.
 
         Raises:
             LedgerError: the server does not answer.
         """
         with self._database.writer(event.tenant_id or "") as connection:
-            return record(connection, event, once=once)
+            return record(connection, event)
 
     def events(
         self,

@@ -9,6 +9,7 @@ from typing import Any, Self
 import psycopg
 from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.errors import LockNotAvailable
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
@@ -20,18 +21,34 @@ WRITER = "ghl_snapshots_writer"
 READER = "ghl_snapshots_reader"
 AUDITOR = "ghl_snapshots_auditor"
 
-# An append relies on seeing what others committed while it waited for its place in the chain; a refresh of
-# OAuth tokens keeps a transaction open while GHL answers. Neither may hang on a server's or login's defaults,
-# nor may a search path set there put other functions in the place of the server's own.
+# A client's machine that is lost is missed after a minute, and so is a server's; until then the locks of a
+# lost client hold others up. The first are libpq's, for our side, the second the server's own.
+NETWORK = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+_SERVERS_NETWORK = (
+    "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3 "
+    "-c tcp_user_timeout=60000"
+)
+# An append relies on seeing what others committed while it waited for its place in the chain. None of these
+# may hang on a server's or login's defaults, nor may a search path set there put other functions in the place
+# of the server's own.
 _SESSION = (
     "-c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off "
-    "-c idle_in_transaction_session_timeout=0 -c row_security=on -c timezone=UTC -c search_path=ghl"
+    "-c row_security=on -c timezone=UTC -c search_path=ghl"
 )
-# A session that holds locks is idle for long, and must be missed soon if its machine is lost.
-_LASTING = (
-    "-c idle_session_timeout=0 -c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 "
-    "-c tcp_keepalives_count=3"
-)
+# A writer's transaction holds locks that others wait for; the longest that it is idle on purpose is while GHL
+# answers a refresh of OAuth tokens, which ends after two minutes. Whoever reads holds nobody up, and may be
+# as slow as the caller of the API that it streams a snapshot to.
+_IDLE_SECONDS = {WRITER: 300, READER: 3600, AUDITOR: 3600}
+# A session that holds locks is idle for long.
+_LASTING = "-c idle_session_timeout=0"
+LOCK_SECONDS = 150.0
+"""How long a lock is waited for: longer than a lost machine or a refresh of OAuth tokens keeps one."""
 # What the server says when it cannot do its part. It has a class for a full disk, and calls a file that
 # may not grow for another reason, such as a limit on its size, an internal error.
 _FAILURES = (psycopg.OperationalError, psycopg.errors.InternalError_)
@@ -46,8 +63,11 @@ class Database:
     may act as ghl_snapshots_auditor, by default the same.
     """
 
-    def __init__(self, url: str, auditor_url: str | None = None) -> None:
+    def __init__(
+        self, url: str, auditor_url: str | None = None, *, lock_seconds: float = LOCK_SECONDS
+    ) -> None:
         self._urls = {WRITER: url, READER: url, AUDITOR: auditor_url or url}
+        self.lock_seconds = lock_seconds
         self._pools: dict[str, ConnectionPool[Connection[DictRow]]] = {}
         self._opening = threading.Lock()
 
@@ -99,12 +119,7 @@ class Database:
             LedgerError: the server does not answer.
         """
         try:
-            return psycopg.connect(
-                connection_string(self._urls[WRITER], WRITER, _LASTING),
-                autocommit=True,
-                row_factory=dict_row,
-                connect_timeout=_WAIT_SECONDS,
-            )
+            return psycopg.connect(self._conninfo(WRITER, _LASTING), autocommit=True, row_factory=dict_row)
         except psycopg.OperationalError as error:
             raise LedgerError(f"The database does not answer: {_first_line(error)}.") from error
 
@@ -115,31 +130,47 @@ class Database:
                 yield connection
         except PoolTimeout:
             raise LedgerError(f"The database does not answer: {self._reason(role)}.") from None
+        except LockNotAvailable as error:
+            raise LedgerError(
+                f"Another session kept what this one waited {self.lock_seconds:g} s for "
+                f"({error.diag.context or _first_line(error)}). If it hangs, find it with pg_blocking_pids() "
+                "or as the oldest in pg_stat_activity, and end it with pg_terminate_backend()."
+            ) from error
         except _FAILURES as error:
             raise LedgerError(f"The database failed: {_first_line(error)}.") from error
 
     def _pool(self, role: str) -> ConnectionPool[Connection[DictRow]]:
         with self._opening:
             if role not in self._pools:
-                conninfo = connection_string(self._urls[role], role)
+                conninfo = self._conninfo(role)
                 # A pool waits for a server that is away; at the first use the reason should come at once.
-                psycopg.connect(conninfo, connect_timeout=_WAIT_SECONDS).close()
+                psycopg.connect(conninfo).close()
                 self._pools[role] = _opened(conninfo)
             return self._pools[role]
 
     def _reason(self, role: str) -> str:
         """Why no connection could be had, which the pool knows but does not tell."""
         try:
-            psycopg.connect(connection_string(self._urls[role], role), connect_timeout=5).close()
+            psycopg.connect(self._conninfo(role), connect_timeout=5).close()
         except psycopg.Error as error:
             return _first_line(error)
         return "all connections are busy"
 
+    def _conninfo(self, role: str, more: str = "") -> str:
+        limits = f"-c lock_timeout={self.lock_seconds * 1000:.0f}"
+        limits += f" -c idle_in_transaction_session_timeout={_IDLE_SECONDS[role]}s"
+        return connection_string(self._urls[role], f"{_SESSION} {limits} {more} -c role={role}")
 
-def connection_string(url: str, role: str, more: str = "") -> str:
-    """What psycopg needs to connect with the rights of one role; raises like `connection_parameters`."""
-    options = f"{connection_parameters(url).get('options', '')} {_SESSION} {more} -c role={role}"
-    return make_conninfo(url, options=options.strip(), application_name="ghl_snapshots")
+
+def connection_string(url: str, options: str = "") -> str:
+    """What psycopg needs to connect and to miss a server that is lost; what the URL itself says of it stays.
+
+    Raises:
+        ConfigurationError: like `connection_parameters`.
+    """
+    given = connection_parameters(url)
+    options = f"{given.get('options', '')} {_SERVERS_NETWORK} {options}".strip()
+    return make_conninfo("", **{**NETWORK, **given, "options": options, "application_name": "ghl_snapshots"})
 
 
 def connection_parameters(url: str) -> dict[str, Any]:

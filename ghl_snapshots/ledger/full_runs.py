@@ -38,7 +38,7 @@ def record_full_run(database: Database, run: FullRun) -> int:
     with database.auditor() as connection:
         rows = connection.execute(query("totals_of_trigger"), parameters).fetchall()
     trail = AuditTrail(database)
-    return sum(trail.record(_event(run, row), once=True) for row in rows)
+    return sum(trail.record(_event(run, row)) for row in rows)
 
 
 def _event(run: FullRun, row: Mapping[str, Any]) -> AuditEvent:

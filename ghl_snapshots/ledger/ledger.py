@@ -14,8 +14,10 @@ from ghl_snapshots.errors import (
 )
 from ghl_snapshots.ledger.appending import Appended, append
 from ghl_snapshots.ledger.audit import record
+from ghl_snapshots.ledger.chain_holders import kept_from_chain, waited_in_vain
 from ghl_snapshots.ledger.contract import problem_with
 from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.migrate import check_schema
 from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.ledger.records import EntityVersion, snapshot_of
 from ghl_snapshots.model import AuditEvent, Capture, EventType, Snapshot, SnapshotType, legal_text
@@ -37,7 +39,9 @@ class Ledger:
 
         Raises:
             SnapshotRefusedError: the capture breaks the contract; nothing was stored but an audit event.
-            LedgerError: the database does not answer; nothing was stored, or all of it was.
+            SchemaError: the database is not the one that this release works with; nothing was stored.
+            LedgerError: the database does not answer, or another session keeps the end of the chain; nothing
+                was stored, or all of it was.
         """
         problem = problem_with(capture)
         if problem:
@@ -46,7 +50,16 @@ class Ledger:
             return self._appended(capture)
         except SnapshotRefusedError as error:
             self._refuse(capture, str(error))
+        except LedgerError as error:
+            if not waited_in_vain(error):
+                raise
+            raise kept_from_chain(self._database, capture, error) from error.__cause__
+        except psycopg.ProgrammingError as error:
+            check_schema(self._database)
+            raise LedgerError(f"The database does not take what this release stores: {error}.") from error
         except (psycopg.IntegrityError, psycopg.DataError) as error:
+            # Of a newer schema a constraint that this release does not know says nothing against the capture.
+            check_schema(self._database)
             self._refuse(capture, error.diag.message_primary or str(error))
 
     def latest(
@@ -185,7 +198,7 @@ class Ledger:
                 with self._database.writer(capture.tenant_id) as connection:
                     return append(connection, capture)
             except LedgerError as error:
-                if not isinstance(error.__cause__, psycopg.OperationalError):
+                if not isinstance(error.__cause__, psycopg.OperationalError) or waited_in_vain(error):
                     raise
         with self._database.writer(capture.tenant_id) as connection:
             return append(connection, capture)

@@ -10,7 +10,16 @@ from uuid_utils import uuid7
 
 from ghl_snapshots.errors import LedgerError, SchemaError
 from ghl_snapshots.ledger.audit import record
-from ghl_snapshots.ledger.database import AUDITOR, OWNER, READER, WRITER, Database, connection_parameters
+from ghl_snapshots.ledger.database import (
+    AUDITOR,
+    LOCK_SECONDS,
+    OWNER,
+    READER,
+    WRITER,
+    Database,
+    connection_parameters,
+    connection_string,
+)
 from ghl_snapshots.ledger.queries import query, sql_text
 from ghl_snapshots.model import AuditEvent, EventType, Source
 
@@ -28,7 +37,7 @@ ORDER BY rolname
 """
 
 
-def migrate(url: str) -> list[str]:
+def migrate(url: str, *, lock_seconds: float = LOCK_SECONDS) -> list[str]:
     """Create the database if it is missing and apply what it lacks; names of the migrations applied.
 
     Safe to repeat and safe under two at once: the second waits and finds nothing to do.
@@ -40,8 +49,15 @@ def migrate(url: str) -> list[str]:
     """
     create_database(url)
     try:
-        with psycopg.connect(url) as connection:
+        with psycopg.connect(connection_string(url)) as connection:
+            connection.execute(query("set_lock_timeout"), {"milliseconds": f"{lock_seconds * 1000:.0f}"})
             return _migrated(connection)
+    except psycopg.errors.LockNotAvailable as error:
+        raise LedgerError(
+            f"The database could not be migrated: another session kept what it waited {lock_seconds:g} s "
+            f"for ({error.diag.context or 'the lock of migrations'}). Let another migration end; stop the "
+            "daemon, the webserver and the API; end what else pg_stat_activity shows of this database."
+        ) from error
     except psycopg.Error as error:
         raise LedgerError(f"The database could not be migrated: {str(error).strip()}") from error
 
@@ -62,17 +78,18 @@ def create_database(url: str) -> None:
 
 def _connect_or_create(url: str, name: str | None) -> None:
     try:
-        psycopg.connect(url).close()
-    except psycopg.OperationalError:
-        if not name:
+        psycopg.connect(connection_string(url)).close()
+    except psycopg.OperationalError as error:
+        if not name or isinstance(error, psycopg.errors.ConnectionTimeout):
             raise
         _create_if_missing(url, name)
         # It may have been there, and refuse us for another reason, which this tells.
-        psycopg.connect(url).close()
+        psycopg.connect(connection_string(url)).close()
 
 
 def _create_if_missing(url: str, name: str) -> None:
-    with psycopg.connect(make_conninfo(url, dbname="postgres"), autocommit=True) as connection:
+    maintenance = connection_string(make_conninfo(url, dbname="postgres"))
+    with psycopg.connect(maintenance, autocommit=True) as connection:
         if connection.execute("SELECT FROM pg_database WHERE datname = %s", [name]).rowcount:
             return
         # Either is the answer when another process makes it at this moment.

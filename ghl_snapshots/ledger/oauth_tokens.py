@@ -16,9 +16,6 @@ from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.model import AuditEvent, EventType, LocationToken, Source, StoredTokens
 
-LOCK_SECONDS = 150.0
-"""How long to wait for a tenant's lock; whoever holds it may wait for GHL for two minutes."""
-
 _HOW_TO_MAKE_A_KEY = (
     'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'
 )
@@ -100,12 +97,12 @@ class OAuthTokens:
         """
         cipher = self._cipher()
         with self._database.writer(tenant_id) as connection:
-            connection.execute(query("set_lock_timeout"), {"milliseconds": f"{LOCK_SECONDS * 1000:.0f}"})
             try:
                 connection.execute(query("lock_tokens"), {"tenant_id": tenant_id})
             except LockNotAvailable:
                 raise LedgerError(
-                    f"Another process has been refreshing them for more than {LOCK_SECONDS:g} s."
+                    "Another process has been refreshing them for more than "
+                    f"{self._database.lock_seconds:g} s."
                 ) from None
             yield LockedTokens(connection, cipher, tenant_id)
 

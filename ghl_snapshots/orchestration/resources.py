@@ -10,6 +10,7 @@ from ghl_snapshots.composition import capture_engine, open_database
 from ghl_snapshots.ledger.appending import Appended
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
+from ghl_snapshots.ledger.migrate import check_schema
 from ghl_snapshots.ledger.session_locks import SessionLocks
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.model import Capture, SnapshotType, Tenant
@@ -28,8 +29,14 @@ class DatabaseResource(dg.ConfigurableResource["DatabaseResource"]):
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["DatabaseResource"]:
-        """Keep the connections open while the run lasts, and a lock that shows that its process lives."""
+        """Keep the connections open while the run lasts, and a lock that shows that its process lives.
+
+        Raises:
+            SchemaError: the database is older or newer than this release.
+            LedgerError: the server does not answer.
+        """
         with open_database(load_settings()) as database, SessionLocks(database) as locks:
+            check_schema(database)
             self._database, self._locks = database, locks
             if context.run is not None:
                 locks.try_lock(run_lock(context.run.run_id))

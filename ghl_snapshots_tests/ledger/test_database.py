@@ -11,6 +11,21 @@ from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots_tests.ledger.captures import capture
 
+LIMITS = {
+    "tcp_keepalives_idle": 30,
+    "tcp_keepalives_interval": 10,
+    "tcp_keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+    "lock_timeout": 150_000,
+}
+CLIENT_LIMITS = {
+    "connect_timeout": "10",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+
 
 def test_constructing_a_database_connects_to_nothing() -> None:
     with Database("postgresql://nobody:hunter2@127.0.0.1:1/nothing"):
@@ -76,6 +91,48 @@ def test_the_servers_defaults_do_not_weaken_a_session(url: str, superuser: Conne
             assert list(row.values()) == [value]
         stored = Ledger(database).append(capture()).snapshot
         assert str(stored.created_at.tzinfo) == "UTC"
+
+
+@pytest.mark.parametrize(("role", "idle_seconds"), [("writer", 300), ("reader", 3600), ("auditor", 3600)])
+def test_no_session_waits_without_a_limit(url: str, role: str, idle_seconds: int) -> None:
+    """For the network, for a lock, or for a client that is stuck; whatever the server's defaults are."""
+    with Database(url) as database:
+        tenant = () if role == "auditor" else ("acme",)
+        with getattr(database, role)(*tenant) as connection:
+            assert limits(connection) == LIMITS | {"idle_in_transaction_session_timeout": idle_seconds * 1000}
+            assert client_limits(connection) == CLIENT_LIMITS
+
+
+def test_a_lasting_session_may_be_idle_and_has_the_other_limits(url: str, superuser: Connection) -> None:
+    superuser.execute(f"ALTER DATABASE {superuser.info.dbname} SET idle_session_timeout = '1h'")
+    with Database(url) as database, database.session() as connection:
+        assert limits(connection) == LIMITS | {"idle_in_transaction_session_timeout": 300_000}
+        assert client_limits(connection) == CLIENT_LIMITS
+        row: Any = connection.execute("SHOW idle_session_timeout").fetchone()
+        assert row == {"idle_session_timeout": "0"}
+
+
+def test_what_the_url_says_of_the_network_stays(url: str) -> None:
+    with (
+        Database(f"{url}&connect_timeout=3&tcp_user_timeout=5000") as database,
+        database.session() as session,
+    ):
+        told = client_limits(session)
+    assert told == CLIENT_LIMITS | {"connect_timeout": "3", "tcp_user_timeout": "5000"}
+
+
+def limits(connection: Connection[Any]) -> dict[str, int]:
+    """The session's limits in the server; what SHOW tells of TCP on a unix socket is always 0."""
+    rows = connection.execute(
+        "SELECT name, reset_val::int AS value FROM pg_settings WHERE name = ANY(%s)",
+        [[*LIMITS, "idle_in_transaction_session_timeout"]],
+    )
+    return {row["name"]: row["value"] for row in rows}
+
+
+def client_limits(connection: Connection[Any]) -> dict[str, str]:
+    given = connection.info.get_parameters()
+    return {name: given[name] for name in CLIENT_LIMITS if name in given}
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from psycopg import Connection
 
 from ghl_snapshots.errors import (
     LedgerError,
+    SchemaError,
     SnapshotCorruptError,
     SnapshotNotFoundError,
     SnapshotRefusedError,
@@ -191,6 +192,37 @@ def test_a_capture_that_breaks_the_contract_leaves_nothing_but_an_audit_event(
     ).fetchone()
     assert event[0] is False
     assert reason in event[1]
+
+
+def test_a_newer_schema_is_told_and_not_taken_for_a_broken_capture(
+    ledger: Ledger, superuser: Connection
+) -> None:
+    """A process that was at work when the database was migrated meets a constraint that it does not know."""
+    superuser.execute("ALTER TABLE snapshot ADD COLUMN needed text CHECK (needed IS NOT NULL)")
+    superuser.execute("INSERT INTO schema_version (version) VALUES (99)")
+    with pytest.raises(SchemaError, match="newer than this release's"):
+        ledger.append(capture())
+    assert refusals(superuser) == 0
+
+
+def test_a_schema_that_lacks_what_is_written_to_is_told_and_not_taken_for_a_broken_capture(
+    ledger: Ledger, superuser: Connection
+) -> None:
+    superuser.execute("ALTER TABLE provenance RENAME TO elsewhere")
+    with pytest.raises(LedgerError, match=r'release stores: .*"ghl.provenance" does not exist') as failed:
+        ledger.append(capture())
+    assert not isinstance(failed.value, SnapshotRefusedError)
+    superuser.execute("INSERT INTO schema_version (version) VALUES (99)")
+    with pytest.raises(SchemaError, match="newer than this release's"):
+        ledger.append(capture())
+    assert refusals(superuser) == 0
+
+
+def refusals(connection: Connection) -> int:
+    row: Any = connection.execute(
+        "SELECT count(*) FROM audit_event WHERE event_type = 'ghl_snapshot_refused'"
+    ).fetchone()
+    return int(row[0])
 
 
 def test_requests_may_be_told_of_in_any_order(ledger: Ledger) -> None:

@@ -1,5 +1,6 @@
 """Migrations: repeatable, safe under several at once, forward only, and equal to the readable schema."""
 
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,7 +12,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from ghl_snapshots.errors import ConfigurationError, LedgerError, SchemaError
-from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.database import NETWORK, Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import check_schema, migrate
 from ghl_snapshots.ledger.queries import sql_text
@@ -26,6 +27,7 @@ ALL = [
     "0004_daily_quota",
     "0005_fold_faster",
     "0006_verify_faster",
+    "0007_full_run_events",
 ]
 
 
@@ -231,6 +233,16 @@ def test_a_database_that_cannot_be_reached_is_told_without_the_password(url: str
     with pytest.raises((LedgerError, ConfigurationError)) as failed:
         migrate(url)
     assert "hunter2" not in str(failed.value)
+
+
+def test_a_server_that_accepts_and_says_nothing_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(NETWORK, "connect_timeout", 2)  # the least that PostgreSQL's library knows
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(
+            LedgerError, match="'ledger' cannot be reached or made: connection timeout expired"
+        ):
+            migrate(f"postgresql://user:hunter2@127.0.0.1:{port}/ledger")
 
 
 def test_the_readable_schema_and_the_migrations_give_the_same_database(

@@ -9,7 +9,6 @@ from cryptography.fernet import Fernet
 from psycopg import Connection
 
 from ghl_snapshots.errors import ConfigurationError, CredentialError, LedgerError
-from ghl_snapshots.ledger import oauth_tokens
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.model import StoredTokens
@@ -116,14 +115,11 @@ def test_a_refresh_that_fails_leaves_the_tokens_and_lets_the_next_one_try(databa
         assert locked.tokens == TOKENS
 
 
-def test_a_lock_that_another_process_keeps_is_not_waited_for_for_ever(
-    database: Database, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    tokens = OAuthTokens(database, NEW)
-    with tokens.locked("acme"):
-        monkeypatch.setattr(oauth_tokens, "LOCK_SECONDS", 0.05)
-        with (
-            pytest.raises(LedgerError, match="Another process has been refreshing them"),
-            tokens.locked("acme"),
-        ):
-            pass
+def test_a_lock_that_another_process_keeps_is_not_waited_for_for_ever(database: Database, url: str) -> None:
+    with (
+        OAuthTokens(database, NEW).locked("acme"),
+        Database(url, lock_seconds=0.05) as impatient,
+        pytest.raises(LedgerError, match=r"been refreshing them for more than 0\.05 s"),
+        OAuthTokens(impatient, NEW).locked("acme"),
+    ):
+        pass

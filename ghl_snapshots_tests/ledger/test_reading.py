@@ -1,7 +1,9 @@
 """The questions that people ask of the ledger, in Python and in SQL."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import NAMESPACE_URL, uuid4, uuid5
 
 import pytest
 from psycopg import Connection
@@ -142,7 +144,8 @@ def test_an_audit_event_comes_back_as_it_was_recorded(trail: AuditTrail) -> None
 
 
 def test_audit_events_are_found_by_each_of_their_properties(trail: AuditTrail) -> None:
-    late, foreign = event(occurred_at=NOON + HOUR), event(tenant_id="zenith", correlation_id="other")
+    late = event(occurred_at=NOON + HOUR, correlation_id="next")
+    foreign = event(tenant_id="zenith", correlation_id="other")
     system = event(tenant_id=None, ghl_account_id=None, event_type="ghl_snapshot_tick")
     for one in (event(), late, foreign, system):
         trail.record(one)
@@ -155,13 +158,36 @@ def test_audit_events_are_found_by_each_of_their_properties(trail: AuditTrail) -
     assert trail.events(event_type=runs, limit=1) == [late]
 
 
-def test_an_event_to_be_recorded_once_is_recorded_once(trail: AuditTrail) -> None:
-    assert trail.record(event(), once=True)
-    assert not trail.record(event(success=False, occurred_at=NOON + HOUR), once=True)
-    assert trail.record(event(tenant_id="zenith"), once=True)
-    assert trail.record(event(tenant_id=None), once=True)
-    assert not trail.record(event(tenant_id=None), once=True)
+def test_how_a_tenants_run_went_is_recorded_once_for_each_trigger(trail: AuditTrail) -> None:
+    assert trail.record(event())
+    assert not trail.record(event(success=False, occurred_at=NOON + HOUR))
+    assert trail.record(event(tenant_id="zenith"))
+    assert trail.record(event(tenant_id=None))
+    assert not trail.record(event(tenant_id=None))
     assert trail.events(event_type="ghl_snapshot_full_run", tenant_id="acme") == [event()]
+    assert trail.record(event(correlation_id="next"))
+
+
+def test_other_events_are_recorded_as_often_as_they_come(trail: AuditTrail) -> None:
+    read = event(event_type="ghl_snapshot_read")
+    assert [trail.record(read), trail.record(read)] == [True, True]
+    assert trail.events(event_type="ghl_snapshot_read") == [read, read]
+
+
+def test_no_session_keeps_another_tenants_event_from_being_recorded(
+    trail: AuditTrail, as_role: Callable[..., Connection]
+) -> None:
+    """Not by the id that an event of that name once had, nor by its correlation id."""
+    acme = as_role("writer", "acme")
+    for id_ in (uuid5(NAMESPACE_URL, "ghl_snapshot_full_run\ntick\nzenith"), uuid4()):
+        acme.execute(
+            "INSERT INTO audit_event (event_id, event_type, tenant_id, correlation_id, occurred_at, success, "
+            "source, details) VALUES (%s, %s, 'acme', 'tick', now(), true, 'api', '{}')",
+            [id_, "ghl_snapshot_full_run" if id_.version == 4 else "forged"],
+        )
+    zeniths = event(tenant_id="zenith", success=False)
+    assert trail.record(zeniths)
+    assert trail.events(event_type="ghl_snapshot_full_run", tenant_id="zenith") == [zeniths]
 
 
 def test_an_event_without_a_moment_gets_that_of_its_recording(trail: AuditTrail) -> None:

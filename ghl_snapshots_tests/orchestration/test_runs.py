@@ -107,6 +107,14 @@ def test_failed_tenants_are_red_and_the_others_green_with_one_event_each(product
     assert [row["status"] for row in rows] == ["success", "failed", "success", "failed", "success"]
 
 
+def test_a_run_of_an_older_release_fails_before_it_asks_ghl_for_anything(product: Product) -> None:
+    product.rows("INSERT INTO ghl.schema_version (version) VALUES (99) RETURNING version")
+    [failure] = captured(product).failures
+    assert "newer than this release's" in failure
+    assert "use a newer release" in failure
+    assert not product.simulator.request_log
+
+
 def test_a_partly_captured_tenant_is_green_and_named_in_the_failure(product: Product) -> None:
     product.location("t02").scopes.discard("calendars/groups.readonly")
     launched = captured(product, types=[SnapshotType.CALENDARS])

@@ -10,6 +10,16 @@ SELECT max(version) AS version FROM ghl.schema_version;
 SELECT * FROM ghl.snapshot_record
 WHERE correlation_id = %(correlation_id)s AND tenant_id = %(tenant_id)s AND snapshot_type = %(snapshot_type)s;
 
+-- chain_holders -- the sessions that keep others from the end of a chain; NULL is what the server hides of another login's
+SELECT pid, usename, application_name, client_addr::text, state
+FROM pg_locks
+JOIN pg_stat_activity USING (pid)
+WHERE locktype = 'advisory' AND granted AND objsubid = 1
+    AND pg_locks.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    AND (classid::bigint << 32) | objid::bigint
+        = hashtextextended(%(tenant_id)s || ' ' || %(snapshot_type)s, 4711)
+ORDER BY pid;
+
 -- known_entities -- ids of those of the digests that the tenant already has
 SELECT digest, id FROM ghl.entity WHERE tenant_id = %(tenant_id)s AND digest = ANY(%(digests)s);
 
@@ -58,6 +68,16 @@ INSERT INTO ghl.audit_event (
     %(event_id)s::uuid, %(event_type)s, %(tenant_id)s, %(ghl_account_id)s, %(correlation_id)s,
     coalesce(%(occurred_at)s, clock_timestamp()), %(success)s, %(source)s, %(details)s
 );
+
+-- add_full_run_event -- append the event of a tenant's run, unless its trigger has one of that tenant already
+-- No index is named: that would need the right to read the row, and an event of no tenant is not readable.
+INSERT INTO ghl.audit_event (
+    event_id, event_type, tenant_id, ghl_account_id, correlation_id, occurred_at, success, source, details
+) VALUES (
+    %(event_id)s::uuid, %(event_type)s, %(tenant_id)s, %(ghl_account_id)s, %(correlation_id)s,
+    coalesce(%(occurred_at)s, clock_timestamp()), %(success)s, %(source)s, %(details)s
+)
+ON CONFLICT DO NOTHING;
 
 -- audit_events -- the newest events that match everything that is given
 SELECT event_type, tenant_id, ghl_account_id, correlation_id, occurred_at, success, source, details

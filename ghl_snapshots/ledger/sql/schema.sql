@@ -135,6 +135,10 @@ CREATE INDEX audit_event_of_tenant ON audit_event (tenant_id, occurred_at DESC);
 CREATE INDEX audit_event_of_trigger ON audit_event (correlation_id);
 -- Events arrive in the order of their time, so a block range index finds a time span, whatever the type.
 CREATE INDEX audit_event_by_time ON audit_event USING brin (occurred_at) WITH (pages_per_range = 16);
+-- How a tenant's run went is told once for each trigger. The tenant is part of what must be unique, so that no
+-- session can take another tenant's place or learn that it is taken.
+CREATE UNIQUE INDEX full_run_event ON audit_event (correlation_id, tenant_id) NULLS NOT DISTINCT
+    WHERE event_type = 'ghl_snapshot_full_run';
 
 -- Integrity -----------------------------------------------------------------------------------------------
 
