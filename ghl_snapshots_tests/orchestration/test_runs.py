@@ -15,6 +15,8 @@ from ghl_snapshots.orchestration.resources import unheard
 from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG
 from ghl_snapshots_tests.orchestration.product import Product
 
+PLOTTED = (dg.IntMetadataValue, dg.FloatMetadataValue)
+"""What the UI draws over time."""
 CRITICAL = (SnapshotType.PIPELINES, SnapshotType.WORKFLOWS)
 
 
@@ -74,6 +76,15 @@ def test_a_materialization_tells_all_about_its_snapshot(product: Product) -> Non
         }
         == values
     )
+    plotted = {name for name, value in event.metadata.items() if isinstance(value, PLOTTED)}
+    assert plotted == {
+        "record_count",
+        "duration_seconds",
+        "api_calls",
+        "new_entities",
+        "new_bytes",
+        "missing_parts",
+    }
     assert (event.tags or {})["dagster/data_version"] == snapshot.checksum
     assert f"ghl-snapshots show {snapshot.snapshot_id}" in str(values["read_it"])
     [row] = product.rows(str(values["read_it"]).split("`")[3])
