@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from psycopg import Connection
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -22,6 +24,11 @@ class Timer:
         start = time.perf_counter()
         yield
         self.taken.append((time.perf_counter() - start) * 1000)
+
+    @property
+    def median(self) -> float:
+        """The median in milliseconds."""
+        return statistics.median(self.taken)
 
     @property
     def per_second(self) -> str:
@@ -45,11 +52,23 @@ def timed(work: Callable[[], Any], repeat: int = 20) -> Timer:
     return timer
 
 
+def size(connection: Connection, *tables: str) -> int:
+    """The bytes of tables on disk with all that belongs to them."""
+    connection.execute("CHECKPOINT")
+    found = connection.execute(
+        "SELECT sum(pg_total_relation_size(to_regclass(name))) FROM unnest(%s::text[]) AS name",
+        [list(tables)],
+    ).fetchone()
+    return int(found[0]) if found else 0
+
+
 class Comparison:
     """A table of measurements of the ledger beside those of another design."""
 
-    def __init__(self, title: str, *designs: str) -> None:
+    def __init__(self, title: str, *designs: str, markdown: bool = False) -> None:
         self._table = Table(title=title, title_justify="left")
+        if markdown:
+            self._table = Table(box=box.MARKDOWN)
         self._table.add_column("")
         for design in designs:
             self._table.add_column(design, justify="right")

@@ -66,6 +66,7 @@ class Account:
     """One tenant's account, which changes by the hour."""
 
     def __init__(self, number: int, locations: int | None = None) -> None:
+        self.number = number
         self.random = random.Random(number)  # noqa: S311 - the week must be the same every time
         self.locations = locations or round(math.exp(self.random.uniform(0, math.log(200))))
         self.tenant = Tenant(
