@@ -11,6 +11,8 @@ from itertools import accumulate
 from typing import Literal
 
 Labels = tuple[str, ...]
+_MOST_EXEMPLAR_CHARACTERS = 128
+"""By OpenMetrics, names and values of its labels together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +34,30 @@ class Family:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Exemplar:
+    """One observation, in the bucket of this place, with what leads to the work that it was of."""
+
+    bucket: int
+    value: float
+    timestamp: float
+    label: str
+    told: str
+
+    def __str__(self) -> str:
+        """As it follows its bucket's sample in OpenMetrics; nothing if it would be longer than allowed."""
+        fits = len(self.label) + len(self.told) <= _MOST_EXEMPLAR_CHARACTERS
+        return (
+            f" # {{{_labelled((self.label,), (self.told,))}}} {self.value} {self.timestamp}" if fits else ""
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Observed:
     """One series of a histogram: observations by bucket, those above the last bound too, and their sum."""
 
     counts: Sequence[int]
     total: float
+    exemplar: Exemplar | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,8 +79,10 @@ class Histogram:
             own = f"{{{_labelled(self.labels, labels)}"
             bucket = f"{self.name}_bucket{own}"
             counts = list(accumulate(observed.counts))
-            for end, count in zip(ends, counts, strict=True):
-                yield f"{bucket}{end}{count}"
+            buckets = [f"{bucket}{end}{count}" for end, count in zip(ends, counts, strict=True)]
+            if openmetrics and observed.exemplar:
+                buckets[observed.exemplar.bucket] += str(observed.exemplar)
+            yield from buckets
             yield f"{self.name}_count{own}}} {counts[-1]}"
             yield f"{self.name}_sum{own}}} {observed.total}"
 

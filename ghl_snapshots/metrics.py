@@ -4,9 +4,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TypeVar
 
-from ghl_snapshots.exposition import Family, Histogram, Labels, Observed, written
+from ghl_snapshots.exposition import Exemplar, Family, Histogram, Labels, Observed, written
 from ghl_snapshots.ledger.database import Database
-from ghl_snapshots.ledger.measurements import Durations, Measurements, measure
+from ghl_snapshots.ledger.measurements import Durations, Measurements, NewestCapture, measure
 from ghl_snapshots.model import RequestStatus
 
 _Row = TypeVar("_Row")
@@ -52,21 +52,40 @@ class _Families:
     def _durations(self) -> Histogram:
         rows: defaultdict[Labels, list[Durations]] = defaultdict(list)
         for row in self._measured.durations:
-            rows[row.snapshot_type, *self._tenant(row.tenant_id), str(row.success).lower()].append(row)
+            rows[self._outcome(row)].append(row)
+        newest = self._exemplars()
         return Histogram(
             name="ghl_snapshot_duration_ms",
             help="Duration of captures in milliseconds; success is true for complete ones.",
             labels=self._names("snapshot_type", "tenant_id", "success"),
             bounds=self._measured.duration_bounds,
-            series={labels: self._observed(found) for labels, found in sorted(rows.items())},
+            series={
+                labels: self._observed(found, newest.get(labels)) for labels, found in sorted(rows.items())
+            },
         )
 
-    def _observed(self, rows: Iterable[Durations]) -> Observed:
+    def _outcome(self, row: Durations | NewestCapture) -> Labels:
+        return row.snapshot_type, *self._tenant(row.tenant_id), str(row.success).lower()
+
+    def _exemplars(self) -> Mapping[Labels, Exemplar]:
+        """The newest capture of each series, where it is a chain's newest; every scrape sees other ones."""
+        return {
+            self._outcome(row): Exemplar(
+                bucket=row.bucket,
+                value=row.duration_ms,
+                timestamp=row.captured_at.timestamp(),
+                label="correlation_id",
+                told=row.correlation_id,
+            )
+            for row in sorted(self._measured.newest_captures, key=lambda row: row.captured_at)
+        }
+
+    def _observed(self, rows: Iterable[Durations], exemplar: Exemplar | None) -> Observed:
         counts, total = [0] * (len(self._measured.duration_bounds) + 1), 0
         for row in rows:
             counts[row.bucket] += row.captures
             total += row.duration_ms
-        return Observed(counts=counts, total=total)
+        return Observed(counts=counts, total=total, exemplar=exemplar)
 
     def _records(self) -> Family:
         return Family(

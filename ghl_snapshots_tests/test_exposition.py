@@ -7,10 +7,21 @@ from prometheus_client.exposition import generate_latest as text
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics_text
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_text
+from prometheus_client.samples import Exemplar as LibraryExemplar
 
-from ghl_snapshots.exposition import Family, Histogram, Observed, written
+from ghl_snapshots.exposition import Exemplar, Family, Histogram, Observed, written
 
 ODD = 'a "b" \\ c\nd é'
+
+
+def exemplar(bucket: int, told: str) -> Exemplar:
+    return Exemplar(bucket=bucket, value=70, timestamp=1772539200.5, label="id", told=told)
+
+
+def theirs(told: str) -> LibraryExemplar:
+    return LibraryExemplar({"id": told}, 70, 1772539200.5)
+
+
 OURS: list[Family | Histogram] = [
     Histogram(
         name="took_ms",
@@ -18,8 +29,9 @@ OURS: list[Family | Histogram] = [
         labels=("kind", "name"),
         bounds=(50, 100),
         series={
-            ("x", ODD): Observed(counts=(1, 0, 2), total=1234),
-            ("y", "z"): Observed(counts=(0, 3, 0), total=210),
+            ("x", ODD): Observed(counts=(1, 0, 2), total=1234, exemplar=exemplar(2, ODD)),
+            ("y", "z"): Observed(counts=(0, 3, 0), total=210, exemplar=exemplar(1, "x" * 126)),
+            ("y", "zz"): Observed(counts=(0, 1, 0), total=70, exemplar=exemplar(1, "x" * 127)),
         },
     ),
     Family(
@@ -35,8 +47,9 @@ class Theirs:
 
     def collect(self) -> list[HistogramMetricFamily | CounterMetricFamily | GaugeMetricFamily]:
         took = HistogramMetricFamily("took_ms", "How long.", labels=("kind", "name"))
-        took.add_metric(("x", ODD), [("50", 1), ("100", 1), ("+Inf", 3)], 1234)
-        took.add_metric(("y", "z"), [("50", 0), ("100", 3), ("+Inf", 3)], 210)
+        took.add_metric(("x", ODD), [("50", 1), ("100", 1), ("+Inf", 3, theirs(ODD))], 1234)
+        took.add_metric(("y", "z"), [("50", 0), ("100", 3, theirs("x" * 126)), ("+Inf", 3)], 210)
+        took.add_metric(("y", "zz"), [("50", 0), ("100", 1), ("+Inf", 1)], 70)
         seen = CounterMetricFamily("seen", "Seen; counted.", labels=("kind",))
         seen.add_metric(("x",), 3)
         seen.add_metric((ODD,), 0)

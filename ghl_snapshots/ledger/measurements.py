@@ -30,6 +30,19 @@ class Durations:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class NewestCapture:
+    """A chain's newest capture."""
+
+    tenant_id: str
+    snapshot_type: str
+    success: bool
+    bucket: int
+    duration_ms: int
+    captured_at: datetime
+    correlation_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Records:
     """Records captured by all of a chain's snapshots together."""
 
@@ -99,6 +112,7 @@ class Measurements:
     duration_bounds: Sequence[int]
     """Upper bounds of the histogram's buckets in milliseconds, each bound within its bucket."""
     durations: Sequence[Durations]
+    newest_captures: Sequence[NewestCapture]
     records: Sequence[Records]
     errors: Sequence[Errors]
     api_calls: Sequence[ApiCalls]
@@ -124,6 +138,7 @@ def measure(database: Database) -> Measurements:
         return Measurements(
             duration_bounds=bounds["bounds"],
             durations=[Durations(**row) for row in connection.execute(query("capture_durations"))],
+            newest_captures=[NewestCapture(**row) for row in connection.execute(query("newest_captures"))],
             records=[Records(**row) for row in connection.execute(query("captured_records"))],
             errors=[Errors(**row) for row in connection.execute(query("capture_errors"))],
             api_calls=[ApiCalls(**row) for row in connection.execute(query("api_calls"))],

@@ -84,6 +84,7 @@ def prometheus(target: str, folder: Path) -> Iterator[Prometheus]:
         f"--config.file={folder / 'prometheus.yml'}",
         f"--storage.tsdb.path={folder / 'data'}",
         f"--web.listen-address={address}",
+        "--enable-feature=exemplar-storage",
     ]
     with (
         (folder / "output").open("wb") as output,
@@ -106,7 +107,8 @@ def scraped(
 ) -> Iterator[Prometheus]:
     """A Prometheus that has scraped the API twice, after captures of which one failed."""
     for duration_ms in (40, 70):
-        ledger.append(replace(capture(captured_at=now), duration_ms=duration_ms))
+        made = capture(captured_at=now, correlation_id=f"took-{duration_ms}")
+        ledger.append(replace(made, duration_ms=duration_ms))
     kind = SnapshotType.CALENDARS
     ledger.append(capture("zenith", (), captured_at=now, status=Status.FAILED, snapshot_type=kind))
     for event_type, tenant_id, details in (
@@ -152,6 +154,10 @@ def test_a_real_prometheus_tells_what_captures_were(scraped: Prometheus, now: da
         ("ghl_snapshot_chain_verification_age_seconds < bool 60", 1),
     ):
         assert scraped.value(expression) == value, expression
+    at = {"start": str(now.timestamp() - 60), "end": str(now.timestamp() + 60)}
+    [exemplified] = scraped.get("query_exemplars", query=f"ghl_snapshot_duration_ms_bucket{{{own}}}", **at)
+    assert exemplified["seriesLabels"]["le"] == "100"
+    assert exemplified["exemplars"][0]["labels"] == {"correlation_id": "took-70"}
     # Two of three captures were complete; of most types there is none yet.
     never = {(name, kind) for name in ("acme", "zenith") for kind in SnapshotType} - {("acme", "workflows")}
     expected = {

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from psycopg import Connection
@@ -59,6 +60,38 @@ def test_what_captures_were_is_told_by_the_counters(database: Database, ledger: 
     assert value(found, "ghl_snapshot_records_total", own) == 4
     assert value(found, "ghl_snapshot_errors_total", {**own, "error_type": "not_found"}) == 1
     assert value(found, "ghl_snapshot_api_calls_total", {"endpoint": ENDPOINT, "status_code": "200"}) == 3
+
+
+def exemplars(database: Database, *, tenant_label: bool = True) -> dict[tuple[str, str], tuple[str, float]]:
+    """Correlation id and duration of each bucket's exemplar, by the bucket's `success` and `le`."""
+    text = exposition(database, tenant_label=tenant_label, openmetrics=True).decode()
+    return {
+        (sample.labels["success"], sample.labels["le"]): (
+            sample.exemplar.labels["correlation_id"],
+            sample.exemplar.value,
+        )
+        for family in read_openmetrics(text)  # type: ignore[no-untyped-call]  # it has no types
+        for sample in family.samples
+        if sample.exemplar
+    }
+
+
+def test_a_chains_newest_capture_is_its_buckets_exemplar(database: Database, ledger: Ledger) -> None:
+    def captured(tenant_id: str, minute: int, duration_ms: int, correlation_id: str) -> None:
+        moment = NOON + timedelta(minutes=minute)
+        made = capture(tenant_id, captured_at=moment, correlation_id=correlation_id)
+        ledger.append(replace(made, duration_ms=duration_ms))
+
+    captured("acme", 0, 70, "first")
+    assert exemplars(database) == {("true", "100"): ("first", 70)}
+    captured("acme", 1, 700, "second")
+    assert exemplars(database) == {("true", "1000"): ("second", 700)}
+    captured("zenith", 2, 40, "third")
+    assert exemplars(database, tenant_label=False) == {("true", "50"): ("third", 40)}
+    failed = capture("acme", (), status=Status.FAILED, correlation_id="fourth")
+    ledger.append(replace(failed, duration_ms=400_000))
+    assert exemplars(database)["false", "+Inf"] == ("fourth", 400_000)
+    assert "fourth" not in exposition(database, tenant_label=True).decode()
 
 
 def test_counting_again_counts_only_what_is_new(database: Database, ledger: Ledger) -> None:

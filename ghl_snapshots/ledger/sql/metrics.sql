@@ -21,6 +21,12 @@ SELECT ghl.duration_bounds() AS bounds;
 -- capture_durations -- captures by duration, and what they took together
 SELECT tenant_id, snapshot_type, success, bucket, captures, duration_ms FROM ghl.metric_duration;
 
+-- newest_captures -- of each chain the newest capture that was counted, with its place among the durations
+SELECT tenant_id, snapshot_type, status = 'success' AS success,
+    width_bucket(duration_ms - 1, ghl.duration_bounds()) AS bucket, duration_ms, captured_at, correlation_id
+FROM ghl.metric_chain
+JOIN ghl.snapshot USING (tenant_id, snapshot_type, seq);
+
 -- captured_records -- records ever captured, and the newest complete capture (NULL if there is none)
 SELECT tenant_id, snapshot_type, records FROM ghl.metric_chain;
 
