@@ -16,6 +16,7 @@ from ghl_snapshots.ghl.endpoints import Endpoint, Shape
 from ghl_snapshots.model import legal_text
 
 _BYTE_ORDER_MARK: Final = "\ufeff"
+_SPACES: Final = frozenset(" \t\n\r")
 _WHITESPACE: Final = re.compile(r"[ \t\n\r]*")
 _COUNT: Final = re.compile(r"[0-9]{1,15}")
 _LONGEST_ID: Final = 256
@@ -112,9 +113,12 @@ class _Reader:
 
     def _next(self) -> str:
         """The next character that is not whitespace, left in place; empty at the end."""
-        found = _WHITESPACE.match(self.text, self.position)
-        self.position = found.end() if found else self.position
-        return self.text[self.position : self.position + 1]
+        character = self.text[self.position : self.position + 1]
+        if character in _SPACES:
+            found = _WHITESPACE.match(self.text, self.position)
+            self.position = found.end() if found else self.position
+            character = self.text[self.position : self.position + 1]
+        return character
 
     def took(self, character: str) -> bool:
         """Whether the character came next; it is then behind."""

@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool
 
 from ghl_snapshots.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.timed_connections import POOL_CLASSES
@@ -22,6 +23,7 @@ class ReadOnlyAdapter(HTTPAdapter):
 
     def __init__(self, base_url: str) -> None:
         self._base = urlsplit(base_url)
+        self._pool: HTTPConnectionPool | None = None
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (passed on)
@@ -42,6 +44,24 @@ class ReadOnlyAdapter(HTTPAdapter):
         """
         self._permit(request)
         return super().send(request, *args, **kwargs)
+
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> HTTPConnectionPool:  # noqa: ANN401 (passed on)
+        """The one connection pool, which the first request has opened: only one server is ever asked."""
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(*args, **kwargs)
+        return self._pool
+
+    def request_url(self, request: requests.PreparedRequest, proxies: object) -> str:
+        """The path to ask for; a proxy there is none."""
+        return request.path_url
+
+    def build_response(self, req: requests.PreparedRequest, resp: BaseHTTPResponse) -> requests.Response:
+        """The answer without its cookies, which would never be sent back, and with nothing guessed of it."""
+        response = requests.Response()
+        response.status_code = resp.status
+        response.headers = resp.headers
+        response.raw = resp
+        return response
 
     def _permit(self, request: requests.PreparedRequest) -> None:
         url = urlsplit(request.url or "")

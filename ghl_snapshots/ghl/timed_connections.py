@@ -50,16 +50,18 @@ class _TimedReads(io.RawIOBase):
         if self._deadline is None or self._usual_seconds is None:
             return self._raw.readinto(buffer)
         silent = 0.0
-        try:
-            while turn := min(_TURN_SECONDS, self._usual_seconds - silent, self._deadline.remaining):
-                self._connection.settimeout(turn)
-                try:
-                    return self._connection.recv_into(buffer)
-                except TimeoutError:
-                    silent += turn
-        finally:
-            self._connection.settimeout(self._usual_seconds)
+        while turn := min(_TURN_SECONDS, self._usual_seconds - silent, self._deadline.remaining):
+            self._wait_at_most(turn)
+            try:
+                return self._connection.recv_into(buffer)
+            except TimeoutError:
+                silent += turn
         raise TimeoutError("the deadline is over, or the other side was silent for too long")
+
+    def _wait_at_most(self, seconds: float) -> None:
+        """Set the socket's timeout, which is a system call; urllib3 sets its own before it sends again."""
+        if self._connection.gettimeout() != seconds:
+            self._connection.settimeout(seconds)
 
     def close(self) -> None:
         self._raw.close()
