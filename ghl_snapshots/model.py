@@ -168,12 +168,13 @@ class LocationToken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """A place in a rate limit that processes share."""
+    """A place in a rate limit that processes share, or several that were taken together."""
 
     wait_seconds: float
     """After which its request may be sent."""
     taken: int
     """Places of the window that are used at this moment, by whichever process."""
+    places: int = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

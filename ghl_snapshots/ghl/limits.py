@@ -22,11 +22,19 @@ class SharedWindow(Protocol):
     """The slots that several processes take from one window for each location and company."""
 
     def claim(
-        self, resource_id: str, *, most: int, hold_seconds: float, patience_seconds: float
+        self,
+        resource_id: str,
+        *,
+        most: int,
+        hold_seconds: float,
+        patience_seconds: float,
+        wanted: int = 1,
+        keep_seconds: float = 0.0,
     ) -> Place | None:
         """Take the next of `most` places, each held for `hold_seconds` from its own time on.
 
-        None is taken if it is further off than the patience. None is given if the window cannot be reached.
+        Where many are free, up to `wanted` are taken together, to be used within `keep_seconds`. None is
+        taken if it is further off than the patience. None is given if the window cannot be reached.
         """
 
     def note_quota(self, resource_id: str, *, day: date, remaining: int) -> None:
@@ -130,17 +138,33 @@ class RateLimiter:
             return
         with self._lock:
             usage = self._usages[resource_id]
-            most, hold = usage.most(self._margin) - usage.others, usage.interval_seconds + usage.slack_seconds
-        place = self._shared.claim(
-            resource_id, most=max(1, most), hold_seconds=hold, patience_seconds=deadline.remaining
-        )
-        with self._lock:
-            usage.taken = place.taken if place is not None else None
-        wait = place.wait_seconds if place is not None else 0.0
+        with usage.claiming:
+            if usage.block.take(self._monotonic()):
+                return
+            wait = self._claimed(self._shared, resource_id, usage, deadline)
         if wait >= deadline.remaining:
             raise _too_late(resource_id, wait, deadline)
         deadline.sleep(wait)
         deadline.check()
+
+    def _claimed(self, shared: SharedWindow, resource_id: str, usage: Usage, deadline: Deadline) -> float:
+        """Take a place, with others for the requests to come, and give the seconds until its time."""
+        with self._lock:
+            most, hold = usage.most(self._margin) - usage.others, usage.interval_seconds + usage.slack_seconds
+        # The block's time is counted from before it is asked for, so that it ends here before it ends there.
+        asked_at = self._monotonic()
+        place = shared.claim(
+            resource_id,
+            most=max(1, most),
+            hold_seconds=hold,
+            patience_seconds=deadline.remaining,
+            wanted=usage.block.wanted(),
+            keep_seconds=usage.kept_seconds,
+        )
+        usage.block.begin(place.places if place else 1, asked_at + usage.kept_seconds)
+        with self._lock:
+            usage.taken = place.taken if place is not None else None
+        return place.wait_seconds if place is not None else 0.0
 
 
 def _too_late(resource_id: str, wait: float, deadline: Deadline) -> GhlError:

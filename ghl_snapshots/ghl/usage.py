@@ -5,6 +5,7 @@ interval after the answer, and no delay on the way can put one request too many 
 headers say of requests that others made fills the window too.
 """
 
+import threading
 from collections import deque
 from dataclasses import dataclass, field
 from datetime import date
@@ -19,6 +20,36 @@ _SHORTEST_NAP_SECONDS: Final = 0.001
 _LONGEST_NAP_SECONDS: Final = 0.02
 _SLACK: Final = 0.1
 _SLACK_SECONDS: Final = 0.5
+_FIRST_BLOCK: Final = 4
+_LARGEST_BLOCK: Final = 16
+_KEPT: Final = 0.2
+
+
+@dataclass(slots=True)
+class Block:
+    """Places of the shared window that were taken together, each for the next request within a short time.
+
+    What is not used by then is lost, so a block is as large as the use of the one before it suggests.
+    """
+
+    size: int = _FIRST_BLOCK // 2
+    left: int = 0
+    ends_at: float = 0.0
+
+    def take(self, now: float) -> bool:
+        """Use a place up, if there is one."""
+        if not self.left or now >= self.ends_at:
+            return False
+        self.left -= 1
+        return True
+
+    def wanted(self) -> int:
+        """How many places to ask for next: twice as many if all were used in time, else as many as were."""
+        return max(1, min(_LARGEST_BLOCK, self.size - self.left if self.left else 2 * self.size))
+
+    def begin(self, size: int, ends_at: float) -> None:
+        """Go on with another block, one place of which is used at once."""
+        self.size, self.left, self.ends_at = size, size - 1, ends_at
 
 
 @dataclass(slots=True)
@@ -34,7 +65,10 @@ class Usage:
     """Slots that others use, as far as the latest answer tells; nothing is known after `others_until`."""
     others_until: float = 0.0
     taken: int | None = None
-    """Places of the shared window that were used when one was last taken here."""
+    """Places of the shared window that were used when some were last taken here."""
+    block: Block = field(default_factory=Block)
+    claiming: threading.Lock = field(default_factory=threading.Lock)
+    """Held while a block is asked for, so that other threads wait for it and ask for none themselves."""
     blocked_until: float = 0.0
     daily: int | None = None
     daily_remaining: int | None = None
@@ -66,12 +100,8 @@ class Usage:
         if limits.remaining is None:
             return
         self._forget_ended(now)
-        if self.taken is not None:
-            # The shared window knows of all our processes; whatever GHL counts beyond it is somebody else's.
-            self.others = max(0, self.burst - limits.remaining - max(self.taken, len(self.ends)))
-            self.others_until = now + self.interval_seconds
-            return
-        not_answered_here = self.burst - limits.remaining - len(self.ends)
+        # The shared window knows of all our processes; whatever GHL counts beyond it is somebody else's.
+        not_answered_here = self.burst - limits.remaining - max(self.taken or 0, len(self.ends))
         least, most = max(0, not_answered_here - self.in_flight), max(0, not_answered_here)
         self.others = min(max(self.others, least), most)
         self.others_until = now + self.interval_seconds
@@ -106,6 +136,11 @@ class Usage:
     def slack_seconds(self) -> float:
         """How much later than its time in the shared window a request may come to GHL."""
         return max(_SLACK_SECONDS, _SLACK * self.interval_seconds)
+
+    @property
+    def kept_seconds(self) -> float:
+        """How long a place that was taken with others may be used."""
+        return _KEPT * self.interval_seconds
 
     def most(self, margin: float) -> int:
         """Requests of a burst that are made use of."""

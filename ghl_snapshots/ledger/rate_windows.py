@@ -1,6 +1,7 @@
 """Places in GHL's rate limits that all processes of a deployment take from the same windows.
 
-Each request takes a place by one statement of its own and learns when it may leave. Where the database is
+Requests take their places by one statement, several together where many are free, and learn when they may
+leave. Where the database is
 away nothing is held up: each process's own limiter goes on alone, and what could not be stored afterwards
 would be lost for a better reason.
 """
@@ -40,16 +41,29 @@ class RateWindows:
         self._row("note_quota", {"resource_id": resource_id, "day": day, "remaining": remaining})
 
     def claim(
-        self, resource_id: str, *, most: int, hold_seconds: float, patience_seconds: float
+        self,
+        resource_id: str,
+        *,
+        most: int,
+        hold_seconds: float,
+        patience_seconds: float,
+        wanted: int = 1,
+        keep_seconds: float = 0.0,
     ) -> Place | None:
-        """Take the next place, unless it is further off than the patience; None where nobody can tell."""
+        """Take the next place, unless it is further off than the patience; None where nobody can tell.
+
+        As long as no more than a quarter of what is free is `wanted`, that many are taken, for as long as is
+        to be kept.
+        """
         row = self._row(
-            "claim_slot",
+            "claim_slots",
             {
                 "resource_id": resource_id,
                 "most": most,
                 "hold_seconds": hold_seconds,
                 "patience_seconds": patience_seconds,
+                "wanted": wanted,
+                "keep_seconds": keep_seconds,
             },
         )
         return Place(**row) if row else None

@@ -28,6 +28,7 @@ ALL = [
     "0005_fold_faster",
     "0006_verify_faster",
     "0007_full_run_events",
+    "0008_blocks_of_places",
 ]
 
 

@@ -1,6 +1,9 @@
 """Processes take places in one window, in order, and none is held up where the window cannot be reached."""
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from typing import Any
 
 import psycopg
 import pytest
@@ -58,6 +61,100 @@ def test_a_place_that_is_too_far_off_is_left_to_others(windows: RateWindows) -> 
 def test_what_is_taken_at_this_moment_is_told(windows: RateWindows) -> None:
     told = [windows.claim(PLACE, most=3, hold_seconds=100, patience_seconds=1000) for _ in range(6)]
     assert [place.taken for place in told if place is not None] == [0, 1, 2, 3, 3, 3]
+
+
+def block(windows: RateWindows, wanted: int, *, most: int = 20, keep_seconds: float = 100) -> int:
+    """How many places are given at once of so many that are wanted; 0 if the next one is not free yet."""
+    place = windows.claim(
+        PLACE, most=most, hold_seconds=200, patience_seconds=0, wanted=wanted, keep_seconds=keep_seconds
+    )
+    assert place is not None
+    return 0 if place.wait_seconds else place.places
+
+
+def test_many_free_places_are_taken_together_and_the_last_ones_one_by_one(windows: RateWindows) -> None:
+    """So that no process can take from the others what it may not need."""
+    assert [block(windows, 16) for _ in range(13)] == [5, 3, 3, 2, 1, 1, 1, 1, 1, 1, 1, 0, 0]
+
+
+def test_no_more_places_are_taken_together_than_wanted(windows: RateWindows) -> None:
+    assert [block(windows, 2), block(windows, 1), block(windows, 4)] == [2, 1, 4]
+
+
+def test_a_place_taken_with_others_is_held_from_the_end_of_its_time_on(windows: RateWindows) -> None:
+    """Its request may be sent as late as then."""
+    assert block(windows, 2, most=8) == 2
+    assert [block(windows, 1, most=8) for _ in range(6)] == [1] * 6
+    place = windows.claim(PLACE, most=8, hold_seconds=200, patience_seconds=1000)
+    assert place is not None
+    assert round(place.wait_seconds / 10) * 10 == 200, "behind those that were used at once"
+    waits = [windows.claim(PLACE, most=8, hold_seconds=200, patience_seconds=1000) for _ in range(6)]
+    assert [round(place.wait_seconds / 10) * 10 for place in waits if place] == [200] * 5 + [300]
+
+
+def test_places_that_may_still_be_used_are_not_told_as_taken(windows: RateWindows) -> None:
+    assert (block(windows, 4), block(windows, 1)) == (4, 1)
+    place = windows.claim(PLACE, most=20, hold_seconds=200, patience_seconds=0)
+    assert place is not None
+    assert place.taken == 1
+
+
+class CountedWindow:
+    """The shared window with a count of what is asked of it."""
+
+    def __init__(self, windows: RateWindows) -> None:
+        self._windows = windows
+        self.asked: list[int] = []
+
+    def claim(self, resource_id: str, **given: Any) -> Place | None:
+        self.asked.append(given["wanted"])
+        return self._windows.claim(resource_id, **given)
+
+    def note_quota(self, resource_id: str, *, day: date, remaining: int) -> None:
+        self._windows.note_quota(resource_id, day=day, remaining=remaining)
+
+    def close(self) -> None:
+        self._windows.close()
+
+
+def test_a_busy_location_asks_for_larger_and_larger_blocks(windows: RateWindows) -> None:
+    counted = CountedWindow(windows)
+    limiter = RateLimiter(shared=counted)
+    for _ in range(4 + 8 + 16 + 1):
+        limiter.acquire(PLACE, Deadline(60))
+    assert counted.asked == [4, 8, 16, 16]
+
+
+def test_a_block_that_was_not_used_up_is_followed_by_a_smaller_one(windows: RateWindows) -> None:
+    seconds = [0.0]
+    counted = CountedWindow(windows)
+    limiter = RateLimiter(shared=counted, monotonic=lambda: seconds[0])
+    for _ in range(4 + 3):
+        limiter.acquire(PLACE, Deadline(60))
+    seconds[0] = 2.0  # the time for which places are kept with GHL's interval of 10 s
+    for _ in range(4):
+        limiter.acquire(PLACE, Deadline(60))
+    assert counted.asked == [4, 8, 3, 6]
+
+
+def test_threads_that_need_places_at_once_take_them_of_one_block(windows: RateWindows) -> None:
+    counted = CountedWindow(windows)
+    limiter = RateLimiter(shared=counted)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: limiter.acquire(PLACE, Deadline(60)), range(4)))
+    assert counted.asked == [4]
+
+
+def test_places_that_one_process_leaves_unused_stop_no_other(windows: RateWindows, database: Database) -> None:
+    """Of a burst of 95 a process that goes away at once has kept no more than the block it asked for."""
+    other = RateWindows(database)
+    idle, busy = RateLimiter(shared=windows), RateLimiter(shared=other)
+    idle.acquire(PLACE, Deadline(60))
+    for _ in range(95 - 4):
+        busy.acquire(PLACE, Deadline(1))
+    with pytest.raises(GhlError, match="allows the next request in"):
+        busy.acquire(PLACE, Deadline(1))
+    other.close()
 
 
 def test_a_window_out_of_reach_holds_nothing_up_and_is_looked_for_again(

@@ -239,10 +239,10 @@ SELECT set_config('statement_timeout', %(milliseconds)s, false);
 -- note_quota -- remember what GHL says is left of a day's quota
 SELECT ghl.note_quota(%(resource_id)s, %(day)s, %(remaining)s);
 
--- claim_slot -- take the next place in the rate limit of a location or company
-SELECT wait_seconds, taken
-FROM ghl.claim_slot(%(resource_id)s, %(most)s, %(hold_seconds)s * interval '1 second',
-    %(patience_seconds)s * interval '1 second');
+-- claim_slots -- take the next place in the rate limit of a location or company, or several where many are free
+SELECT wait_seconds, taken, places
+FROM ghl.claim_slots(%(resource_id)s, %(most)s, %(hold_seconds)s * interval '1 second',
+    %(patience_seconds)s * interval '1 second', %(wanted)s, %(keep_seconds)s * interval '1 second');
 
 -- try_session_lock -- take a lock for as long as the session lasts, if nobody holds it
 SELECT pg_try_advisory_lock(hashtextextended(%(name)s, 4713)) AS done;

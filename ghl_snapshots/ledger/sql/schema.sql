@@ -273,14 +273,18 @@ CREATE UNLOGGED TABLE rate_window (
 ) WITH (fillfactor = 50);
 ALTER TABLE rate_window ENABLE ROW LEVEL SECURITY;
 ALTER TABLE rate_window FORCE ROW LEVEL SECURITY;
--- For claim_slot, which runs with the owner's rights; nobody else reads or writes it.
+-- For claim_slots, which runs with the owner's rights; nobody else reads or writes it.
 CREATE POLICY claimed ON rate_window TO ghl_snapshots_owner USING (true) WITH CHECK (true);
 
 -- The seconds after which the caller may send a request, with its place in the window taken: of any `most` + 1
 -- requests the last is `hold` or more later than the first. A place further off than `patience` is not taken.
--- `taken` tells how many places of the window are used at this moment.
-CREATE FUNCTION claim_slot(
-    resource text, most integer, hold interval, patience interval, OUT wait_seconds float8, OUT taken integer
+-- Where up to `wanted` places are no more than a quarter of what is free, they are taken together, each for a request
+-- within `keep` from now; `grants` has the last moment of each. Whichever of `most` + 1 requests had its place taken
+-- last, so few of the others could have been sent less than `hold` before it that the window still had room.
+-- `taken` tells how many places of the window are used at this moment, those that may still be used left out.
+CREATE FUNCTION claim_slots(
+    resource text, most integer, hold interval, patience interval, wanted integer, keep interval,
+    OUT wait_seconds float8, OUT taken integer, OUT places integer
 )
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = ghl, pg_catalog, pg_temp
 AS $$
@@ -296,11 +300,17 @@ BEGIN
     END IF;
     moment := clock_timestamp();
     recent := ARRAY(SELECT granted FROM unnest(recent) AS granted WHERE granted > moment - hold ORDER BY granted);
-    place := greatest(
-        moment, recent[cardinality(recent)], recent[cardinality(recent) - most + 1] + hold
-    );
-    wait_seconds := extract(epoch FROM place - moment);
     taken := (SELECT count(*) FROM unnest(recent) AS granted WHERE granted <= moment);
+    places := least(wanted, (most - cardinality(recent)) / 4);
+    IF places > 1 THEN
+        wait_seconds := 0;
+        UPDATE rate_window SET grants = recent || array_fill(moment + keep, ARRAY[places])
+        WHERE resource_id = resource;
+        RETURN;
+    END IF;
+    places := 1;
+    place := greatest(moment, recent[cardinality(recent) - most + 1] + hold);
+    wait_seconds := extract(epoch FROM place - moment);
     IF place - moment <= patience THEN
         UPDATE rate_window SET grants = recent || place WHERE resource_id = resource;
     END IF;
@@ -461,8 +471,8 @@ GRANT USAGE ON SCHEMA ghl TO ghl_snapshots_writer, ghl_snapshots_reader, ghl_sna
 GRANT SELECT ON schema_version TO ghl_snapshots_writer, ghl_snapshots_reader, ghl_snapshots_auditor;
 GRANT SELECT, INSERT ON entity, manifest, provenance, snapshot, audit_event TO ghl_snapshots_writer;
 GRANT SELECT, INSERT, UPDATE ON tenant, oauth_token, location_token TO ghl_snapshots_writer;
-REVOKE EXECUTE ON FUNCTION claim_slot(text, integer, interval, interval) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION claim_slot(text, integer, interval, interval) TO ghl_snapshots_writer;
+REVOKE EXECUTE ON FUNCTION claim_slots(text, integer, interval, interval, integer, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION claim_slots(text, integer, interval, interval, integer, interval) TO ghl_snapshots_writer;
 GRANT SELECT ON entity, manifest, provenance, snapshot, audit_event TO ghl_snapshots_reader, ghl_snapshots_auditor;
 GRANT SELECT ON tenant TO ghl_snapshots_reader, ghl_snapshots_auditor;
 GRANT SELECT ON snapshot_record, ghl_snapshot, ghl_snapshot_raw, ghl_snapshot_audit_event
