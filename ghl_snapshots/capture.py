@@ -14,6 +14,7 @@ from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.endpoints import endpoints_of
+from ghl_snapshots.ghl.openings import Openings
 from ghl_snapshots.ghl.part import Part, Subject, unread_part
 from ghl_snapshots.ghl.policy import Policy
 from ghl_snapshots.ghl.reading import AccountReading
@@ -30,6 +31,7 @@ from ghl_snapshots.model import (
 )
 
 _COMPANIES_AT_ONCE = 4
+_OPENINGS_OF_CONCURRENCY = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,7 @@ class _Order:
 class CaptureEngine:
     """Captures tenants; all its captures share one pool of `concurrency` requests under way.
 
+    Half as many more may ask for locations' tokens, for which a company's rate limit often makes them wait.
     A context manager: closing it waits for the captures under way and closes the connections to GHL.
     """
 
@@ -68,6 +71,7 @@ class CaptureEngine:
         self._clock = clock
         self._monotonic = monotonic
         self._requests = ThreadPoolExecutor(concurrency, thread_name_prefix="ghl-request")
+        self._openings = Openings(max(1, concurrency // _OPENINGS_OF_CONCURRENCY))
         self._captures = ThreadPoolExecutor(concurrency, thread_name_prefix="ghl-capture")
 
     def __enter__(self) -> Self:
@@ -83,6 +87,7 @@ class CaptureEngine:
     def close(self) -> None:
         """Close the connections, once the captures under way have ended."""
         self._captures.shutdown(cancel_futures=True)
+        self._openings.close()
         self._requests.shutdown(cancel_futures=True)
         self._client.close()
 
@@ -176,6 +181,7 @@ class CaptureEngine:
             client=self._client,
             budget=order.budget,
             pool=self._requests,
+            openings=self._openings,
             width=own if own < self._concurrency else 2 * self._concurrency,
         )
         return reading.read()

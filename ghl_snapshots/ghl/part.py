@@ -117,16 +117,26 @@ def read_part(
             follow()
         except ListChangedError:
             follow()
-    except GhlError as failure:
-        error = subject.error(failure)
-    except (CredentialError, ConfigurationError) as failure:
-        error = subject.error(GhlError(ErrorKind.INVALID_CREDENTIAL, str(failure), attempts=0))
     except Exception as failure:  # noqa: BLE001 (one account's oddity must not cost another's capture)
-        error = subject.error(defect(failure))
+        error = subject.error(_told(failure))
     return Part(subject=subject, entities=tuple(entities), requests=tuple(requests), error=error)
 
 
-def defect(failure: Exception) -> GhlError:
+def failed_part(subject: Subject, failure: BaseException) -> Part:
+    """A part that was not asked for, because what had to come before failed."""
+    return Part(subject=subject, error=subject.error(_told(failure)))
+
+
+def _told(failure: BaseException) -> GhlError:
+    """Whatever was raised, as an error that a capture can record."""
+    if isinstance(failure, GhlError):
+        return failure
+    if isinstance(failure, CredentialError | ConfigurationError):
+        return GhlError(ErrorKind.INVALID_CREDENTIAL, str(failure), attempts=0)
+    return defect(failure)
+
+
+def defect(failure: BaseException) -> GhlError:
     """The error of a call that our own code fails at; its text might hold a token and is left out."""
     where = traceback.extract_tb(failure.__traceback__)[-1]
     place = f"{Path(where.filename).name}, line {where.lineno}"

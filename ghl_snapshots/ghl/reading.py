@@ -1,6 +1,6 @@
 """All parts of one snapshot type of one account: which there are, read at once, put into a fixed order."""
 
-from collections import deque
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
@@ -13,7 +13,8 @@ from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import Access
 from ghl_snapshots.ghl.endpoints import LOCATION_SEARCH, Endpoint, Paging, endpoints_of
-from ghl_snapshots.ghl.part import Part, Subject, read_part, unread_part
+from ghl_snapshots.ghl.openings import Openings
+from ghl_snapshots.ghl.part import Part, Subject, failed_part, read_part, unread_part
 from ghl_snapshots.model import AccountKind, CaptureError, Entity, SnapshotType, Tenant
 
 _Place: TypeAlias = tuple[int, int, int]
@@ -25,6 +26,9 @@ _AGENCY_ONLY: Final = (
     "themselves"
 )
 
+_OPENINGS_OF_WIDTH: Final = 4
+"""One in so many of a capture's requests under way may be for a location's token."""
+
 _WHOLE: Final = None
 """Stands for the whole account where a location's id would stand for that location."""
 
@@ -32,7 +36,8 @@ _WHOLE: Final = None
 class AccountReading:
     """One capture's reading of an account: breadth first over its locations, on a pool that others share.
 
-    Not more than `width` of its parts are handed to the pool at once, so that a large account leaves room for
+    A location whose token may have to be asked for is opened first, on threads apart, since the company's
+    rate limit may hold that up; the others' parts are read meanwhile. Not more than `width` of its parts are handed to the pool at once, so that a large account leaves room for
     the captures beside it. Everything but the reading itself happens in the thread that called `read`, which
     the pool's threads tell by events what they have found.
     """
@@ -46,6 +51,7 @@ class AccountReading:
         client: GhlClient,
         budget: Budget,
         pool: ThreadPoolExecutor,
+        openings: Openings,
         width: int,
     ) -> None:
         self._tenant = tenant
@@ -54,14 +60,18 @@ class AccountReading:
         self._client = client
         self._budget = budget
         self._pool = pool
+        self._openings = openings
         self._width = width
         self._bearers: dict[str, Bearer] = {}
         self._turns: dict[str, int] = {}
         self._endings: dict[str | None, CaptureError] = {}
         self._listing = Part(subject=Subject(endpoint=LOCATION_SEARCH))
         self._parts: dict[_Place, Part] = {}
+        self._unopened: deque[str] = deque()
+        self._held: defaultdict[str, list[tuple[_Place, Subject]]] = defaultdict(list)
         self._waiting: deque[tuple[_Place, Subject]] = deque()
         self._running = 0
+        self._opening = 0
         self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
 
     def read(self) -> tuple[Part, list[Part]]:
@@ -71,11 +81,20 @@ class AccountReading:
             self._ask_about([self._tenant.ghl_account_id])
         elif self._readable():
             self._begin_listing()
-        while self._waiting or self._running:
-            while self._waiting and self._running < self._width:
-                self._submit(*self._waiting.popleft())
+        while self._waiting or self._unopened or self._running:
+            self._begin_what_may_run()
             self._events.get()()
         return self._listing, [*(self._parts[place] for place in sorted(self._parts)), *self._closed()]
+
+    def _begin_what_may_run(self) -> None:
+        """Open locations ahead of their calls, and read of those that are open."""
+        while self._running < self._width:
+            if self._unopened and self._opening < max(1, self._width // _OPENINGS_OF_WIDTH):
+                self._open(self._unopened.popleft())
+            elif self._waiting:
+                self._submit(*self._waiting.popleft())
+            else:
+                return
 
     def _begin_listing(self) -> None:
         """List a company's locations; those of a page are read while the next page is asked for."""
@@ -116,7 +135,40 @@ class AccountReading:
         for turn, endpoint in sorted(self._readable(), key=lambda item: self._is_short(item[1])):
             for location_id in location_ids:
                 place = (self._turns[location_id], turn, 0)
-                self._waiting.append((place, Subject(endpoint=endpoint, location_id=location_id)))
+                parts = self._waiting if self._is_open(location_id) else self._held[location_id]
+                parts.append((place, Subject(endpoint=endpoint, location_id=location_id)))
+        self._unopened.extend(one for one in location_ids if not self._is_open(one))
+
+    def _is_open(self, location_id: str) -> bool:
+        """Whether the token for the account itself is the location's too."""
+        return self._bearers[location_id] is self._access.account
+
+    def _open(self, location_id: str) -> None:
+        """Have the location's token asked for, unless it is known or another capture has it asked for."""
+        self._running += 1
+        self._opening += 1
+        key = (self._tenant.tenant_id, location_id)
+        future, own = self._openings.begin(key, lambda: self._token(location_id))
+        future.add_done_callback(
+            lambda finished: self._events.put(
+                lambda: self._end_opening(location_id, finished.exception() if own else None)
+            )
+        )
+
+    def _token(self, location_id: str) -> None:
+        if self._ending(location_id) is None:
+            self._bearers[location_id].token()
+
+    def _end_opening(self, location_id: str, failure: BaseException | None) -> None:
+        """Go on to the location's parts; the first of them has failed if the location could not be opened."""
+        self._running -= 1
+        self._opening -= 1
+        parts = self._held.pop(location_id)
+        if failure is not None:
+            place, subject = parts.pop(0)
+            self._parts[place] = failed = failed_part(subject, failure)
+            self._note_ending(failed, self._bearers[location_id])
+        self._waiting.extend(parts)
 
     def _is_short(self, endpoint: Endpoint) -> bool:
         """Whether one request is all that the endpoint takes."""
@@ -167,20 +219,25 @@ class AccountReading:
         self, subject: Subject, bearer: Bearer, tell: Callable[[Sequence[Entity]], None] | None = None
     ) -> Part:
         """Read a part, unless what became of another one tells that it would fail alike."""
-        ending = self._endings.get(_WHOLE) or self._endings.get(subject.location_id)
+        ending = self._ending(subject.location_id)
         if ending is not None:
             why = f"not asked, because {ending.endpoint} failed: {ending.message}"
             return unread_part(subject, ending.kind, why)
         part = read_part(subject, bearer, self._client, self._budget, tell=tell)
-        if part.error is not None:
-            self._note_ending(part.error, bearer)
+        self._note_ending(part, bearer)
         return part
 
-    def _note_ending(self, error: CaptureError, bearer: Bearer) -> None:
+    def _ending(self, location_id: str | None) -> CaptureError | None:
+        return self._endings.get(_WHOLE) or self._endings.get(location_id)
+
+    def _note_ending(self, part: Part, bearer: Bearer) -> None:
         """Remember an error that every further call for the tenant, or for the location, would meet.
 
         What GHL forbids of the list of locations says nothing of those that are known already.
         """
+        error = part.error
+        if error is None:
+            return
         if error.kind.ends_tenant and bearer.resource_id == self._tenant.ghl_account_id:
             self._endings.setdefault(_WHOLE, error)
         elif error.location_id is not None and (
