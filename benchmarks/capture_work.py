@@ -4,7 +4,7 @@ import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import astuple, dataclass, field, fields
@@ -285,10 +285,11 @@ class _MemoryTokens:
         """Replace the tokens."""
         self.tokens = tokens
 
-    def location_token(self, _tenant_id: str, _location_id: str) -> None:
-        """None is kept here: an engine keeps them itself."""
+    def location_tokens(self, _tenant_id: str, **_known: Collection[str]) -> dict[str, LocationToken]:
+        """None are kept here: an engine keeps them itself."""
+        return {}
 
-    def keep_location_token(self, _tenant_id: str, _location_id: str, _token: LocationToken) -> None:
+    def keep_location_tokens(self, _tenant_id: str, _tokens: Mapping[str, LocationToken]) -> None:
         """Leave it to the engine."""
 
 

@@ -141,11 +141,10 @@ def test_location_tokens_are_neither_in_the_clear_nor_readable_with_a_lost_key(u
     with Simulator(accounts, burst_limit=10**9) as simulator, Database(url) as database:
         store = installed(database, agency, tenant_id=tenant.tenant_id)
         capture_all(errand(simulator, url, tenant))
-        given = store.location_token(tenant.tenant_id, agency.location_ids[0])
-        assert given is not None
+        given = store.location_tokens(tenant.tenant_id)[agency.location_ids[0]]
         with database.writer(tenant.tenant_id) as connection:
             rows = connection.execute("SELECT token FROM ghl.location_token").fetchall()
         assert len(rows) == len(agency.location_ids)
         assert not any(given.value.encode() in row["token"] for row in rows)
         other_key = OAuthTokens(database, base64.urlsafe_b64encode(b"o" * 32).decode())
-        assert other_key.location_token(tenant.tenant_id, agency.location_ids[0]) is None
+        assert other_key.location_tokens(tenant.tenant_id) == {}

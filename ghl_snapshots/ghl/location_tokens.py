@@ -1,7 +1,10 @@
 """The tokens of a company's locations, each got with the company's own token and kept for its life."""
 
+import math
 import threading
-from collections import defaultdict
+import time
+from collections import defaultdict, deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
@@ -12,17 +15,24 @@ from ghl_snapshots.ghl.tokens import Token, token_of
 from ghl_snapshots.model import LocationToken
 
 _SCOPE: Final = "oauth.write"
+_READ_EVERY_SECONDS: Final = 1.0
 
 
 class LocationTokens:
     """Location tokens kept for their life, in the process and in the store that all processes share.
 
-    The store only saves asking GHL again, so where it fails the tokens are asked for.
+    The store only saves asking GHL again, so where it fails the tokens are asked for. It is read for all
+    locations of a tenant at once, and tokens that come while others are being stored are stored together.
     """
 
-    def __init__(self, store: TokenStore) -> None:
+    def __init__(self, store: TokenStore, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._store = store
-        self._tokens: dict[tuple[str, str], Token] = {}
+        self._monotonic = monotonic
+        self._tokens: defaultdict[str, dict[str, Token]] = defaultdict(dict)
+        self._read_at: dict[str, float] = {}
+        self._reading: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._unstored: deque[tuple[str, str, Token]] = deque()
+        self._storing = threading.Lock()
         self._locks: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
 
     def one_at_a_time(self, tenant_id: str, location_id: str) -> threading.Lock:
@@ -30,23 +40,45 @@ class LocationTokens:
         return self._locks[tenant_id, location_id]
 
     def get(self, tenant_id: str, location_id: str) -> Token | None:
-        """The token kept for the tenant's location."""
-        if (tenant_id, location_id) not in self._tokens:
-            with suppress(LedgerError, ConfigurationError):
-                stored = self._store.location_token(tenant_id, location_id)
-                if stored is not None:
-                    self._tokens[tenant_id, location_id] = Token(
-                        value=stored.value, expires_at=stored.expires_at
-                    )
-        return self._tokens.get((tenant_id, location_id))
+        """The token kept for the tenant's location; what others stored in the last second may be missed."""
+        kept = self._tokens[tenant_id]
+        if location_id not in kept:
+            with self._reading[tenant_id]:
+                self._read(tenant_id)
+        return kept.get(location_id)
 
     def put(self, tenant_id: str, location_id: str, token: Token) -> None:
         """Keep a token in the place of an older one."""
-        self._tokens[tenant_id, location_id] = token
+        self._tokens[tenant_id][location_id] = token
+        self._unstored.append((tenant_id, location_id, token))
+        # Whoever stores goes on until nothing is left, so that what comes meanwhile need not wait.
+        while self._unstored and self._storing.acquire(blocking=False):
+            try:
+                self._store_all()
+            finally:
+                self._storing.release()
+
+    def _read(self, tenant_id: str) -> None:
+        now = self._monotonic()
+        if now - self._read_at.get(tenant_id, -math.inf) < _READ_EVERY_SECONDS:
+            return
+        self._read_at[tenant_id] = now
+        kept = self._tokens[tenant_id]
         with suppress(LedgerError, ConfigurationError):
-            self._store.keep_location_token(
-                tenant_id, location_id, LocationToken(value=token.value, expires_at=token.expires_at)
-            )
+            for location_id, stored in self._store.location_tokens(tenant_id, known=list(kept)).items():
+                kept.setdefault(location_id, Token(value=stored.value, expires_at=stored.expires_at))
+
+    def _store_all(self) -> None:
+        by_tenant: defaultdict[str, dict[str, LocationToken]] = defaultdict(dict)
+        with suppress(IndexError):
+            while True:
+                tenant_id, location_id, token = self._unstored.popleft()
+                by_tenant[tenant_id][location_id] = LocationToken(
+                    value=token.value, expires_at=token.expires_at
+                )
+        for tenant_id, tokens in by_tenant.items():
+            with suppress(LedgerError, ConfigurationError):
+                self._store.keep_location_tokens(tenant_id, tokens)
 
 
 class OAuthLocation:

@@ -1,7 +1,7 @@
 """An account's access token from the OAuth app that is installed in it."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Protocol
@@ -36,11 +36,11 @@ class TokenStore(Protocol):
     def locked(self, tenant_id: str) -> AbstractContextManager[LockedTokens]:
         """The tenant's tokens, for one process at a time."""
 
-    def location_token(self, tenant_id: str, location_id: str) -> LocationToken | None:
-        """The kept token of a location of the tenant's company."""
+    def location_tokens(self, tenant_id: str, *, known: Collection[str] = ()) -> Mapping[str, LocationToken]:
+        """The kept tokens of the locations of the tenant's company, those that are `known` left out."""
 
-    def keep_location_token(self, tenant_id: str, location_id: str, token: LocationToken) -> None:
-        """Keep a location's token in the place of an older one."""
+    def keep_location_tokens(self, tenant_id: str, tokens: Mapping[str, LocationToken]) -> None:
+        """Keep locations' tokens in the place of older ones."""
 
 
 class Exchange(Protocol):

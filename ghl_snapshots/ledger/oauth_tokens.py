@@ -1,6 +1,6 @@
 """OAuth tokens in the database, encrypted; each tenant's are refreshed by one process at a time."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -106,33 +106,37 @@ class OAuthTokens:
                 ) from None
             yield LockedTokens(connection, cipher, tenant_id)
 
-    def location_token(self, tenant_id: str, location_id: str) -> LocationToken | None:
-        """The token of a location of the tenant's company, or None if none is kept that we can decrypt.
+    def location_tokens(self, tenant_id: str, *, known: Collection[str] = ()) -> dict[str, LocationToken]:
+        """The tokens of the company's locations that are kept and that we can decrypt, those known left out.
 
         Raises:
             LedgerError: the server does not answer.
             ConfigurationError: there is no valid key.
         """
         cipher = self._cipher()
-        named = {"tenant_id": tenant_id, "location_id": location_id}
+        named = {"tenant_id": tenant_id, "known": list(known)}
         with self._database.writer(tenant_id) as connection:
-            row = connection.execute(query("location_token"), named).fetchone()
-        if row is None:
-            return None
-        with suppress(InvalidToken):
-            return LocationToken(value=cipher.decrypt(row["token"]).decode(), expires_at=row["expires_at"])
-        return None
+            rows = connection.execute(query("location_tokens"), named).fetchall()
+        found: dict[str, LocationToken] = {}
+        for row in rows:
+            with suppress(InvalidToken):
+                value = cipher.decrypt(row["token"]).decode()
+                found[row["location_id"]] = LocationToken(value=value, expires_at=row["expires_at"])
+        return found
 
-    def keep_location_token(self, tenant_id: str, location_id: str, token: LocationToken) -> None:
-        """Keep a location's token in the place of an older one; raises like `location_token`."""
-        row = {
+    def keep_location_tokens(self, tenant_id: str, tokens: Mapping[str, LocationToken]) -> None:
+        """Keep locations' tokens in the place of older ones; raises like `location_tokens`."""
+        cipher = self._cipher()
+        # In one order, so that two processes that keep the same ones wait for each other in turn.
+        ordered = sorted(tokens.items())
+        rows = {
             "tenant_id": tenant_id,
-            "location_id": location_id,
-            "token": self._cipher().encrypt(token.value.encode()),
-            "expires_at": token.expires_at,
+            "location_ids": [location_id for location_id, _ in ordered],
+            "tokens": [cipher.encrypt(token.value.encode()) for _, token in ordered],
+            "expiries": [token.expires_at for _, token in ordered],
         }
         with self._database.writer(tenant_id) as connection:
-            connection.execute(query("keep_location_token"), row)
+            connection.execute(query("keep_location_tokens"), rows)
 
     def _cipher(self) -> MultiFernet:
         if not self._keys:

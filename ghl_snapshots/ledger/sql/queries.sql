@@ -222,12 +222,15 @@ ON CONFLICT (tenant_id) DO UPDATE
 SET refresh_token = EXCLUDED.refresh_token, access_token = EXCLUDED.access_token,
     access_expires_at = EXCLUDED.access_expires_at, updated_at = clock_timestamp();
 
--- location_token -- the encrypted token of a tenant's location
-SELECT token, expires_at FROM ghl.location_token WHERE tenant_id = %(tenant_id)s AND location_id = %(location_id)s AND expires_at > clock_timestamp();
+-- location_tokens -- the encrypted tokens of a tenant's locations, those that are known left out
+SELECT location_id, token, expires_at FROM ghl.location_token
+WHERE tenant_id = %(tenant_id)s AND expires_at > clock_timestamp() AND location_id <> ALL (%(known)s::text[]);
 
--- keep_location_token -- keep a location's encrypted token in the place of an older one
+-- keep_location_tokens -- keep locations' encrypted tokens in the place of older ones
 INSERT INTO ghl.location_token (tenant_id, location_id, token, expires_at)
-VALUES (%(tenant_id)s, %(location_id)s, %(token)s, %(expires_at)s)
+SELECT %(tenant_id)s, location_id, token, expires_at
+FROM unnest(%(location_ids)s::text[], %(tokens)s::bytea[], %(expiries)s::timestamptz[])
+    AS each (location_id, token, expires_at)
 ON CONFLICT (tenant_id, location_id) DO UPDATE SET token = EXCLUDED.token, expires_at = EXCLUDED.expires_at;
 
 -- expire_location_tokens -- let a tenant's location tokens be asked for anew
