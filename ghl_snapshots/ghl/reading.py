@@ -37,9 +37,10 @@ class AccountReading:
     """One capture's reading of an account: breadth first over its locations, on a pool that others share.
 
     A location whose token may have to be asked for is opened first, on threads apart, since the company's
-    rate limit may hold that up; the others' parts are read meanwhile. Not more than `width` of its parts are handed to the pool at once, so that a large account leaves room for
-    the captures beside it. Everything but the reading itself happens in the thread that called `read`, which
-    the pool's threads tell by events what they have found.
+    rate limit may hold that up; the others' parts are read meanwhile. Not more than `width` parts and
+    openings are under way at once, so that a large account leaves room for the captures beside it. Everything
+    but the reading itself happens in the thread that called `read`, which the other threads tell by events
+    what they have found.
     """
 
     def __init__(

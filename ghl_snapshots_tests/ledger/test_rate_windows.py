@@ -145,7 +145,7 @@ def test_threads_that_need_places_at_once_take_them_of_one_block(windows: RateWi
     assert counted.asked == [4]
 
 
-def test_places_that_one_process_leaves_unused_stop_no_other(windows: RateWindows, database: Database) -> None:
+def test_places_left_unused_by_one_process_stop_no_other(windows: RateWindows, database: Database) -> None:
     """Of a burst of 95 a process that goes away at once has kept no more than the block it asked for."""
     other = RateWindows(database)
     idle, busy = RateLimiter(shared=windows), RateLimiter(shared=other)
