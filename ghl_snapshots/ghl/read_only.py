@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import BaseHTTPResponse, HTTPConnectionPool
+from urllib3 import BaseHTTPResponse
+from urllib3.connectionpool import ConnectionPool
 
 from ghl_snapshots.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.timed_connections import POOL_CLASSES
@@ -23,7 +24,7 @@ class ReadOnlyAdapter(HTTPAdapter):
 
     def __init__(self, base_url: str) -> None:
         self._base = urlsplit(base_url)
-        self._pool: HTTPConnectionPool | None = None
+        self._pool: ConnectionPool | None = None
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (passed on)
@@ -45,21 +46,20 @@ class ReadOnlyAdapter(HTTPAdapter):
         self._permit(request)
         return super().send(request, *args, **kwargs)
 
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> HTTPConnectionPool:  # noqa: ANN401 (passed on)
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:  # noqa: ANN401 (passed on)
         """The one connection pool, which the first request has opened: only one server is ever asked."""
         if self._pool is None:
             self._pool = super().get_connection_with_tls_context(*args, **kwargs)
         return self._pool
 
-    def request_url(self, request: requests.PreparedRequest, proxies: object) -> str:
+    def request_url(self, request: requests.PreparedRequest, _proxies: object) -> str:
         """The path to ask for; a proxy there is none."""
         return request.path_url
 
-    def build_response(self, req: requests.PreparedRequest, resp: BaseHTTPResponse) -> requests.Response:
-        """The answer without its cookies, which would never be sent back, and with nothing guessed of it."""
+    def build_response(self, _req: requests.PreparedRequest, resp: BaseHTTPResponse) -> requests.Response:
+        """The answer as urllib3 has it, in `raw`: without its cookies, which would never be sent back."""
         response = requests.Response()
         response.status_code = resp.status
-        response.headers = resp.headers
         response.raw = resp
         return response
 

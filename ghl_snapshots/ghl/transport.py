@@ -85,7 +85,7 @@ class Transport:
                 self._adapter().send(request, stream=True, timeout=_within(timeouts, deadline)) as response,
             ):
                 body = self._body(response.raw)
-                return Reply(status=response.status_code, headers=response.headers, body=body)
+                return Reply(status=response.status_code, headers=response.raw.headers, body=body)
         except _TRANSPORT_ERRORS as error:
             raise self._failure(error, deadline, timeouts, time.monotonic() - started) from None
 

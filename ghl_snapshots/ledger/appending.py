@@ -83,7 +83,8 @@ def _check_account(connection: Connection[DictRow], capture: Capture) -> None:
 
 def _add_snapshot(connection: Connection[DictRow], capture: Capture) -> Snapshot | None:
     """Add the row at the end of its chain; None if the trigger has led to a snapshot meanwhile."""
-    provenance = provenance_of(capture)
+    metadata = capture.metadata()
+    provenance = provenance_of(capture, metadata)
     key = {"tenant_id": capture.tenant_id, "digest": provenance.digest}
     connection.execute(query("add_provenance"), {**key, "body": provenance.body})
     own = {
@@ -97,7 +98,7 @@ def _add_snapshot(connection: Connection[DictRow], capture: Capture) -> Snapshot
     set_by_server = connection.execute(query("add_snapshot"), {**row, **binary, **own}).fetchone()
     if set_by_server is None:
         return None
-    return snapshot_of({**row, **set_by_server, "metadata": capture.metadata()})
+    return snapshot_of({**row, **set_by_server, "metadata": metadata})
 
 
 def _columns(capture: Capture) -> dict[str, Any]:

@@ -2,13 +2,17 @@
 
 import hashlib
 import json
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from ghl_snapshots.model import Capture, RequestRecord
 
 _MICROSECOND = timedelta(microseconds=1)
+_OWN = frozenset({"requestTimestamp", "durationMs"})
+_OWN_TRACED = _OWN | {"traceId"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,21 +35,24 @@ class Provenance:
         return hashlib.sha256(self.body.encode()).digest()
 
 
-def provenance_of(capture: Capture) -> Provenance:
-    """Take a capture's metadata apart."""
-    metadata = capture.metadata()
-    del metadata["requestTimestamp"]
+def provenance_of(capture: Capture, metadata: Mapping[str, Any]) -> Provenance:
+    """Take a capture's metadata, which is left as it is, apart."""
     trace_ids = [_uuid(request.trace_id) for request in capture.requests]
-    for request, trace_id in zip(metadata["requests"], trace_ids, strict=True):
-        del request["requestTimestamp"], request["durationMs"]
-        if trace_id is not None:
-            del request["traceId"]
+    shared = {key: value for key, value in metadata.items() if key != "requestTimestamp"}
+    shared["requests"] = [
+        _without(request, _OWN if trace_id is None else _OWN_TRACED)
+        for request, trace_id in zip(metadata["requests"], trace_ids, strict=True)
+    ]
     return Provenance(
-        body=json.dumps(metadata, sort_keys=True, separators=(",", ":")),
+        body=json.dumps(shared, sort_keys=True, separators=(",", ":")),
         sent_after_us=[_microseconds(capture, request) for request in capture.requests],
         took_ms=[request.duration_ms for request in capture.requests],
         trace_ids=trace_ids,
     )
+
+
+def _without(request: Mapping[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    return {key: value for key, value in request.items() if key not in keys}
 
 
 def _microseconds(capture: Capture, request: RequestRecord) -> int:

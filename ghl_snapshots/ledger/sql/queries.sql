@@ -21,14 +21,14 @@ WHERE locktype = 'advisory' AND granted AND objsubid = 1
 ORDER BY pid;
 
 -- known_entities -- ids of those of the digests that the tenant already has
-SELECT digest, id FROM ghl.entity WHERE tenant_id = %(tenant_id)s AND digest = ANY(%(digests)s);
+SELECT digest, id FROM ghl.entity WHERE tenant_id = %(tenant_id)s AND digest = ANY(%(digests)b::bytea[]);
 
--- add_entities -- add entities in bulk; one that another writer adds at the same moment is left out
+-- add_entities -- add entities in bulk (as binary arrays, whose texts need no escaping); one that another writer adds at the same moment is left out
 INSERT INTO ghl.entity (tenant_id, digest, endpoint, location_id, entity_id, body)
 SELECT %(tenant_id)s, digest, endpoint, location_id, entity_id, body
 FROM unnest(
-    %(digests)s::bytea[], %(endpoints)s::text[], %(location_ids)s::text[], %(entity_ids)s::text[],
-    %(bodies)s::bytea[]
+    %(digests)b::bytea[], %(endpoints)b::text[], %(location_ids)b::text[], %(entity_ids)b::text[],
+    %(bodies)b::bytea[]
 ) AS new (digest, endpoint, location_id, entity_id, body)
 ON CONFLICT (tenant_id, digest) DO NOTHING
 RETURNING digest, id, octet_length(body) AS size;
