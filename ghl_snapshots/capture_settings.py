@@ -30,7 +30,12 @@ class CaptureSettings(BaseModel):
         le=0.99,
         description="Part of GHL's daily quota that is left to the customer's own integrations.",
     )
-    concurrency: int = Field(default=16, ge=1, le=128, description="Requests under way at once in a process.")
+    concurrency: int = Field(
+        default=32,
+        ge=1,
+        le=128,
+        description="Requests under way at once in a process, and half as many more for tokens of locations.",
+    )
 
     def overridden(self, overrides: Mapping[str, object]) -> "CaptureSettings":
         """These settings with some of them replaced.

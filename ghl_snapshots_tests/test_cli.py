@@ -127,7 +127,7 @@ def test_a_tenant_is_updated_in_what_is_given(ghl_snapshots: CommandLine) -> Non
     assert listed[1].split() == ["acme", "loc2", "location", "env:ACME_GHL_TOKEN", "yes", "max_attempts=2"]
     told = ghl_snapshots("config", "--tenant", "acme").stdout.decode()
     assert "max_attempts=2   overridden for acme; GHL_SNAPSHOTS_MAX_ATTEMPTS has 4\n" in told
-    assert "concurrency=16\n" in told
+    assert "concurrency=32\n" in told
     assert b"Unknown tenant 'nobody'" in ghl_snapshots("config", "--tenant", "nobody").stderr
 
 

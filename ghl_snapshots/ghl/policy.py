@@ -15,5 +15,5 @@ class Policy:
     daily_reserve: float = 0.5
     """Part of the day's quota that is left to the customer's own integrations."""
     capture_timeout_seconds: float = 300.0
-    concurrency: int = 16
+    concurrency: int = 32
     """Requests of one capture under way at once; a process never has more of them under way than its own."""

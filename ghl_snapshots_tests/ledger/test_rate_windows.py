@@ -4,9 +4,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from typing import Any
+from uuid import uuid4
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from psycopg import Connection
 
 from ghl_snapshots.errors import GhlError
@@ -90,6 +93,35 @@ def test_a_place_taken_with_others_is_held_from_the_end_of_its_time_on(windows: 
     assert round(place.wait_seconds / 10) * 10 == 200, "behind those that were used at once"
     waits = [windows.claim(PLACE, most=8, hold_seconds=200, patience_seconds=1000) for _ in range(6)]
     assert [round(place.wait_seconds / 10) * 10 for place in waits if place] == [200] * 5 + [300]
+
+
+@given(
+    claims=st.lists(
+        st.tuples(st.integers(1, 40), st.integers(1, 16), st.sampled_from([0, 100, 200])), max_size=60
+    )
+)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=40)
+def test_no_window_ever_holds_more_than_its_places(
+    windows: RateWindows, claims: list[tuple[int, int, int]]
+) -> None:
+    """Of whatever is claimed by whomever: each place, as early as its request may be sent, finds the window
+    with room, even if every request of an earlier place was sent as late as it may be."""
+    resource_id, latest = uuid4().hex, list[int]()
+    for most, wanted, keep in claims:
+        place = windows.claim(
+            resource_id,
+            most=most,
+            hold_seconds=1000,
+            patience_seconds=10**6,
+            wanted=wanted,
+            keep_seconds=keep,
+        )
+        assert place is not None
+        begins = round(place.wait_seconds / 50) * 50
+        for _ in range(place.places):
+            in_window = sum(until + 1000 > begins for until in latest)
+            assert in_window < most
+            latest.append(begins + (keep if place.places > 1 else 0))
 
 
 def test_places_that_may_still_be_used_are_not_told_as_taken(windows: RateWindows) -> None:
