@@ -79,11 +79,11 @@ ALTERED: Mapping[str, tuple[str, Sequence[str]]] = {
         ["function metadata(ghl.snapshot,jsonb) is altered: "],
     ),
     "a function's other owner": (
-        "ALTER FUNCTION claim_slot OWNER TO postgres",
+        "ALTER FUNCTION claim_slots OWNER TO postgres",
         [
             (
-                "owner of function claim_slot(text,integer,interval,interval) is altered: postgres instead "
-                "of ghl_snapshots_owner"
+                "owner of function claim_slots(text,integer,interval,interval,integer,interval) is altered: "
+                "postgres instead of ghl_snapshots_owner"
             )
         ],
     ),
