@@ -340,3 +340,14 @@ def test_a_custodian_does_not_live_for_ever() -> None:
     short = "import ghl_snapshots.custody.__main__ as custody; custody._LIFE_SECONDS = 1; custody.main()"
     with subprocess.Popen([sys.executable, "-c", short], stdin=subprocess.PIPE) as process:
         assert process.wait(PATIENCE_SECONDS) == -signal.SIGALRM
+
+
+def test_who_waits_for_another_process_that_exchanges_keeps_to_the_captures_time(
+    deployment: Deployment,
+) -> None:
+    """The other one may wait for GHL for minutes; this capture's own exchange has not begun."""
+    hurried = deployment.settings.model_copy(update={"capture_timeout_seconds": 1.0})
+    with Database(deployment.url) as database, OAuthTokens(database, KEY).locked("acme"):
+        done = deployment.capture(hurried)
+    assert {error.kind for error in done.errors} == {ErrorKind.TIMEOUT}
+    assert deployment.refreshes() == []

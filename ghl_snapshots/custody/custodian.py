@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+from dataclasses import replace
 from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
@@ -26,14 +27,18 @@ class Custodian:
 
     def refreshed(self, tenant: Tenant, *, refused: str | None, budget: Budget) -> Token:
         """A good access token that is not the refused one."""
-        return self._token(
-            Errand(deployment=self._deployment, tenant=tenant, policy=budget.policy, refused=refused), budget
-        )
+        return self._token(replace(self._errand(tenant, budget), refused=refused), budget)
 
     def redeemed(self, tenant: Tenant, code: str, *, budget: Budget) -> Token:
         """The access token for an authorization code, with which the tenant's tokens begin anew."""
-        return self._token(
-            Errand(deployment=self._deployment, tenant=tenant, policy=budget.policy, code=code), budget
+        return self._token(replace(self._errand(tenant, budget), code=code), budget)
+
+    def _errand(self, tenant: Tenant, budget: Budget) -> Errand:
+        return Errand(
+            deployment=self._deployment,
+            tenant=tenant,
+            policy=budget.policy,
+            patience_seconds=budget.deadline.remaining,
         )
 
     def _token(self, errand: Errand, budget: Budget) -> Token:

@@ -28,6 +28,8 @@ class Errand:
     deployment: Deployment
     tenant: Tenant
     policy: Policy
+    patience_seconds: float
+    """How long to wait for another process that has the tenant's tokens."""
     refused: str | None = field(default=None, repr=False)
     """The access token that GHL does not accept any more."""
     code: str | None = field(default=None, repr=False)

@@ -31,6 +31,10 @@ class Access(Protocol):
     def agency_only(self) -> bool:
         """Whether the token reads a company's own endpoints only, and none that need a location's token."""
 
+    @property
+    def lost(self) -> bool:
+        """Whether GHL does not accept the account's credential any more, so that nothing can be asked."""
+
     def location(self, location_id: str) -> Bearer:
         """Whose token asks about a location."""
 
@@ -74,6 +78,8 @@ class Credentials:
 class _IntegrationAccess:
     """One Private Integration Token for everything."""
 
+    lost = False
+
     def __init__(self, tenant: Tenant, environ: Mapping[str, str]) -> None:
         self.account = _IntegrationToken(tenant, environ)
         self.agency_only = tenant.account_kind is AccountKind.COMPANY
@@ -92,6 +98,10 @@ class _OAuthAccess:
         self._tenant = tenant
         self._kept = kept
 
+    @property
+    def lost(self) -> bool:
+        return self.account.lost
+
     def location(self, location_id: str) -> Bearer:
         if self._tenant.account_kind is AccountKind.LOCATION:
             return self.account
@@ -102,6 +112,7 @@ class _NoAccess:
     """The credential `oauth` in a deployment that has no OAuth app."""
 
     agency_only = False
+    lost = False
 
     def __init__(self, tenant: Tenant) -> None:
         self.resource_id = tenant.ghl_account_id

@@ -7,6 +7,7 @@ else has just done so. What becomes of the answer if this process is killed mean
 """
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
@@ -63,7 +64,7 @@ class StoringExchange:
         spent: StoredTokens | None = None
         following: StoredTokens | None = None
         try:
-            with self._store.locked(tenant.tenant_id) as locked:
+            with self._locked(tenant, budget) as locked:
                 present = access_token(locked.tokens)
                 if present and present.value != refused and present.good(self._clock()):
                     return present
@@ -81,7 +82,7 @@ class StoringExchange:
         """The access token for an authorization code, with which the tenant's tokens begin anew."""
         installed: StoredTokens | None = None
         try:
-            with self._store.locked(tenant.tenant_id) as locked:
+            with self._locked(tenant, budget) as locked:
                 answer = self._redeem(tenant, code, budget)
                 installed = _following(answer, self._clock(), present=None)
                 locked.install(installed)
@@ -91,6 +92,10 @@ class StoringExchange:
             begun = installed
             self._store_again(tenant, lambda locked: locked.install(begun))
         return token_of(answer, self._clock())
+
+    def _locked(self, tenant: Tenant, budget: Budget) -> AbstractContextManager[LockedTokens]:
+        """The tenant's tokens, for which another process is waited for no longer than the budget lasts."""
+        return self._store.locked(tenant.tenant_id, patience_seconds=budget.deadline.remaining)
 
     def _spend(self, tokens: StoredTokens | None, tenant: Tenant, budget: Budget) -> Mapping[str, Any]:
         if tokens is None:

@@ -134,17 +134,19 @@ class OAuthLocation:
         return token.value
 
     def _ask(self) -> Token:
-        """Ask with the company's token, renewed once if GHL refuses it."""
+        """Ask with the company's token, and with the one that replaces it if GHL refuses it."""
         company_token = self._company.token()
-        try:
-            return self._ask_with(company_token)
-        except GhlError as error:
-            renewed = (
-                self._company.renewed(company_token) if error.kind is ErrorKind.INVALID_CREDENTIAL else None
-            )
-            if renewed is None:
-                raise
-        return self._ask_with(renewed)
+        while True:
+            try:
+                return self._ask_with(company_token)
+            except GhlError as error:
+                if error.kind is not ErrorKind.INVALID_CREDENTIAL:
+                    raise
+                renewed = self._company.renewed(company_token)
+                if renewed is None:
+                    self._company.give_up(error)
+                    raise
+                company_token = renewed
 
     def _ask_with(self, company_token: str) -> Token:
         company = self._company

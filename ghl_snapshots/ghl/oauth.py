@@ -6,7 +6,7 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Protocol
 
-from ghl_snapshots.errors import CredentialError, LedgerError
+from ghl_snapshots.errors import CredentialError, GhlError, LedgerError
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.tokens import Token
@@ -33,8 +33,14 @@ class TokenStore(Protocol):
     def load(self, tenant_id: str) -> StoredTokens | None:
         """The tenant's tokens, or None if it has none."""
 
-    def locked(self, tenant_id: str) -> AbstractContextManager[LockedTokens]:
-        """The tenant's tokens, for one process at a time."""
+    def locked(
+        self, tenant_id: str, *, patience_seconds: float = ...
+    ) -> AbstractContextManager[LockedTokens]:
+        """The tenant's tokens, for one process at a time; another one is waited for as long as this.
+
+        Raises:
+            LedgerError: it takes longer.
+        """
 
     def location_tokens(self, tenant_id: str, *, known: Collection[str] = ()) -> Mapping[str, LocationToken]:
         """The kept tokens of the locations of the tenant's company, those that are `known` left out."""
@@ -58,7 +64,11 @@ class Exchange(Protocol):
 
 
 class OAuthAccount:
-    """The account's own access token in one capture: from the store while it is good, else refreshed."""
+    """The account's own access token in one capture: from the store while it is good, else refreshed.
+
+    Each refresh spends a single-use token, so there is one at most for a stored token that has run out, one
+    for a token that GHL refuses, and none after one that has failed.
+    """
 
     def __init__(
         self,
@@ -77,6 +87,9 @@ class OAuthAccount:
         self._exchange = exchange
         self._store = store
         self._known: Token | None = None
+        self._fresh = False
+        self._renewed = False
+        self._failure: GhlError | None = None
         self._lock = threading.Lock()
 
     @property
@@ -97,18 +110,46 @@ class OAuthAccount:
             CredentialError: the tenant has no tokens, or the database does not give or take them.
         """
         with self._lock, self._database_trouble():
+            self._check_failure()
             if self._known is None:
                 self._known = self._stored()
-            if self._known is None or not self._known.good(self.clock()):
-                self._known = self._exchange.refreshed(self.tenant, refused=None, budget=self.budget)
+            if self._known is None or not (self._fresh or self._known.good(self.clock())):
+                self._known = self._refreshed(refused=None)
             return self._known.value
 
     def renewed(self, refused: str) -> str | None:
-        """The access token that replaces one that GHL refused; raises like `token`."""
+        """The access token that replaces one that GHL refused, None for a second one; raises like `token`."""
         with self._lock, self._database_trouble():
+            self._check_failure()
             if self._known is None or self._known.value == refused:
-                self._known = self._exchange.refreshed(self.tenant, refused=refused, budget=self.budget)
+                if self._renewed:
+                    return None
+                self._renewed = True
+                self._known = self._refreshed(refused=refused)
             return self._known.value
+
+    @property
+    def lost(self) -> bool:
+        """Whether GHL accepts neither the account's token nor the refresh token for another one."""
+        return self._failure is not None and self._failure.kind.ends_tenant
+
+    def give_up(self, refusal: GhlError) -> None:
+        """Ask for nothing more with the account's token, because GHL refuses the renewed one too."""
+        self._failure = refusal
+
+    def _check_failure(self) -> None:
+        if self._failure is not None:
+            error = self._failure
+            raise GhlError(error.kind, error.message, status=error.status, attempts=0)
+
+    def _refreshed(self, *, refused: str | None) -> Token:
+        try:
+            token = self._exchange.refreshed(self.tenant, refused=refused, budget=self.budget)
+        except GhlError as error:
+            self._failure = error
+            raise
+        self._fresh = True
+        return token
 
     def _stored(self) -> Token | None:
         tokens = self._store.load(self.tenant.tenant_id)
@@ -122,6 +163,7 @@ class OAuthAccount:
         try:
             yield
         except LedgerError as error:
+            self.budget.deadline.check()
             raise CredentialError(
                 f"The OAuth tokens of tenant {self.tenant.tenant_id} cannot be read or stored: {error}"
             ) from None

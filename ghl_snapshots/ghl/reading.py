@@ -231,6 +231,10 @@ class AccountReading:
     def _ending(self, location_id: str | None) -> CaptureError | None:
         return self._endings.get(_WHOLE) or self._endings.get(location_id)
 
+    def _is_of_account(self, bearer: Bearer) -> bool:
+        """Whether what GHL refuses of the bearer, it refuses of the account itself."""
+        return bearer.resource_id == self._tenant.ghl_account_id or self._access.lost
+
     def _note_ending(self, part: Part, bearer: Bearer) -> None:
         """Remember an error that every further call for the tenant, or for the location, would meet.
 
@@ -239,7 +243,7 @@ class AccountReading:
         error = part.error
         if error is None:
             return
-        if error.kind.ends_tenant and bearer.resource_id == self._tenant.ghl_account_id:
+        if error.kind.ends_tenant and self._is_of_account(bearer):
             self._endings.setdefault(_WHOLE, error)
         elif error.location_id is not None and (
             error.kind.ends_tenant or error.kind is ErrorKind.FORBIDDEN_LOCATION

@@ -1,5 +1,6 @@
 """OAuth tokens in the database, encrypted; each tenant's are refreshed by one process at a time."""
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -88,21 +89,25 @@ class OAuthTokens:
         return _decrypted(cipher, row, tenant_id) if row else None
 
     @contextmanager
-    def locked(self, tenant_id: str) -> Iterator[LockedTokens]:
+    def locked(self, tenant_id: str, *, patience_seconds: float = math.inf) -> Iterator[LockedTokens]:
         """The tenant's tokens as they are once no other process can refresh them.
 
         Raises:
-            LedgerError: the server does not answer, or another process keeps the lock.
+            LedgerError: the server does not answer, or another process keeps the lock for longer than the
+                patience, or than any lock is waited for.
             CredentialError, ConfigurationError: like `load`.
         """
         cipher = self._cipher()
+        longest = self._database.lock_seconds
+        patience = min(patience_seconds, longest)
         with self._database.writer(tenant_id) as connection:
             try:
+                _limit_waiting(connection, patience)
                 connection.execute(query("lock_tokens"), {"tenant_id": tenant_id})
+                _limit_waiting(connection, longest)
             except LockNotAvailable:
                 raise LedgerError(
-                    "Another process has been refreshing them for more than "
-                    f"{self._database.lock_seconds:g} s."
+                    f"Another process has been refreshing them for more than {patience:g} s."
                 ) from None
             yield LockedTokens(connection, cipher, tenant_id)
 
@@ -151,6 +156,11 @@ class OAuthTokens:
                 "GHL_SNAPSHOTS_ENCRYPTION_KEYS holds something that is no Fernet key. "
                 f"Make one with: {_HOW_TO_MAKE_A_KEY}"
             ) from None
+
+
+def _limit_waiting(connection: Connection[DictRow], seconds: float) -> None:
+    """Wait no longer than this for a lock; 0 would mean no limit at all."""
+    connection.execute(query("set_lock_timeout"), {"milliseconds": f"{max(1, math.ceil(seconds * 1000))}"})
 
 
 def _event(event_type: EventType, tenant_id: str) -> AuditEvent:

@@ -1,0 +1,129 @@
+"""A company's token that GHL does not accept costs one refresh and ends the tenant, however large it is."""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from ghl_snapshots.errors import ErrorKind
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
+from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots.model import SnapshotType, Status, Tenant
+from ghl_snapshots.simulator.accounts import Agency
+from ghl_snapshots.simulator.faults import Fault, ReplaceBody, Respond
+from ghl_snapshots.simulator.generation import generated_accounts
+from ghl_snapshots.simulator.profile import Sizes
+from ghl_snapshots.simulator.server import Simulator
+from ghl_snapshots_tests.ghl.rig import Rig, installed, rigged, tenant_of, token_database
+
+REFRESH = "/oauth/token"
+EXCHANGE = "/oauth/locationToken"
+INVALID = Respond(status=401, body=b'{"statusCode":401,"message":"Invalid JWT"}')
+SPENT = Respond(status=401, body=b'{"statusCode":401,"message":"Invalid refresh token"}')
+LOCATIONS = 40
+CONCURRENCY = 8
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    accounts = generated_accounts(4, tenants=1, locations_per_agency=LOCATIONS, sizes=Sizes(workflows=1))
+    with Simulator(accounts, burst_limit=10**9) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def agency(simulator: Simulator) -> Agency:
+    return next(iter(simulator.accounts.agencies.values()))
+
+
+@pytest.fixture
+def company(agency: Agency) -> Tenant:
+    return tenant_of(agency, credential="oauth")
+
+
+@pytest.fixture
+def database(postgres: EmbeddedPostgres) -> Iterator[Database]:
+    with token_database(postgres) as database:
+        yield database
+
+
+@pytest.fixture
+def store(database: Database, agency: Agency) -> OAuthTokens:
+    return installed(database, agency, tenant_id="acme")
+
+
+@pytest.fixture
+def rig(simulator: Simulator, store: OAuthTokens, database: Database, company: Tenant) -> Iterator[Rig]:
+    """The company has a token, its locations have none; nothing was asked with it yet."""
+    with rigged(simulator, store=store) as first:
+        assert first.capture(company).status is Status.SUCCESS
+    with database.writer("acme") as connection:
+        connection.execute("UPDATE ghl.location_token SET expires_at = 'epoch'")
+    simulator.clear_request_log()
+    with rigged(simulator, store=store, concurrency=CONCURRENCY) as rig:
+        yield rig
+
+
+def asked(simulator: Simulator, path: str) -> int:
+    """How many requests to a path came."""
+    return sum(request.route == path for request in simulator.request_log)
+
+
+def test_a_companys_token_that_is_refused_for_locations_is_renewed_once_and_ends_the_tenant(
+    rig: Rig, simulator: Simulator, company: Tenant
+) -> None:
+    """Each renewal spends a refresh token, and no other location would be told anything else."""
+    simulator.inject(Fault(effect=INVALID, route=EXCHANGE))
+    capture = rig.capture(company, SnapshotType.LOCATIONS)
+    assert capture.status is Status.FAILED
+    assert {error.kind for error in capture.errors} == {ErrorKind.INVALID_CREDENTIAL}
+    assert len(capture.errors) == 4 * LOCATIONS
+    assert asked(simulator, REFRESH) == 1
+    assert asked(simulator, EXCHANGE) <= 2 * CONCURRENCY, "two for each call that was under way at once"
+
+
+def test_a_refused_refresh_token_is_not_sent_again(rig: Rig, simulator: Simulator, company: Tenant) -> None:
+    simulator.inject(Fault(effect=INVALID, route=EXCHANGE))
+    simulator.inject(Fault(effect=SPENT, route=REFRESH))
+    capture = rig.capture(company)
+    assert capture.entities == ()
+    assert {error.kind for error in capture.errors} == {ErrorKind.INVALID_CREDENTIAL}
+    assert asked(simulator, REFRESH) == 1
+    assert asked(simulator, EXCHANGE) <= CONCURRENCY, "one for each call that was under way at once"
+
+
+def test_a_refresh_that_ghl_does_not_answer_is_not_begun_anew_for_each_location(
+    rig: Rig, simulator: Simulator, company: Tenant
+) -> None:
+    simulator.inject(Fault(effect=INVALID, route=EXCHANGE))
+    simulator.inject(Fault(effect=Respond(status=503), route=REFRESH))
+    capture = rig.capture(company)
+    assert {error.kind for error in capture.errors} == {ErrorKind.SERVER_ERROR}
+    assert asked(simulator, REFRESH) == rig.policy.retries.max_attempts
+
+
+def test_a_token_that_ghl_gives_without_a_life_is_used_all_the_same(
+    simulator: Simulator, store: OAuthTokens, company: Tenant
+) -> None:
+    """Else each call would spend a refresh token."""
+    lifeless = ReplaceBody(change=lambda body: re.sub(rb'"expires_in":[0-9]+', b'"expires_in":0', body))
+    simulator.inject(Fault(effect=lifeless, route=REFRESH))
+    with rigged(simulator, store=store) as rig:
+        capture = rig.capture(company)
+    assert capture.status is Status.SUCCESS
+    assert asked(simulator, REFRESH) == 1
+
+
+def test_who_waits_for_another_process_that_refreshes_keeps_to_the_captures_time(
+    simulator: Simulator, store: OAuthTokens, company: Tenant
+) -> None:
+    with (
+        rigged(simulator, store=store, capture_timeout_seconds=0.3) as rig,
+        store.locked("acme"),
+    ):
+        capture = rig.capture(company)
+    assert capture.status is Status.FAILED
+    assert {error.kind for error in capture.errors} == {ErrorKind.TIMEOUT}
+    assert "the capture's total time of 0.3 s was over" in capture.errors[0].message
+    assert asked(simulator, REFRESH) == 0
