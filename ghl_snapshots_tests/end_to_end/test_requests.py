@@ -3,13 +3,15 @@
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
+from requests import Response
 
 from ghl_snapshots.composition import open_database
 from ghl_snapshots.ledger.ledger import Ledger
@@ -74,14 +76,16 @@ def logged(folder: Path, request_id: str) -> list[tuple[str, str]]:
     return [(line["event"], line["tenant_id"]) for line in lines if line["correlation_id"] == request_id]
 
 
-def assert_captured_once(stack: Stack, request_id: str, *, runs: int = 1) -> None:
+def assert_captured_once(
+    stack: Stack, request_id: str, *, runs: int = 1, types: Iterable[str] = SnapshotType
+) -> None:
     """One successful snapshot for each type, and no more runs than that."""
     rows = stack.product.rows(
         "SELECT snapshot_type, status, source FROM ghl_snapshot WHERE correlation_id = %s ORDER BY 1",
         request_id,
     )
     stored = [(row["snapshot_type"], row["status"], row["source"]) for row in rows]
-    assert stored == [(kind, "success", "api") for kind in sorted(SnapshotType)]
+    assert stored == [(kind, "success", "api") for kind in sorted(types)]
     with stack.product.instance() as instance:
         found = instance.get_runs_count(dg.RunsFilter(tags={CORRELATION_ID_TAG: request_id}))
     assert found == runs
@@ -121,6 +125,37 @@ def test_a_request_leads_to_snapshots_that_are_read_back_byte_for_byte(
     assert request_id in (tmp_path / "output").read_text()
     lines = logged(stack.product.settings.home, request_id)
     assert lines == [("ghl_snapshot_capture", "t20")] * len(SnapshotType)
+
+
+def test_of_a_flood_of_triggers_each_that_was_accepted_runs_once(stack: Stack, tmp_path: Path) -> None:
+    """A tenant may ask once a minute, and everything is sent twice, as by callers that missed an answer."""
+
+    def ask(number: int) -> list[Response]:
+        tenant_id = f"t{24 + number % 2}"
+        account_id = stack.product.tenants[tenant_id].ghl_account_id
+        return [
+            client.trigger(
+                tenant_id,
+                ghlAccountId=account_id,
+                snapshotTypes=["pipelines"],
+                idempotency_key=f"flood-{number}",
+            )
+            for _ in range(2)
+        ]
+
+    with running(tmp_path, {**variables(), "GHL_SNAPSHOTS_TRIGGERS_PER_MINUTE": "1"}) as client:
+        with ThreadPoolExecutor(8) as pool:
+            answers = [answer for both in pool.map(ask, range(75)) for answer in both]
+        assert {answer.status_code for answer in answers} == {202, 429}
+        refused = [answer.json()["type"] for answer in answers if answer.status_code == 429]
+        assert set(refused) == {"urn:ghl-snapshots:problem:rate-limited"}
+        accepted = {answer.json()["requestId"] for answer in answers if answer.status_code == 202}
+        assert {outcome(client, request_id)["status"] for request_id in accepted} == {"succeeded"}
+    rows = stack.product.rows("SELECT request_id FROM ghl.snapshot_request WHERE idempotency_key ~ '^flood-'")
+    assert sorted(str(row["request_id"]) for row in rows) == sorted(accepted)
+    assert len(accepted) >= 2
+    for request_id in accepted:
+        assert_captured_once(stack, request_id, types=["pipelines"])
 
 
 def test_the_api_may_be_killed_right_after_its_answer(stack: Stack, tmp_path: Path) -> None:

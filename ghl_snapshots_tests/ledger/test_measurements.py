@@ -219,7 +219,7 @@ def test_full_runs_and_verifications_are_told_from_their_events(database: Databa
             AuditEvent(
                 event_type="ghl_snapshot_full_run",
                 tenant_id=tenant_id,
-                correlation_id="c",
+                correlation_id=f"tick-{took}",
                 success=success,
                 source=Source.SCHEDULED,
                 details={"durationMs": took, "plannedSnapshotTypes": planned},
