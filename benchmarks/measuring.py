@@ -59,7 +59,7 @@ def size(connection: Connection, *tables: str) -> int:
         "SELECT sum(pg_total_relation_size(to_regclass(name))) FROM unnest(%s::text[]) AS name",
         [list(tables)],
     ).fetchone()
-    return int(found[0]) if found else 0
+    return int(found[0] or 0) if found else 0
 
 
 class Comparison:
