@@ -36,7 +36,9 @@ def alike(account: Account, day: int, count: int) -> list[Capture]:
 
 def unchanged(table: Comparison, database: Database, connection: Connection, account: Account) -> None:
     """What a capture costs that yields what the one before it did, commits waiting for the disk."""
-    first, *captures = alike(account, 30, APPENDS + 1)
+    # A page of an index is 8 of the bytes of one of 1,000 appends.
+    count = 1000 if account.locations < 20 else APPENDS
+    first, *captures = alike(account, 30, count + 1)
     ledger, ours, literal = Ledger(database), Timer(), Timer()
     ledger.append(first)
     before = [size(connection, *tables) for tables in (LEDGER, ("audit_event",), ("literal",))]
@@ -46,7 +48,7 @@ def unchanged(table: Comparison, database: Database, connection: Connection, acc
         with literal():
             literal_design.insert(connection, capture, str(uuid4()))
     after = [size(connection, *tables) for tables in (LEDGER, ("audit_event",), ("literal",))]
-    snapshot, audit, row = ((now - then) / APPENDS for now, then in zip(after, before, strict=True))
+    snapshot, audit, row = ((now - then) / count for now, then in zip(after, before, strict=True))
     what = f"unchanged capture, {account.locations} location(s)"
     table.row(f"{what}: bytes", f"{snapshot:,.0f} + audit {audit:,.0f}", f"{row:,.0f}")
     table.row(f"{what}: time", ours, literal)
@@ -54,7 +56,7 @@ def unchanged(table: Comparison, database: Database, connection: Connection, acc
 
 def database_time(table: Comparison, url: str, account: Account) -> None:
     """The server's own time for an unchanged capture."""
-    captures = alike(account, 60, APPENDS + 1)
+    captures = alike(account, 80, APPENDS + 1)
     ours = _active_ms(url, append, captures)
     literal = _active_ms(url, insert, captures)
     what = f"unchanged capture, {account.locations} location(s): database time"
@@ -127,7 +129,7 @@ def _write(url: str, store: Store, trigger: str, number: int) -> tuple[float, fl
     account, captures = Account(number), []
     for hour in range(APPENDS + 1):
         account.change(HOURLY)
-        captures.append(account.capture(KIND, START + timedelta(days=90, hours=hour), trigger))
+        captures.append(account.capture(KIND, START + timedelta(days=120, hours=hour), trigger))
     store(url, captures[:1])
     _together.wait()
     start = time.monotonic()
