@@ -178,6 +178,15 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """What GHL last said of a day's quota of a location or company."""
+
+    remaining: int
+    daily: int | None
+    """All of the quota, if GHL has said so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Entity:
     """One JSON object that GHL returned, as the exact bytes received.
 

@@ -9,10 +9,11 @@ import pytest
 from ghl_snapshots.errors import ErrorKind
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.retries import Retries
+from ghl_snapshots.ledger.rate_windows import RateWindows
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.model import SnapshotType, Source, Status, Tenant
 from ghl_snapshots.simulator.accounts import Location
-from ghl_snapshots.simulator.faults import EndlessPages, Fault, Hang, StuckPage
+from ghl_snapshots.simulator.faults import EndlessPages, Fault, Hang, Meanwhile, StuckPage
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.limits import SECONDS_A_DAY
 from ghl_snapshots.simulator.profile import Sizes
@@ -57,6 +58,45 @@ def test_a_location_at_its_daily_reserve_is_left_in_peace_and_says_so(
     assert "50% of the day's quota is kept for the customer's own integrations" in capture.errors[0].message
     assert len(simulator.request_log) == 1
     assert rig.capture(other).status is Status.SUCCESS
+
+
+@pytest.mark.parametrize("spent", [500, 1000])
+def test_a_new_process_sends_nothing_to_a_location_at_its_daily_reserve(
+    simulator: Simulator, locations: list[Location], postgres: EmbeddedPostgres, spent: int
+) -> None:
+    """What one process was told holds for those that begin after it, else each would ask once a thread."""
+    place = locations[0]
+    simulator.limits.daily_limit = 1000
+    simulator.limits.take(place.location_id)
+    simulator.limits.spend_daily(place.location_id, spent - 2)
+    asked: list[int] = []
+    with token_database(postgres) as database:
+        for _ in range(3):
+            simulator.clear_request_log()
+            with rigged(simulator, limiter=RateLimiter(shared=RateWindows(database)), concurrency=1) as rig:
+                capture = rig.capture(rig.pit(place), SnapshotType.CALENDARS)
+            assert {error.kind for error in capture.errors} == {ErrorKind.DAILY_LIMIT}
+            asked.append(len(simulator.request_log))
+    assert asked == [asked[0], 0, 0]
+    assert asked[0] > 0
+
+
+def test_an_answer_that_crosses_midnight_leaves_the_new_day_alone(
+    simulator: Simulator, locations: list[Location]
+) -> None:
+    days = [datetime(2026, 3, 3, tzinfo=UTC).date()]
+
+    def midnight() -> None:
+        days[0] = datetime(2026, 3, 4, tzinfo=UTC).date()
+
+    with rigged(simulator, limiter=RateLimiter(today=lambda: days[0])) as rig:
+        tenant = rig.pit(locations[0])
+        simulator.limits.daily_limit = 0
+        simulator.inject(Fault(effect=Meanwhile(happens=midnight), times=1))
+        assert rig.capture(tenant).status is Status.FAILED
+        simulator.limits.daily_limit = 1000
+        simulator.limits.wall_clock = lambda: 2 * SECONDS_A_DAY
+        assert rig.capture(tenant).status is Status.SUCCESS
 
 
 def test_a_spent_day_is_not_taken_for_a_burst(

@@ -185,12 +185,14 @@ class GhlClient:
         if request.resource_id is None:
             return self._sent(request, budget, tries)
         reply = None
-        self._limiter.acquire(request.resource_id, budget.deadline, daily_reserve=budget.policy.daily_reserve)
+        day = self._limiter.acquire(
+            request.resource_id, budget.deadline, daily_reserve=budget.policy.daily_reserve
+        )
         try:
             reply = self._sent(request, budget, tries)
         finally:
             headers, status = (reply.headers, reply.status) if reply else ({}, None)
-            self._limiter.observe(request.resource_id, headers, status)
+            self._limiter.observe(request.resource_id, headers, status, day=day)
         return reply
 
     def _sent(self, request: Request, budget: Budget, tries: Tries) -> Reply:

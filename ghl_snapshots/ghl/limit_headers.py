@@ -5,6 +5,12 @@ from dataclasses import dataclass
 from typing import Final
 
 _MOST_DIGITS: Final = 15
+LONGEST_INTERVAL_SECONDS: Final = 60
+"""An interval is believed to be no longer than this; GHL's is ten seconds."""
+LONGEST_RETRY_AFTER_SECONDS: Final = 3600
+"""A location is left in peace no longer than this at GHL's word; a header gone wrong must not close it."""
+_MOST: Final = 1_000_000_000
+"""A count is believed to be no greater than this."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,13 +28,14 @@ class LimitHeaders:
 def read_limits(headers: Mapping[str, str]) -> LimitHeaders:
     """Read the headers, whose names GHL documents as X-RateLimit-…; `headers` is looked up without case."""
     interval = _number(headers, "X-RateLimit-Interval-Milliseconds")
+    pause = _number(headers, "Retry-After")
     return LimitHeaders(
         burst=_number(headers, "X-RateLimit-Max"),
         remaining=_number(headers, "X-RateLimit-Remaining"),
-        interval_seconds=interval / 1000 if interval else None,
+        interval_seconds=min(interval / 1000, LONGEST_INTERVAL_SECONDS) if interval else None,
         daily=_number(headers, "X-RateLimit-Limit-Daily"),
         daily_remaining=_number(headers, "X-RateLimit-Daily-Remaining"),
-        retry_after_seconds=_number(headers, "Retry-After"),
+        retry_after_seconds=None if pause is None else min(pause, LONGEST_RETRY_AFTER_SECONDS),
     )
 
 
@@ -39,4 +46,6 @@ def is_daily(headers: Mapping[str, str]) -> bool:
 
 def _number(headers: Mapping[str, str], name: str) -> int | None:
     text = headers.get(name, "").strip()
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS else None
+    if not text.isascii() or not text.isdecimal() or len(text) > _MOST_DIGITS:
+        return None
+    return min(int(text), _MOST)

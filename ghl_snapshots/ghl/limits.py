@@ -15,7 +15,7 @@ from ghl_snapshots.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.limit_headers import read_limits
 from ghl_snapshots.ghl.usage import Usage
-from ghl_snapshots.model import Place
+from ghl_snapshots.model import Place, Quota
 
 
 class SharedWindow(Protocol):
@@ -37,8 +37,11 @@ class SharedWindow(Protocol):
         taken if it is further off than the patience. None is given if the window cannot be reached.
         """
 
-    def note_quota(self, resource_id: str, *, day: date, remaining: int) -> None:
+    def note_quota(self, resource_id: str, *, day: date, remaining: int, daily: int | None) -> None:
         """Remember what GHL says is left of a location's or company's quota of a UTC day."""
+
+    def known_quota(self, resource_id: str, *, day: date) -> Quota | None:
+        """What was noted of the quota of a day, if anything was."""
 
     def close(self) -> None:
         """Give up the connection to the window."""
@@ -70,8 +73,10 @@ class RateLimiter:
         self._usages: dict[str, Usage] = {}
         self._noted: dict[str, int] = {}
 
-    def acquire(self, resource_id: str, deadline: Deadline, *, daily_reserve: float = 0.5) -> None:
+    def acquire(self, resource_id: str, deadline: Deadline, *, daily_reserve: float = 0.5) -> date:
         """Wait for a slot and take it; `observe` must follow, whatever becomes of the request.
+
+        Gives the UTC day on which the request is sent, of whose quota its answer tells.
 
         `daily_reserve` is the part of the day's quota that is left to the customer's own integrations.
 
@@ -79,6 +84,7 @@ class RateLimiter:
             GhlError: DAILY_LIMIT when the day's quota is down to its reserve, TIMEOUT when the slot would
                 come after the deadline.
         """
+        self._ask_others(resource_id)
         while wait := self._wait_or_take(resource_id, daily_reserve):
             if wait >= deadline.remaining:
                 raise _too_late(resource_id, wait, deadline)
@@ -89,14 +95,20 @@ class RateLimiter:
             with self._lock:
                 self._usages[resource_id].in_flight -= 1
             raise
+        return self._today()
 
-    def observe(self, resource_id: str, headers: Mapping[str, str], status: int | None) -> None:
-        """Learn from an answer, or with status None from there being none, and count down the slot's time."""
+    def observe(
+        self, resource_id: str, headers: Mapping[str, str], status: int | None, *, day: date | None = None
+    ) -> None:
+        """Learn from an answer, or with status None from there being none, and count down the slot's time.
+
+        `day` is the day on which the request was sent, by default the present one.
+        """
         limits = read_limits(headers)
         with self._lock:
             now = self._monotonic()
             usage = self._usages.setdefault(resource_id, Usage())
-            usage.learn(limits, self._today())
+            usage.learn(limits, day or self._today())
             usage.answered(now)
             usage.count_others(limits, now)
             if status == HTTPStatus.TOO_MANY_REQUESTS and limits.daily_remaining != 0:
@@ -106,13 +118,17 @@ class RateLimiter:
 
     def _wait_or_take(self, resource_id: str, daily_reserve: float) -> float:
         """Take a slot and give 0, or give the seconds after which to ask again."""
-        with self._lock:
-            usage = self._usages.setdefault(resource_id, Usage())
-            usage.check_daily(resource_id, daily_reserve, self._today())
-            wait = usage.wait(self._monotonic(), self._margin)
-            if not wait:
-                usage.in_flight += 1
-            return wait
+        try:
+            with self._lock:
+                usage = self._usages.setdefault(resource_id, Usage())
+                usage.check_daily(resource_id, daily_reserve, self._today())
+                wait = usage.wait(self._monotonic(), self._margin)
+                if not wait:
+                    usage.in_flight += 1
+                return wait
+        except GhlError:
+            self._note_quota(resource_id, every=1)
+            raise
 
     def close(self) -> None:
         """Give up the connection to the shared window."""
@@ -125,12 +141,31 @@ class RateLimiter:
         """Note what is left of the day if it is news: the first word of it, or so many requests fewer."""
         with self._lock:
             usage = self._usages[resource_id]
-            day, remaining, noted = usage.day, usage.daily_remaining, self._noted.get(resource_id)
+            day, remaining, daily = usage.day, usage.daily_remaining, usage.daily
+            noted = self._noted.get(resource_id)
             if day is None or remaining is None or (noted is not None and 0 <= noted - remaining < every):
                 return
             self._noted[resource_id] = remaining
         if self._shared is not None:
-            self._shared.note_quota(resource_id, day=day, remaining=remaining)
+            self._shared.note_quota(resource_id, day=day, remaining=remaining, daily=daily)
+
+    def _ask_others(self, resource_id: str) -> None:
+        """Before the first request of a day, take over what other processes know of its quota."""
+        if self._shared is None:
+            return
+        today = self._today()
+        with self._lock:
+            usage = self._usages.setdefault(resource_id, Usage())
+        if usage.asked_on == today:
+            return
+        with usage.claiming:
+            if usage.asked_on == today:
+                return
+            quota = self._shared.known_quota(resource_id, day=today)
+            with self._lock:
+                if quota is not None:
+                    usage.learn_quota(quota.remaining, quota.daily, today)
+                usage.asked_on = today
 
     def _wait_for_place(self, resource_id: str, deadline: Deadline) -> None:
         """Take a place in the shared window for the slot just taken, and wait until its time has come."""

@@ -73,18 +73,25 @@ class Usage:
     daily: int | None = None
     daily_remaining: int | None = None
     day: date | None = None
+    asked_on: date | None = None
+    """The day on which other processes' knowledge of its quota was taken over."""
 
-    def learn(self, limits: LimitHeaders, today: date) -> None:
-        """Take over what the headers say of the limits themselves."""
+    def learn(self, limits: LimitHeaders, day: date) -> None:
+        """Take over what the headers of a request sent on this day say of the limits themselves."""
         self.burst = limits.burst or self.burst
         self.interval_seconds = limits.interval_seconds or self.interval_seconds
         if limits.daily_remaining is not None:
-            # Answers overtake each other; within a day the quota only shrinks.
-            known = self.daily_remaining if self.day == today else None
-            told = limits.daily_remaining
-            self.daily_remaining = told if known is None else min(told, known)
-            self.daily = limits.daily or self.daily
-            self.day = today
+            self.learn_quota(limits.daily_remaining, limits.daily, day)
+
+    def learn_quota(self, remaining: int, daily: int | None, day: date) -> None:
+        """Take over what is left of a day's quota, unless a later day has begun."""
+        if self.day is not None and day < self.day:
+            return
+        # Answers overtake each other; within a day the quota only shrinks.
+        known = self.daily_remaining if self.day == day else None
+        self.daily_remaining = remaining if known is None else min(remaining, known)
+        self.daily = daily or self.daily
+        self.day = day
 
     def answered(self, now: float) -> None:
         """Begin the interval after which the slot of an answered request becomes free."""

@@ -20,7 +20,7 @@ from psycopg.rows import DictRow
 from ghl_snapshots.errors import LedgerError
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.model import Place
+from ghl_snapshots.model import Place, Quota
 
 _AWAY_SECONDS: Final = 5.0
 _LONGEST_STATEMENT_MS: Final = 2000
@@ -36,9 +36,15 @@ class RateWindows:
         self._connection: Connection[DictRow] | None = None
         self._away_until = 0.0
 
-    def note_quota(self, resource_id: str, *, day: date, remaining: int) -> None:
+    def note_quota(self, resource_id: str, *, day: date, remaining: int, daily: int | None) -> None:
         """Remember what is left of a day's quota, unless the database is away."""
-        self._row("note_quota", {"resource_id": resource_id, "day": day, "remaining": remaining})
+        named = {"resource_id": resource_id, "day": day, "remaining": remaining, "daily": daily}
+        self._row("note_quota", named)
+
+    def known_quota(self, resource_id: str, *, day: date) -> Quota | None:
+        """What is known to be left of a day's quota; None where nothing is, or nobody can tell."""
+        row = self._row("known_quota", {"resource_id": resource_id, "day": day})
+        return Quota(**row) if row else None
 
     def claim(
         self,

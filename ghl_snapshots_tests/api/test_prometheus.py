@@ -125,7 +125,7 @@ def scraped(
         )
         AuditTrail(database).record(event)
     with closing(RateWindows(database)) as windows:
-        windows.note_quota("account-acme", day=now.date(), remaining=150_000)
+        windows.note_quota("account-acme", day=now.date(), remaining=150_000, daily=200_000)
     api = serving(metrics_token=TOKEN)
     with prometheus(api.base_url.removeprefix("http://"), tmp_path) as running:
         eventually(

@@ -147,6 +147,37 @@ def test_a_longer_retry_after_is_waited_out(limiter: RateLimiter, time: Time) ->
     assert slots(limiter) == 95
 
 
+def test_a_retry_after_is_believed_for_an_hour_at_most(limiter: RateLimiter, time: Time) -> None:
+    """One header gone wrong would close the location for as long as the process lives."""
+    limiter.acquire(PLACE, Deadline(1))
+    limiter.observe(PLACE, {"Retry-After": "999999999"}, 429)
+    time.seconds += 3599
+    assert slots(limiter) == 0
+    time.seconds += 2
+    assert slots(limiter) == 95
+
+
+def test_an_interval_is_believed_for_a_minute_at_most(limiter: RateLimiter, time: Time) -> None:
+    limiter.acquire(PLACE, Deadline(1))
+    limiter.observe(PLACE, headers(burst=1, remaining=0, interval_ms=99_999_999_999), 429)
+    time.seconds += 59
+    assert slots(limiter) == 0
+    time.seconds += 2
+    assert slots(limiter) == 1
+
+
+def test_an_answer_tells_of_the_day_on_which_its_request_was_sent(limiter: RateLimiter, time: Time) -> None:
+    """Read after midnight, it must not take the new day for spent."""
+    sent_on = limiter.acquire(PLACE, Deadline(1))
+    time.day = date(2026, 3, 4)
+    limiter.observe(PLACE, headers(daily=1000, left=0), 429, day=sent_on)
+    assert _taken(limiter) is None
+    limiter.observe(PLACE, headers(daily=1000, left=501), 200, day=time.day)
+    limiter.observe(PLACE, headers(daily=1000, left=0), 429, day=sent_on)
+    assert _taken(limiter) is None
+    assert _taken(limiter) is ErrorKind.DAILY_LIMIT
+
+
 @pytest.mark.parametrize("text", ["", "-1", "ten", "1.5", "9" * 400, "٣"])
 def test_a_header_that_is_no_number_is_left_alone(limiter: RateLimiter, text: str) -> None:
     limiter.acquire(PLACE, Deadline(1))

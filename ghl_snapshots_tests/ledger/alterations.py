@@ -49,10 +49,11 @@ ALTERED: Mapping[str, tuple[str, Sequence[str]]] = {
     ),
     "a function with a text that others have in them": (
         (
-            "CREATE OR REPLACE FUNCTION note_quota(resource text, on_day date, left_over integer) RETURNS "
-            "void LANGUAGE sql SECURITY DEFINER SET search_path = ghl, pg_catalog, pg_temp AS ''"
+            "CREATE OR REPLACE FUNCTION note_quota(resource text, on_day date, left_over integer, of_all "
+            "integer) RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = ghl, pg_catalog, pg_temp "
+            "AS ''"
         ),
-        ["body of function note_quota(text,date,integer) is altered: SHA-256 "],
+        ["body of function note_quota(text,date,integer,integer) is altered: SHA-256 "],
     ),
     "a function with an SQL body": (
         (

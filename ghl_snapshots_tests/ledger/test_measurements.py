@@ -273,7 +273,7 @@ def test_what_is_left_of_the_day_is_told_for_each_account(database: Database) ->
         ("account-zenith", today - timedelta(days=1), 3),
         ("nobodys", today, 1),
     ):
-        windows.note_quota(resource_id, day=day, remaining=remaining)
+        windows.note_quota(resource_id, day=day, remaining=remaining, daily=200_000)
     windows.close()
     name = "ghl_snapshot_rate_limit_daily_remaining"
     found = [sample for sample in samples(database) if sample.name == name]

@@ -29,6 +29,7 @@ ALL = [
     "0006_verify_faster",
     "0007_full_run_events",
     "0008_blocks_of_places",
+    "0009_known_quotas",
 ]
 
 

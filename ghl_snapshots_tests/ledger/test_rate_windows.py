@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import date, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -17,8 +17,9 @@ from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.rate_windows import RateWindows
-from ghl_snapshots.model import Place
+from ghl_snapshots.model import Place, Quota
 
+DAY = date(2026, 3, 3)
 PLACE = "a-location"
 
 
@@ -142,8 +143,11 @@ class CountedWindow:
         self.asked.append(given["wanted"])
         return self._windows.claim(resource_id, **given)
 
-    def note_quota(self, resource_id: str, *, day: date, remaining: int) -> None:
-        self._windows.note_quota(resource_id, day=day, remaining=remaining)
+    def note_quota(self, resource_id: str, *, day: date, remaining: int, daily: int | None) -> None:
+        self._windows.note_quota(resource_id, day=day, remaining=remaining, daily=daily)
+
+    def known_quota(self, resource_id: str, *, day: date) -> Quota | None:
+        return self._windows.known_quota(resource_id, day=day)
 
     def close(self) -> None:
         self._windows.close()
@@ -233,3 +237,14 @@ def test_a_slot_whose_place_is_too_far_off_is_given_back(windows: RateWindows, s
     superuser.execute("DELETE FROM ghl.rate_window")
     for _ in range(95):
         second.acquire(PLACE, Deadline(2))
+
+
+def test_what_is_left_of_a_day_is_known_to_all_for_that_day(windows: RateWindows) -> None:
+    assert windows.known_quota(PLACE, day=DAY) is None
+    for remaining, daily in ((500, 1000), (700, 1000), (499, None)):
+        windows.note_quota(PLACE, day=DAY, remaining=remaining, daily=daily)
+    assert windows.known_quota(PLACE, day=DAY) == Quota(remaining=499, daily=1000)
+    assert windows.known_quota(PLACE, day=DAY + timedelta(days=1)) is None
+    assert windows.known_quota("another", day=DAY) is None
+    windows.note_quota(PLACE, day=DAY - timedelta(days=1), remaining=1, daily=1000)
+    assert windows.known_quota(PLACE, day=DAY) == Quota(remaining=499, daily=1000)

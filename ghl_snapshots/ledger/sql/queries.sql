@@ -240,7 +240,10 @@ UPDATE ghl.location_token SET expires_at = 'epoch' WHERE tenant_id = %(tenant_id
 SELECT set_config('statement_timeout', %(milliseconds)s, false);
 
 -- note_quota -- remember what GHL says is left of a day's quota
-SELECT ghl.note_quota(%(resource_id)s, %(day)s, %(remaining)s);
+SELECT ghl.note_quota(%(resource_id)s, %(day)s, %(remaining)s, %(daily)s);
+
+-- known_quota -- what is known to be left of a day's quota, and how much the quota is
+SELECT remaining, daily FROM ghl.known_quota(%(resource_id)s, %(day)s);
 
 -- claim_slots -- take the next place in the rate limit of a location or company, or several where many are free
 SELECT wait_seconds, taken, places
