@@ -66,6 +66,7 @@ class Daemon:
 def running_stack(environment: Mapping[str, str], folder: Path) -> Iterator[tuple[Webserver, Daemon]]:
     """Webserver and daemon as `ghl-snapshots dev` starts them, ready to be asked."""
     port = _free_port()
+    _watch_closely(Path(environment["DAGSTER_HOME"]) / "dagster.yaml")
     with Record(folder / "processes.json") as record, Processes(record) as processes:
         webserver = [str(_SCRIPTS / "dagster-webserver"), "-h", "127.0.0.1", "-p", str(port), *_WORKSPACE]
         processes.start("webserver", webserver, environment)
@@ -76,6 +77,13 @@ def running_stack(environment: Mapping[str, str], folder: Path) -> Iterator[tupl
             yield client, daemon
         finally:
             client.close()
+
+
+def _watch_closely(configuration: Path) -> None:
+    """Let the daemon look after runs whose process died every other second instead of every half minute."""
+    text = configuration.read_text()
+    assert "poll_interval_seconds: 30" in text
+    configuration.write_text(text.replace("poll_interval_seconds: 30", "poll_interval_seconds: 2"))
 
 
 def eventually(value: Callable[[], _T | None], what: str, seconds: float = _PATIENCE_SECONDS) -> _T:

@@ -8,6 +8,8 @@ from itertools import product as pairs
 
 import pytest
 
+from ghl_snapshots.composition import open_database
+from ghl_snapshots.ledger.verification import Verification
 from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.orchestration.partitions import TenantRange
 from ghl_snapshots_tests.end_to_end import graphql
@@ -58,10 +60,12 @@ def test_a_run_killed_at_any_moment_is_completed_by_another_one(stack: Stack) ->
         eventually(partial(has_stored, stack, trigger, moment), "it is time to kill")
         os.kill(pid, signal.SIGKILL)
         killed[trigger] = run_id
-    expected = [(tenant, kind) for tenant, kind in pairs(tenants, sorted(SnapshotType))]
+    expected = [(tenant, kind, "success") for tenant, kind in pairs(tenants, sorted(SnapshotType))]
     for trigger, run_id in killed.items():
         [retry] = eventually(partial(graphql.retries, stack.webserver, run_id), f"{trigger} is retried")
         graphql.finished_run(stack.webserver, retry["runId"])
-        assert [(tenant, kind) for tenant, kind, _ in stored(stack, trigger)] == expected
+        assert stored(stack, trigger) == expected
     for trigger in killed:
         eventually(partial(are_audited, stack, trigger, tenants), "the audit trail has every tenant, once")
+    with open_database(stack.product.settings) as database:
+        assert not list(Verification(database, deep=True)), "nothing is half-written"

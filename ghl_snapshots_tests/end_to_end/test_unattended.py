@@ -1,13 +1,15 @@
 """Nobody asks, and yet: a new tenant's first snapshots, a tick's captures, their checks and their audit."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 
+import dagster as dg
 import pytest
 
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.model import SnapshotType
+from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG
 from ghl_snapshots_tests.end_to_end import graphql
 from ghl_snapshots_tests.end_to_end.conftest import Stack
 from ghl_snapshots_tests.end_to_end.stack import eventually, running_stack
@@ -44,6 +46,17 @@ def is_captured(stack: Stack, correlation_id: str, tenant: str) -> bool:
     return [row["snapshot_type"] for row in rows] == sorted(SnapshotType)
 
 
+def runs_of_ticks(stack: Stack) -> Sequence[tuple[str, str]]:
+    """The tick and the batch of each run that the schedule has asked for; of runs taken up again, none."""
+    with stack.product.instance() as instance:
+        runs = instance.get_runs(dg.RunsFilter(tags={"dagster/schedule_name": "weekly_validation"}))
+    return [
+        (run.tags[CORRELATION_ID_TAG], run.tags["dagster/asset_partition_range_start"])
+        for run in runs
+        if run.parent_run_id is None
+    ]
+
+
 def test_a_new_tenant_is_captured_without_being_asked_for(unattended: Stack) -> None:
     assert not is_captured(unattended, "%", "t02")
     with unattended.product.registry() as registry:
@@ -57,6 +70,9 @@ def test_a_new_tenant_is_captured_without_being_asked_for(unattended: Stack) -> 
 
 
 def test_a_tick_leads_to_snapshots_their_checks_and_their_audit(unattended: Stack) -> None:
+    eventually(partial(runs_of_ticks, unattended), "a tick has asked for runs", PATIENCE_SECONDS)
+    unattended.daemon.kill()
+    unattended.daemon.start()
     for tenant in ("t00", "t01"):
         eventually(
             partial(is_captured, unattended, "scheduled\\_weekly\\_%", tenant),
@@ -81,3 +97,5 @@ def test_a_tick_leads_to_snapshots_their_checks_and_their_audit(unattended: Stac
         PATIENCE_SECONDS,
     )
     assert {"tenant_id": "t00"} in audited or {"tenant_id": "t01"} in audited
+    asked = runs_of_ticks(unattended)
+    assert len(set(asked)) == len(asked), "the daemon's successor asked for no run again"
