@@ -3,11 +3,13 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import psycopg
 from psycopg import Connection
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import LockNotAvailable
 from psycopg.rows import DictRow, dict_row
@@ -53,7 +55,21 @@ LOCK_SECONDS = 150.0
 # may not grow for another reason, such as a limit on its size, an internal error.
 _FAILURES = (psycopg.OperationalError, psycopg.errors.InternalError_)
 _WAIT_SECONDS = 10
+_Answer = TypeVar("_Answer")
 _MOST_CONNECTIONS = 20
+
+
+class BoundedConnection(Connection[DictRow]):
+    """A connection that gives an answer up after a while, also where the network keeps silent about its loss.
+
+    The server's own limits do not help there, and TCP's do not where something between acknowledges for it.
+    """
+
+    longest_seconds: float | None = None
+
+    def wait(self, gen: PQGen[_Answer], interval: float = 0.1, timeout: float | None = None) -> _Answer:
+        """Wait for an answer; a psycopg.OperationalError tells that it did not come in time."""
+        return super().wait(gen, interval, self.longest_seconds if timeout is None else timeout)
 
 
 class Database:
@@ -112,16 +128,23 @@ class Database:
         with self._transaction(AUDITOR) as connection:
             yield connection
 
-    def session(self) -> Connection[DictRow]:
+    def session(self, *, longest_seconds: float | None = None) -> Connection[DictRow]:
         """A connection apart from the pools, for what is to last as long as it; it sees no tenant.
+
+        With `longest_seconds` neither its opening nor an answer on it is waited for any longer.
 
         Raises:
             LedgerError: the server does not answer.
         """
+        conninfo = self._conninfo(WRITER, _LASTING)
+        if longest_seconds is not None:
+            conninfo = make_conninfo(conninfo, connect_timeout=ceil(longest_seconds))
         try:
-            return psycopg.connect(self._conninfo(WRITER, _LASTING), autocommit=True, row_factory=dict_row)
+            connection = BoundedConnection.connect(conninfo, autocommit=True, row_factory=dict_row)
         except psycopg.OperationalError as error:
             raise LedgerError(f"The database does not answer: {_first_line(error)}.") from error
+        connection.longest_seconds = longest_seconds
+        return connection
 
     @contextmanager
     def _transaction(self, role: str) -> Iterator[Connection[DictRow]]:

@@ -1,9 +1,8 @@
 """Places in GHL's rate limits that all processes of a deployment take from the same windows.
 
 Requests take their places by one statement, several together where many are free, and learn when they may
-leave. Where the database is
-away nothing is held up: each process's own limiter goes on alone, and what could not be stored afterwards
-would be lost for a better reason.
+leave. Where the database is away or silent nothing is held up for more than a moment: each process's own
+limiter goes on alone, and what could not be stored afterwards would be lost for a better reason.
 """
 
 import threading
@@ -24,17 +23,27 @@ from ghl_snapshots.model import Place, Quota
 
 _AWAY_SECONDS: Final = 5.0
 _LONGEST_STATEMENT_MS: Final = 2000
+_LONGEST_SECONDS: Final = 3.0
+"""For an answer of the server, or for a connection to it; the server itself gives up before."""
 
 
 class RateWindows:
     """The windows, over one connection that is opened for the first place and shared by all threads."""
 
-    def __init__(self, database: Database, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        database: Database,
+        *,
+        longest_seconds: float = _LONGEST_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._database = database
+        self._longest_seconds = longest_seconds
         self._monotonic = monotonic
         self._lock = threading.Lock()
         self._connection: Connection[DictRow] | None = None
         self._away_until = 0.0
+        self._doubted = False
 
     def note_quota(self, resource_id: str, *, day: date, remaining: int, daily: int | None) -> None:
         """Remember what is left of a day's quota, unless the database is away."""
@@ -76,15 +85,25 @@ class RateWindows:
 
     def _row(self, name: str, parameters: Mapping[str, object]) -> DictRow | None:
         """What a statement gives, or None where the database is away."""
-        with self._lock:
-            if self._monotonic() < self._away_until:
-                return None
-            try:
-                return self._connected().execute(query(name), parameters).fetchone()
-            except (LedgerError, psycopg.Error):
-                self._disconnect()
-                self._away_until = self._monotonic() + _AWAY_SECONDS
-                return None
+        if not self._lock.acquire(blocking=not self._doubted):
+            return None  # another thread finds out whether the database is there again
+        try:
+            return self._answer(name, parameters)
+        finally:
+            self._lock.release()
+
+    def _answer(self, name: str, parameters: Mapping[str, object]) -> DictRow | None:
+        if self._monotonic() < self._away_until:
+            return None
+        try:
+            row = self._connected().execute(query(name), parameters).fetchone()
+        except (LedgerError, psycopg.Error):
+            self._disconnect()
+            self._away_until = self._monotonic() + _AWAY_SECONDS
+            self._doubted = True
+            return None
+        self._doubted = False
+        return row
 
     def close(self) -> None:
         """Close the connection."""
@@ -93,7 +112,7 @@ class RateWindows:
 
     def _connected(self) -> Connection[DictRow]:
         if self._connection is None:
-            self._connection = self._database.session()
+            self._connection = self._database.session(longest_seconds=self._longest_seconds)
             self._connection.execute(
                 query("set_statement_timeout"), {"milliseconds": f"{_LONGEST_STATEMENT_MS}"}
             )

@@ -84,10 +84,12 @@ def forms(secret: str) -> Iterator[bytes]:
         yield inner.translate(bytes.maketrans(b"+/", b"-_"))
 
 
-def found(secrets: set[str], written: Mapping[str, bytes]) -> Sequence[tuple[str, bytes]]:
+def found(secrets: set[str], written: Mapping[str, bytes]) -> Sequence[str]:
     """Where a secret stands, and in which form."""
     needles = {form for secret in secrets for form in forms(secret)}
-    return [(place, needle) for place, text in written.items() for needle in needles if needle in text]
+    return [
+        f"{needle!r} in {place}" for place, text in written.items() for needle in needles if needle in text
+    ]
 
 
 @pytest.mark.parametrize("before", ["", "x", "xy"])
@@ -207,7 +209,8 @@ def test_nothing_that_the_product_writes_or_answers_holds_a_secret(
     planted = indiscreet.secrets | {PASSWORD, KEY, METRICS_TOKEN, WRONG_TOKEN, key, accounts.client_secret}
     planted |= {salon.private_integration_token, filed.private_integration_token, agency.refresh_token}
     assert_was_put_to_the_test(indiscreet, postgres, name, written)
-    assert found({secret for secret in planted if len(secret) >= SHORTEST}, written) == []
+    leaks = found({secret for secret in planted if len(secret) >= SHORTEST}, written)
+    assert not leaks, "\n".join(leaks)
 
 
 def stored(server: EmbeddedPostgres, name: str) -> bool:

@@ -1,8 +1,14 @@
 """Processes take places in one window, in order, and none is held up where the window cannot be reached."""
 
+import select
+import socket
+import socketserver
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -11,6 +17,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ghl_snapshots.errors import GhlError
 from ghl_snapshots.ghl.deadline import Deadline
@@ -218,6 +225,89 @@ def test_a_window_out_of_reach_holds_nothing_up_and_is_looked_for_again(
 def test_a_window_whose_server_is_not_there_holds_nothing_up() -> None:
     with Database("postgresql://nobody@127.0.0.1:1/nothing") as database:
         assert RateWindows(database).claim(PLACE, most=3, hold_seconds=1, patience_seconds=0) is None
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The way to the server, which can fall silent without being cut."""
+
+    url: str
+    silent: threading.Event
+    reached: threading.Event
+    """Something was sent while the line was silent."""
+
+
+@pytest.fixture
+def line(url: str, tmp_path: Path) -> Iterator[Line]:
+    server_socket = f"{conninfo_to_dict(url)['host']}/.s.PGSQL.5432"
+    silent, reached, audible = threading.Event(), threading.Event(), threading.Event()
+
+    class Proxy(socketserver.BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.socket(socket.AF_UNIX) as upstream:
+                upstream.connect(server_socket)
+                while True:
+                    for ready in select.select([self.request, upstream], [], [])[0]:
+                        data = ready.recv(65536)
+                        if not data:
+                            return
+                        while silent.is_set():
+                            reached.set()
+                            audible.wait(0.05)
+                        (upstream if ready is self.request else self.request).sendall(data)
+
+    class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
+        daemon_threads = True
+
+    folder = tmp_path / "s"
+    folder.mkdir()
+    with Server(str(folder / ".s.PGSQL.5432"), Proxy) as server:
+        thread = threading.Thread(target=server.serve_forever, args=[0.05])
+        thread.start()
+        yield Line(make_conninfo(url, host=str(folder)), silent, reached)
+        silent.clear()
+        server.shutdown()
+        thread.join()
+
+
+def test_a_server_that_falls_silent_holds_nothing_up(line: Line) -> None:
+    """Neither by an answer that does not come nor by a connection that does not."""
+    seconds = [0.0]
+    with Database(line.url) as database:
+        windows = RateWindows(database, longest_seconds=0.2, monotonic=lambda: seconds[0])
+        assert waits(windows, 1) == [0]
+        line.silent.set()
+        assert waits(windows, 1) == []
+        seconds[0] = 5.1
+        assert waits(windows, 1) == []
+        line.silent.clear()
+        seconds[0] = 10.2
+        assert waits(windows, 1) == [0]
+        windows.close()
+
+
+def test_one_thread_finds_out_whether_the_server_is_back_and_the_others_go_on(
+    line: Line, superuser: Connection
+) -> None:
+    seconds = [0.0]
+    with Database(line.url) as database, ThreadPoolExecutor(1) as pool:
+        windows = RateWindows(database, longest_seconds=60, monotonic=lambda: seconds[0])
+        assert waits(windows, 1) == [0]
+        superuser.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        assert waits(windows, 1) == []
+        line.silent.set()
+        seconds[0] = 5.1
+        first = pool.submit(waits, windows, 1)
+        assert line.reached.wait(60)
+        assert waits(windows, 3) == []
+        assert not first.done()
+        line.silent.clear()
+        assert first.result(60) == [0]
+        assert waits(windows, 1) == [0]
+        windows.close()
 
 
 @pytest.mark.parametrize("role", ["writer", "reader", "auditor"])
