@@ -69,11 +69,12 @@ def ended_events(stack: Stack, request_id: str) -> list[str] | None:
     return found if "ghl_snapshot_full_run" in found else None
 
 
-def logged(folder: Path, request_id: str) -> list[tuple[str, str]]:
-    """Event and tenant of each line that the runs' processes logged for the request."""
+def logged(folder: Path, request_id: str) -> list[tuple[str, str, str]]:
+    """Event, tenant and type of each line that the runs' processes logged for the request, in order."""
     text = "".join(file.read_text() for file in folder.glob("**/*.out"))
     lines = [json.loads(line) for line in text.splitlines() if request_id in line and line.startswith("{")]
-    return [(line["event"], line["tenant_id"]) for line in lines if line["correlation_id"] == request_id]
+    own = [line for line in lines if line["correlation_id"] == request_id]
+    return sorted((line["event"], line["tenant_id"], line["snapshot_type"]) for line in own)
 
 
 def assert_captured_once(
@@ -124,7 +125,7 @@ def test_a_request_leads_to_snapshots_that_are_read_back_byte_for_byte(
     assert told.count("ghl_snapshot_full_run") == 1
     assert request_id in (tmp_path / "output").read_text()
     lines = logged(stack.product.settings.home, request_id)
-    assert lines == [("ghl_snapshot_capture", "t20")] * len(SnapshotType)
+    assert lines == [("ghl_snapshot_capture", "t20", kind) for kind in sorted(SnapshotType)]
 
 
 def test_of_a_flood_of_triggers_each_that_was_accepted_runs_once(stack: Stack, tmp_path: Path) -> None:
