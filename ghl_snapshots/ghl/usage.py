@@ -22,7 +22,7 @@ _SLACK: Final = 0.1
 _SLACK_SECONDS: Final = 0.5
 _FIRST_BLOCK: Final = 4
 _LARGEST_BLOCK: Final = 16
-_KEPT: Final = 0.2
+_KEPT: Final = 0.05
 
 
 @dataclass(slots=True)

@@ -174,7 +174,7 @@ def test_a_block_that_was_not_used_up_is_followed_by_a_smaller_one(windows: Rate
     limiter = RateLimiter(shared=counted, monotonic=lambda: seconds[0])
     for _ in range(4 + 3):
         limiter.acquire(PLACE, Deadline(60))
-    seconds[0] = 2.0  # the time for which places are kept with GHL's interval of 10 s
+    seconds[0] = 0.5  # the time for which places are kept with GHL's interval of 10 s
     for _ in range(4):
         limiter.acquire(PLACE, Deadline(60))
     assert counted.asked == [4, 8, 3, 6]
