@@ -284,7 +284,7 @@ class _MemoryTokens:
         return self.tokens
 
     @contextmanager
-    def locked(self, _tenant_id: str) -> Iterator["_MemoryTokens"]:
+    def locked(self, _tenant_id: str, **_patience: float) -> Iterator["_MemoryTokens"]:
         """The tokens, to be replaced by one thread at a time."""
         with self._lock:
             yield self
