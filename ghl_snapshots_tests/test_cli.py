@@ -304,6 +304,13 @@ def test_an_untouched_ledger_verifies(ghl_snapshots: CommandLine) -> None:
     assert b"Verified 0 snapshots, 0 payloads, 0 entities (0 bytes): no problem found." in done.stdout
 
 
+def test_verifying_a_tenant_that_is_not_known_is_refused(ghl_snapshots: CommandLine) -> None:
+    ghl_snapshots("migrate")
+    done = ghl_snapshots("verify", "--tenant", "acmee")
+    assert done.returncode == 2
+    assert b"Unknown tenant 'acmee'" in done.stderr
+
+
 def test_checkpoints_are_signed_with_a_key_that_is_made_once(
     ghl_snapshots: CommandLine, tmp_path: Path
 ) -> None:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from psycopg import Connection
 from psycopg.rows import DictRow, tuple_row
 
+from ghl_snapshots.errors import UnknownTenantError
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.guards import differences
 from ghl_snapshots.ledger.payloads import Checksums
@@ -115,8 +116,10 @@ class Verification:
         """Check the ledger's protection, the stored bytes if `deep`, then chain by chain links and content.
 
         Raises:
+            UnknownTenantError: neither the registry nor a snapshot has the tenant.
             LedgerError: the server does not answer.
         """
+        self._refuse_unknown_tenant()
         yield from self._guards()
         if self._deep:
             yield from self._bytes()
@@ -133,6 +136,13 @@ class Verification:
         if self._on_progress:
             self._on_progress(Progress(done=done, total=total, tenant_id=tenant_id))
 
+    def _refuse_unknown_tenant(self) -> None:
+        tenant_id = self._scope["tenant_id"]
+        if tenant_id is not None:
+            with self._database.auditor() as connection:
+                if not connection.execute(query("known_tenant"), self._scope).rowcount:
+                    raise UnknownTenantError(tenant_id)
+
     def _guards(self) -> Iterator[Finding]:
         """Whatever keeps the ledger as it is and is not as this release made it."""
         with self._database.auditor() as connection:
@@ -148,8 +158,9 @@ class Verification:
             self.checked.entities += hashed["entities"]
             self.checked.bytes += hashed["bytes"]
             self._report(self.checked.entities, row["entities"], None)
-            if hashed["altered"]:
-                yield from self._uses(hashed["altered"])
+            yield from self._uses(hashed["altered"], _bytes_differ)
+            yield from self._uses(self._ids("of_another_id", hashed["doubtful"]), _other_id)
+        yield from self._uses(self._ids("of_another_origin"), _other_origin)
 
     def _rehashed(self, least: int) -> DictRow:
         span = {**self._scope, "least": least, "greatest": least + _ENTITIES_AT_A_TIME - 1}
@@ -157,18 +168,26 @@ class Verification:
             row: Any = connection.execute(query("rehashed_entities"), span).fetchone()
             return dict(row)
 
-    def _uses(self, altered: Sequence[int]) -> Iterator[Finding]:
+    def _ids(self, name: str, ids: Sequence[int] = ()) -> Sequence[int]:
         with self._database.auditor() as connection:
-            rows = connection.execute(query("uses_of_entities"), {**self._scope, "ids": altered}).fetchall()
+            row: Any = connection.execute(query(name), {**self._scope, "ids": list(ids)}).fetchone()
+            return list(row["ids"])
+
+    def _uses(self, ids: Sequence[int], problem: Callable[[Mapping[str, Any]], str]) -> Iterator[Finding]:
+        """A finding for every chain in scope that holds one of these entities."""
+        if not ids:
+            return
+        with self._database.auditor() as connection:
+            rows = connection.execute(query("uses_of_entities"), {**self._scope, "ids": ids}).fetchall()
         for row in rows:
-            yield _finding(
-                row, row, f"the bytes of entity {row['id']} do not match its digest {row['digest'].hex()}"
-            )
+            yield _finding(row, row, problem(row))
 
     def _chain(self, row: Mapping[str, Any]) -> _Chain:
         """The links of one chain, its payloads and what these tell of themselves."""
         chain = {**self._scope, **row}
         with self._database.auditor() as connection:
+            # All that is told of a chain is told of one moment, whatever is appended meanwhile.
+            connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             findings = [
                 _finding(chain, broken, _problem_with_link(broken))
                 for broken in connection.execute(query("broken_links"), chain)
@@ -223,6 +242,19 @@ def _digests_of(
             return dict(cursor.execute(query("entity_digests"), parameters).fetchall())
 
     return digests_of
+
+
+def _bytes_differ(entity: Mapping[str, Any]) -> str:
+    return f"the bytes of entity {entity['id']} do not match its digest {entity['digest'].hex()}"
+
+
+def _other_id(entity: Mapping[str, Any]) -> str:
+    return f"entity {entity['id']} is filed under {entity['entity_id']!r}, which is no id that its body names"
+
+
+def _other_origin(entity: Mapping[str, Any]) -> str:
+    place = f"{entity['endpoint']!r} and location {entity['location_id']!r}"
+    return f"entity {entity['id']} is filed under {place}, which no request of the tenant's snapshots names"
 
 
 def _problem_with_link(row: Mapping[str, Any]) -> str:

@@ -65,7 +65,7 @@ def test_an_altered_snapshot_is_not_given_out(
     }
     superuser.execute("ALTER TABLE entity DISABLE TRIGGER USER")
     superuser.execute("ALTER TABLE entity DROP CONSTRAINT entity_check")
-    superuser.execute("UPDATE entity SET body = 'forged' WHERE entity_id = 'e0'")
+    superuser.execute("UPDATE entity SET body = 'forged' WHERE entity_id = 'a'")
     verified = acme.get(f"{path}/verify")
     assert verified["valid"] is False
     assert "is corrupt" in verified["problem"]

@@ -1,5 +1,6 @@
 """Captures made by hand, for tests of what becomes of them in the ledger."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
@@ -19,6 +20,7 @@ from ghl_snapshots.model import (
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
 ENDPOINT = "/workflows/"
+_ID = re.compile(rb'\{"id":"([^"]+)"')
 BODIES = (b'{"id":"a","v":1}', b'{"id":"b","v":1.10}')
 
 
@@ -41,7 +43,7 @@ def capture(
     captured_at: datetime = NOON,
     status: Status = Status.SUCCESS,
 ) -> Capture:
-    """A capture of these bodies through one request; the entity ids are e0, e1, ..."""
+    """A capture of these bodies through one request; entities whose body has no id get e0, e1, ..."""
     return Capture(
         tenant_id=tenant_id,
         ghl_account_id=f"account-{tenant_id}",
@@ -50,7 +52,7 @@ def capture(
         duration_ms=250,
         status=status,
         entities=tuple(
-            Entity(body=body, endpoint=ENDPOINT, entity_id=f"e{place}", location_id="location-1")
+            Entity(body=body, endpoint=ENDPOINT, entity_id=_id(body, place), location_id="location-1")
             for place, body in enumerate(bodies)
         ),
         requests=(request(0, len(bodies), sent_at=captured_at + timedelta(milliseconds=3)),),
@@ -60,6 +62,11 @@ def capture(
         source=Source.SCHEDULED,
         correlation_id=correlation_id or f"scheduled_{uuid4()}",
     )
+
+
+def _id(body: bytes, place: int) -> str:
+    named = _ID.match(body)
+    return named[1].decode() if named else f"e{place}"
 
 
 def request(offset: int, count: int, *, sent_at: datetime = NOON, endpoint: str = ENDPOINT) -> RequestRecord:

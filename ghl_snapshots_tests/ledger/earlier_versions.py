@@ -23,9 +23,9 @@ INSERT INTO tenant (tenant_id, ghl_account_id, account_kind, credential)
 VALUES (:tenant, 'account-' || :tenant, 'location', 'env:TOKEN');
 INSERT INTO oauth_token (tenant_id, refresh_token) VALUES (:tenant, 'encrypted');
 INSERT INTO entity (tenant_id, digest, endpoint, location_id, entity_id, body)
-SELECT :tenant, sha256(convert_to(body, 'UTF8')), '/workflows/', 'location-1', 'e' || place - 1,
-    convert_to(body, 'UTF8')
-FROM unnest(ARRAY['{"id":"a","v":1}', '{"id":"b","v":1.10}']) WITH ORDINALITY AS given (body, place);
+SELECT :tenant, sha256(convert_to(body, 'UTF8')), '/workflows/', 'location-1',
+    body::json ->> 'id', convert_to(body, 'UTF8')
+FROM unnest(ARRAY['{"id":"a","v":1}', '{"id":"b","v":1.10}']) AS given (body);
 INSERT INTO manifest (tenant_id, digest, entity_ids)
 SELECT :tenant, sha256(string_agg(digest, ''::bytea ORDER BY id)), array_agg(id ORDER BY id)
 FROM entity WHERE tenant_id = :tenant;

@@ -7,9 +7,10 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from psycopg import Connection
+from psycopg import Connection, sql
 
 from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.guards import differences
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.tenants import TenantRegistry
@@ -144,6 +145,68 @@ def test_a_tenant_named_for_one_transaction_is_forgotten_after_it(database: Data
     with database.reader("nobody") as connection:
         assert connection.info.backend_pid == first
         assert connection.execute("SELECT FROM snapshot").rowcount == 0
+
+
+def test_every_table_but_that_of_versions_is_bound_by_row_security(superuser: Connection) -> None:
+    unbound = superuser.execute(
+        "SELECT relname FROM pg_class WHERE relnamespace = 'ghl'::regnamespace "
+        "AND relkind IN ('r', 'p', 'f') AND NOT (relrowsecurity AND relforcerowsecurity)"
+    ).fetchall()
+    assert unbound == [("schema_version",)]
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("role", ["writer", "reader"])
+def test_no_relation_that_knows_tenants_shows_another_one(
+    as_role: Connect, superuser: Connection, role: str
+) -> None:
+    """Whichever relations there are."""
+    relations = {
+        name
+        for (name,) in superuser.execute(
+            "SELECT relname FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid "
+            "WHERE relnamespace = 'ghl'::regnamespace AND relkind IN ('r', 'v', 'm', 'p', 'f') "
+            "AND attname = 'tenant_id' AND has_column_privilege(%s, attrelid, attnum, 'SELECT')",
+            [f"ghl_snapshots_{role}"],
+        )
+    }
+    assert relations >= {*TABLES, *VIEWS, "snapshot_request"}
+    connection = as_role(role, "acme")
+    for relation in relations:
+        assert tenants_seen(connection, relation) <= {"acme"}, relation
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize(
+    ("owner", "seen"),
+    [
+        ("ghl_snapshots_owner", {"acme"}),
+        # Row security does not bind a superuser. Hence the owner role, whoever migrates.
+        ("postgres", {"acme", "zenith"}),
+    ],
+)
+def test_a_view_without_the_readers_rights_shows_what_its_owner_sees(
+    as_role: Connect, superuser: Connection, owner: str, seen: set[str]
+) -> None:
+    superuser.execute("CREATE VIEW plain AS SELECT * FROM ghl.snapshot")
+    try:
+        superuser.execute(sql.SQL("ALTER VIEW plain OWNER TO {}").format(sql.Identifier(owner)))
+        superuser.execute("GRANT SELECT ON plain TO ghl_snapshots_reader")
+        assert tenants_seen(as_role("reader", "acme"), "plain") == seen
+        assert "view plain is not of this release: permanent" in differences(superuser)
+    finally:
+        superuser.execute("DROP VIEW plain")
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("view", VIEWS)
+def test_our_views_show_no_more_whoever_owns_them(as_role: Connect, superuser: Connection, view: str) -> None:
+    alter = sql.SQL("ALTER VIEW {} OWNER TO {}")
+    superuser.execute(alter.format(sql.Identifier(view), sql.Identifier("postgres")))
+    try:
+        assert tenants_seen(as_role("reader", "acme"), view) == {"acme"}
+    finally:
+        superuser.execute(alter.format(sql.Identifier(view), sql.Identifier("ghl_snapshots_owner")))
 
 
 PARTS = {

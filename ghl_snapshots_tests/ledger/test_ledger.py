@@ -261,7 +261,7 @@ def test_a_payload_that_no_longer_matches_its_checksum_is_corrupt(
     stored = ledger.append(capture()).snapshot
     ledger.verify_snapshot(stored)
     superuser.execute("ALTER TABLE entity DISABLE TRIGGER append_only, DROP CONSTRAINT entity_check")
-    superuser.execute("UPDATE entity SET body = '{}' WHERE entity_id = 'e0'")
+    superuser.execute("UPDATE entity SET body = '{}' WHERE entity_id = 'a'")
     with pytest.raises(SnapshotCorruptError, match=f"{stored.snapshot_id} of tenant acme is corrupt"):
         ledger.verify_snapshot(stored)
 

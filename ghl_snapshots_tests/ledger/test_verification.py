@@ -1,6 +1,8 @@
 """Whatever a superuser does to the stored rows is found by `Verification` or by a checkpoint kept outside."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,7 +10,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg import Connection
 
-from ghl_snapshots.errors import ConfigurationError
+from ghl_snapshots.errors import ConfigurationError, UnknownTenantError
 from ghl_snapshots.ledger.checkpoint import (
     create_checkpoint,
     new_key,
@@ -107,6 +109,9 @@ def found(database: Database, **scope: Any) -> list[tuple[int | None, str]]:
 
 
 ALTERED = "does not follow: the row was altered"
+FORGED_BYTES = (
+    "UPDATE entity SET body = '{\"hour\":9}', digest = sha256('{\"hour\":9}') WHERE body = '{\"hour\":3}'"
+)
 TAMPERINGS = {
     "a column": ("UPDATE snapshot SET status = 'partial_failure' WHERE seq = 4", [(4, ALTERED)]),
     "a moment": (
@@ -158,6 +163,21 @@ TAMPERINGS = {
     "a removed payload": (
         "DELETE FROM manifest WHERE digest = (SELECT checksum FROM snapshot WHERE seq = 4)",
         [(4, "its payload or provenance is not there")],
+    ),
+    "bytes with their digest": (
+        FORGED_BYTES,
+        [(4, "its entities give the checksum")],
+    ),
+    "bytes with every digest up to the checksum": (
+        (
+            f"{FORGED_BYTES}; WITH forged AS ("
+            "SELECT sha256(string_agg(entity.digest, ''::bytea ORDER BY place)) AS digest FROM snapshot JOIN manifest ON manifest.digest = checksum AND seq = 4, "
+            "unnest(entity_ids) WITH ORDINALITY AS listed (id, place) JOIN entity USING (id)), "
+            "moved AS (UPDATE manifest SET digest = forged.digest FROM forged "
+            "WHERE manifest.digest = (SELECT checksum FROM snapshot WHERE seq = 4)) "
+            "UPDATE snapshot SET checksum = forged.digest FROM forged WHERE seq = 4"
+        ),
+        [(4, ALTERED)],
     ),
     "a provenance": (
         (
@@ -222,6 +242,63 @@ def test_altered_bytes_are_found_in_each_chain_that_holds_them(
     assert found(database, deep=True, snapshot_type=SnapshotType.PIPELINES) == []
 
 
+FILED = {
+    "another id": ("entity_id = 'gone'", "is filed under 'gone', which is no id that its body names"),
+    "no id": ("entity_id = NULL", "is filed under None, which is no id that its body names"),
+    "another endpoint": (
+        "endpoint = '/other'",
+        "is filed under '/other' and location 'location-1', which no request",
+    ),
+    "another location": (
+        "location_id = 'x'",
+        "is filed under '/workflows/' and location 'x', which no request",
+    ),
+    "no location": ("location_id = NULL", "is filed under '/workflows/' and location None, which no request"),
+}
+
+
+@pytest.mark.parametrize(("columns", "problem"), FILED.values(), ids=FILED)
+def test_entities_filed_under_what_their_payloads_do_not_name_are_found(
+    database: Database, tamper: Callable[[str], None], columns: str, problem: str
+) -> None:
+    tamper(f'UPDATE entity SET {columns} WHERE body = \'{{"id":"same"}}\'')
+    assert found(database) == []
+    [(seq, told)] = found(database, deep=True)
+    assert (seq, problem in told) == (1, True), told
+
+
+IDS: dict[str, tuple[bytes, str | None]] = {
+    "written with spaces": (b'{"name":"x", "id": "i1"}', "i1"),
+    "escaped": (rb'{"id":"a\/\u00e9"}', "a/\u00e9"),
+    "not text for PostgreSQL": (rb'{"id":"a\u0000\ud800"}', "a\ufffd\ufffd"),
+    "of an agent": (b'{"name":"x","agentId":"i1"}', "i1"),
+    "with an underscore": (b'{"_id":"i1","v":1e999999}', "i1"),
+    "a number": (b'{"id":7}', None),
+    "empty": (b'{"id":""}', None),
+    "too long": (b'{"id":"%s"}' % (b"x" * 257), None),
+    "nested": (b'{"owner":{"id":"i1"}}', None),
+    "none": (b"{}", None),
+}
+
+
+@pytest.mark.parametrize(("body", "entity_id"), IDS.values(), ids=IDS)
+def test_ids_as_captures_read_them_are_no_alarm(
+    database: Database, ledger: Ledger, body: bytes, entity_id: str | None
+) -> None:
+    """However an answer writes them."""
+    given = capture()
+    [entity, *_] = given.entities
+    [request] = given.requests
+    ledger.append(
+        replace(
+            given,
+            entities=(replace(entity, body=body, entity_id=entity_id),),
+            requests=(replace(request, count=1),),
+        )
+    )
+    assert found(database, deep=True) == []
+
+
 def test_a_verification_keeps_to_its_scope(
     database: Database, tamper: Callable[[str], None], history: list[Snapshot]
 ) -> None:
@@ -230,6 +307,78 @@ def test_a_verification_keeps_to_its_scope(
     assert [seq for seq, _ in found(database, since=history[2].created_at)] == [4]
     assert found(database, tenant_id="zenith") == []
     assert found(database, snapshot_type=SnapshotType.PIPELINES) == []
+
+
+def test_an_unknown_tenant_is_refused_rather_than_found_whole(
+    database: Database, history: list[Snapshot]
+) -> None:
+    with pytest.raises(UnknownTenantError, match="'acmee'"):
+        found(database, tenant_id="acmee")
+
+
+def test_what_is_left_of_a_tenant_that_the_registry_lost_is_verified(
+    database: Database, superuser: Connection, tamper: Callable[[str], None]
+) -> None:
+    tamper("UPDATE snapshot SET status = 'partial_failure' WHERE seq = 2")
+    superuser.execute("ALTER TABLE tenant DISABLE TRIGGER ALL")
+    superuser.execute("DELETE FROM tenant WHERE tenant_id = 'acme'")
+    assert (2, True) in [(seq, ALTERED in problem) for seq, problem in found(database, tenant_id="acme")]
+
+
+def test_a_ledger_that_is_appended_to_meanwhile_holds(database: Database, ledger: Ledger) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        appended = pool.submit(
+            lambda: [ledger.append(capture(bodies=[b'{"id":"%d"}' % one])) for one in range(150)]
+        )
+        seen = []
+        while not appended.done() or not seen:
+            verification = Verification(database, deep=True)
+            assert list(verification) == []
+            seen.append(verification.checked.snapshots)
+        assert len(appended.result()) == 150
+    assert any(0 < snapshots < 150 for snapshots in seen), seen
+
+
+REPLACED = {
+    "by one with an SQL body": (
+        (
+            "CREATE OR REPLACE FUNCTION row_text(row_ snapshot) RETURNS text LANGUAGE sql STABLE "
+            "PARALLEL SAFE RETURN row_.snapshot_id"
+        ),
+        "body of function row_text(ghl.snapshot) is altered: RETURN (row_).snapshot_id instead of SHA-256 ",
+    ),
+    "by another search path": (
+        "CREATE SCHEMA evil; ALTER FUNCTION chain_value SET search_path = evil, ghl, pg_catalog",
+        "function chain_value(bytea,ghl.snapshot) is altered: ",
+    ),
+}
+
+
+@pytest.mark.parametrize(("statements", "problem"), REPLACED.values(), ids=REPLACED)
+def test_functions_that_hide_what_was_altered_are_named(
+    database: Database, tamper: Callable[[str], None], statements: str, problem: str
+) -> None:
+    tamper(f"UPDATE snapshot SET source = 'manual' WHERE seq = 3; {statements}")
+    assert problem in found(database)[0][1]
+
+
+def test_a_search_path_of_the_database_does_not_hide_what_was_altered(
+    database: Database, superuser: Connection, tamper: Callable[[str], None]
+) -> None:
+    """It would find another sha256 before the server's own."""
+    tamper("UPDATE snapshot SET source = 'manual' WHERE seq = 3")
+    superuser.execute(
+        "CREATE SCHEMA evil; GRANT USAGE ON SCHEMA evil TO PUBLIC; "
+        "CREATE FUNCTION evil.convert_to(text, name) RETURNS bytea LANGUAGE sql "
+        "RETURN pg_catalog.convert_to(replace($1, '\"manual\"', '\"scheduled\"'), $2)"
+    )
+    superuser.execute(
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = evil, pg_catalog, ghl', "
+        "current_database()); END $$"
+    )
+    settings, altered = found(database)
+    assert settings[1].startswith("setting search_path of the database is altered: evil, pg_catalog, ghl")
+    assert (altered[0], ALTERED in altered[1]) == (3, True)
 
 
 REWRITTEN = {

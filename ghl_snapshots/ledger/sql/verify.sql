@@ -7,6 +7,11 @@ WHERE (%(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s) AND snapshot_ty
 GROUP BY tenant_id, snapshot_type
 ORDER BY tenant_id, snapshot_type;
 
+-- known_tenant -- a row if there is such a tenant, or what is left of one
+SELECT FROM ghl.tenant WHERE tenant_id = %(tenant_id)s
+UNION ALL
+(SELECT FROM ghl.snapshot WHERE tenant_id = %(tenant_id)s LIMIT 1);
+
 -- broken_links -- those rows of one chain, in order, that do not hold or do not follow from the one before
 SELECT * FROM (
     SELECT snapshot_id, seq, created_at, contradiction, lag(seq) OVER chain_order AS previous_seq,
@@ -69,15 +74,49 @@ ORDER BY used.seq;
 SELECT count(*) AS entities, min(id) AS least, max(id) AS greatest FROM ghl.entity
 WHERE %(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s;
 
--- rehashed_entities -- how many entities a span of ids has, their bytes, and which do not match their digest
+-- rehashed_entities -- how many entities a span of ids has, their bytes, which do not match their digest, and of
+-- which a glance does not show the id in the body
 SELECT count(*) AS entities, coalesce(sum(octet_length(body)), 0)::bigint AS bytes,
-    coalesce(array_agg(id) FILTER (WHERE digest <> sha256(body)), '{}') AS altered
+    coalesce(array_agg(id) FILTER (WHERE digest <> sha256(body)), '{}') AS altered,
+    coalesce(array_agg(id) FILTER (WHERE coalesce(
+        position(convert_to('id":"' || entity_id || '"', 'UTF8') IN body) = 0
+        AND position(convert_to('agentId":"' || entity_id || '"', 'UTF8') IN body) = 0, true
+    )), '{}') AS doubtful
 FROM ghl.entity
 WHERE id BETWEEN %(least)s AND %(greatest)s AND (%(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s);
 
+-- of_another_id -- those of these entities that are filed under another id than their body names, or under none
+SELECT coalesce(array_agg(entity.id), '{}') AS ids
+FROM ghl.entity
+CROSS JOIN LATERAL (
+    SELECT array_agg(told ->> key) AS names
+    FROM (SELECT ghl.entity_jsonb(body) AS told OFFSET 0) AS read
+    CROSS JOIN unnest(ARRAY['id', 'agentId', '_id']) AS key
+    -- Of what else stands there, none is taken for an id.
+    WHERE jsonb_typeof(told -> key) = 'string' AND char_length(told ->> key) BETWEEN 1 AND 256
+) AS named
+WHERE entity.id = ANY(%(ids)s::bigint[]) AND NOT coalesce(entity_id = ANY(names), names IS NULL);
+
+-- of_another_origin -- entities of an endpoint and a location that no provenance of their tenant names together
+WITH told AS MATERIALIZED (
+    SELECT DISTINCT tenant_id, request ->> 'endpoint' AS endpoint, coalesce(request ->> 'locationId', '') AS location_id
+    FROM ghl.provenance
+    CROSS JOIN json_array_elements(body -> 'requests') AS each (request)
+    WHERE %(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s
+)
+SELECT coalesce(array_agg(id), '{}') AS ids
+FROM ghl.entity
+WHERE (%(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s)
+    AND NOT EXISTS (
+        SELECT FROM told
+        WHERE told.tenant_id = entity.tenant_id AND told.endpoint = entity.endpoint
+            AND told.location_id = coalesce(entity.location_id, '')
+    );
+
 -- uses_of_entities -- the first snapshot of each chain in scope that holds one of these entities, for each of them
 WITH wanted AS MATERIALIZED (
-    SELECT tenant_id, id, digest FROM ghl.entity WHERE id = ANY(%(ids)s::bigint[])
+    SELECT tenant_id, id, digest, entity_id, endpoint, location_id FROM ghl.entity
+    WHERE id = ANY(%(ids)s::bigint[])
 ),
 holding AS MATERIALIZED (
     SELECT DISTINCT manifest.tenant_id, manifest.digest, listed.id
@@ -86,7 +125,7 @@ holding AS MATERIALIZED (
     WHERE manifest.tenant_id IN (SELECT tenant_id FROM wanted) AND listed.id IN (SELECT id FROM wanted)
 )
 SELECT DISTINCT ON (wanted.id, snapshot_type)
-    wanted.tenant_id, wanted.id, wanted.digest, snapshot_type, snapshot_id, seq
+    wanted.*, snapshot_type, snapshot_id, seq
 FROM wanted
 JOIN holding USING (tenant_id, id)
 JOIN ghl.snapshot ON snapshot.tenant_id = wanted.tenant_id AND snapshot.checksum = holding.digest
