@@ -25,8 +25,8 @@ from pydantic.alias_generators import to_camel
 
 from ghl_snapshots.errors import ConfigurationError
 from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.findings import Finding
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.ledger.verification import Finding
 from ghl_snapshots.model import SnapshotType, iso
 
 _FORMAT = "ghl-snapshots checkpoint 1"

@@ -12,10 +12,11 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ghl_snapshots.composition import open_database
 from ghl_snapshots.errors import ConfigurationError
-from ghl_snapshots.ledger import checkpoint, verification
+from ghl_snapshots.ledger import checkpoint, findings
 from ghl_snapshots.ledger.audit import AuditTrail, by_hand
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import check_schema
+from ghl_snapshots.ledger.verification import Verification
 from ghl_snapshots.local.environment import product_environment
 from ghl_snapshots.model import EventType, SnapshotType, iso
 from ghl_snapshots.settings import load_settings
@@ -27,7 +28,7 @@ def verify(
     """Recompute what the ledger says of itself, print each row that does not hold; 1 if there is any."""
     console = Console(soft_wrap=True, highlight=False)
     with _database() as database, _progress(console) as on_progress:
-        walk = verification.Verification(
+        walk = Verification(
             database,
             tenant_id=tenant_id,
             snapshot_type=snapshot_type,
@@ -98,10 +99,10 @@ def verify_checkpoint(file: Path, key: Path | None) -> int:
     return 1 if found else 0
 
 
-def _told(console: Console, findings: Iterable[verification.Finding]) -> int:
+def _told(console: Console, told: Iterable[findings.Finding]) -> int:
     """Print each finding as it is found; their number."""
     found = 0
-    for finding in findings:
+    for finding in told:
         console.print(str(finding), style="red", markup=False)
         found += 1
     return found
@@ -119,7 +120,7 @@ def _database() -> Iterator[Database]:
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Callable[[verification.Progress], None]]:
+def _progress(console: Console) -> Iterator[Callable[[findings.Progress], None]]:
     """A bar on a terminal, nothing elsewhere."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:

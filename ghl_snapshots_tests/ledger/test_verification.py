@@ -19,8 +19,9 @@ from ghl_snapshots.ledger.checkpoint import (
     verify_checkpoint,
 )
 from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.findings import Progress
 from ghl_snapshots.ledger.ledger import Ledger
-from ghl_snapshots.ledger.verification import Progress, Verification
+from ghl_snapshots.ledger.verification import Verification
 from ghl_snapshots.model import Snapshot, SnapshotType
 from ghl_snapshots_tests.ledger.captures import NOON, capture
 
@@ -171,7 +172,8 @@ TAMPERINGS = {
     "bytes with every digest up to the checksum": (
         (
             f"{FORGED_BYTES}; WITH forged AS ("
-            "SELECT sha256(string_agg(entity.digest, ''::bytea ORDER BY place)) AS digest FROM snapshot JOIN manifest ON manifest.digest = checksum AND seq = 4, "
+            "SELECT sha256(string_agg(entity.digest, ''::bytea ORDER BY place)) AS digest FROM snapshot "
+            "JOIN manifest ON manifest.digest = checksum AND seq = 4, "
             "unnest(entity_ids) WITH ORDINALITY AS listed (id, place) JOIN entity USING (id)), "
             "moved AS (UPDATE manifest SET digest = forged.digest FROM forged "
             "WHERE manifest.digest = (SELECT checksum FROM snapshot WHERE seq = 4)) "
