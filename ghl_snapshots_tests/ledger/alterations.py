@@ -311,7 +311,7 @@ ALTERED: Mapping[str, tuple[str, Sequence[str]]] = {
             "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = public, ghl', "
             "current_database()); END $$"
         ),
-        ["setting search_path of the database is altered: public, ghl instead of ghl first"],
+        ["setting search_path of the database is not of this release: public, ghl"],
     ),
 }
 """By what was done: the statements, and how each of the sentences begins."""
@@ -327,6 +327,9 @@ ALLOWED: Mapping[str, str] = {
     "a search path that goes on": (
         "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = ghl, reports, public', "
         "current_database()); END $$"
+    ),
+    "a database whose copy has no settings": (
+        "DO $$ BEGIN EXECUTE format('ALTER DATABASE %I RESET ALL', current_database()); END $$"
     ),
     "how a table is stored": (
         "ALTER TABLE snapshot SET (autovacuum_vacuum_scale_factor = 0.01); ALTER TABLE entity ALTER "

@@ -379,7 +379,9 @@ def test_a_search_path_of_the_database_does_not_hide_what_was_altered(
         "current_database()); END $$"
     )
     settings, altered = found(database)
-    assert settings[1].startswith("setting search_path of the database is altered: evil, pg_catalog, ghl")
+    assert settings[1].startswith(
+        "setting search_path of the database is not of this release: evil, pg_catalog"
+    )
     assert (altered[0], ALTERED in altered[1]) == (3, True)
 
 

@@ -168,9 +168,9 @@ UNION ALL
 -- The one leaves foreign keys unchecked; by the other, relations of another schema are taken for ours.
 SELECT format('setting %s of %s', split_part(setting, '=', 1),
     CASE setrole WHEN 0 THEN 'the database' ELSE quote_ident(pg_get_userbyid(setrole)) END),
-    CASE WHEN setting ~ '^search_path=ghl(,|$)' THEN 'ghl first' ELSE substr(setting, strpos(setting, '=') + 1) END
+    substr(setting, strpos(setting, '=') + 1)
 FROM pg_db_role_setting
 CROSS JOIN unnest(setconfig) AS setting
 WHERE (setdatabase = 0 OR setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()))
-    AND (setting LIKE 'session_replication_role=%' OR setrole = 0 AND setting LIKE 'search_path=%')
+    AND (setting LIKE 'session_replication_role=%' OR setrole = 0 AND setting LIKE 'search_path=%' AND setting !~ '^search_path=ghl(,|$)')
 ORDER BY name;
