@@ -216,7 +216,8 @@ def test_a_foreign_location_is_found(captured: Product) -> None:
         "UPDATE ghl.entity SET location_id = 'elsewhere' "
         "WHERE tenant_id = 't00' AND endpoint = '/workflows/'",
     )
-    assert red(captured) == {"workflows locations_belong": {"t00"}}
+    # No request named that location, so that the verification finds the alteration as well.
+    assert red(captured) == {"workflows locations_belong": {"t00"}, "workflows intact": {"t00"}}
 
 
 def test_a_location_of_another_company_is_found(captured: Product) -> None:
