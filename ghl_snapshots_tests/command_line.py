@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 COMMAND = Path(sys.executable).parent / "ghl-snapshots"
 _OURS = ("GHL_", "DAGSTER_", "DEMO_")
 
@@ -56,3 +58,13 @@ class CommandLine:
             process.stdout.read(10)
             process.stdout.close()
             return process.stderr.read()
+
+
+def processes_that_mention(folder: Path) -> list[str]:
+    """The command lines of what runs in that folder."""
+    return [
+        " ".join(process.info["cmdline"])
+        for process in psutil.process_iter(["cmdline"])
+        if any(str(folder) in part for part in process.info["cmdline"] or ())
+        and process.status() != psutil.STATUS_ZOMBIE
+    ]

@@ -1,14 +1,12 @@
 """The whole product in the foreground, for `ghl-snapshots dev`."""
 
 import os
-import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from types import FrameType
 
 import requests
 
@@ -16,6 +14,7 @@ from ghl_snapshots.errors import ConfigurationError, GhlSnapshotsError
 from ghl_snapshots.local.environment import PROJECT, migrate_databases, product_environment
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.local.processes import Processes, Record
+from ghl_snapshots.local.signals import ended_by_signals
 from ghl_snapshots.local.simulated import simulated_ghl
 from ghl_snapshots.orchestration.instance import prepare_storage
 from ghl_snapshots.settings import load_settings
@@ -32,7 +31,7 @@ def run(port: int, api_port: int, say: Callable[[str], None]) -> None:
         ConfigurationError: the port is taken, or a setting is wrong; nothing was started.
         GhlSnapshotsError: one of the processes ended.
     """
-    with _ended_by_signals(), ExitStack() as stack:
+    with ended_by_signals(), ExitStack() as stack:
         home = load_settings().home.absolute()
         record = stack.enter_context(Record(home / "processes.json"))
         _check_free(port, "--port")
@@ -102,19 +101,3 @@ def _answers(port: int) -> bool:
             return session.get(f"http://{_HOST}:{port}/server_info", timeout=1).ok
         except requests.RequestException:
             return False
-
-
-@contextmanager
-def _ended_by_signals() -> Iterator[None]:
-    """Take SIGTERM and a closed terminal for Ctrl-C; a script's background process starts without either."""
-
-    def interrupt(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    ending = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, interrupt) for number in ending}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,5 +1,6 @@
 """`ghl-snapshots api` as a process of its own."""
 
+import signal
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -13,8 +14,10 @@ from ghl_snapshots_tests.end_to_end.stack import eventually
 
 
 @contextmanager
-def running(folder: Path, variables: Mapping[str, str], *arguments: str) -> Iterator[Client]:
-    """A client of the process, which is killed at the end; what it says is in the file `output`."""
+def running(
+    folder: Path, variables: Mapping[str, str], *arguments: str, ended_by: signal.Signals = signal.SIGKILL
+) -> Iterator[Client]:
+    """A client of the process, which the signal ends; what the process says is in the file `output`."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -32,6 +35,8 @@ def running(folder: Path, variables: Mapping[str, str], *arguments: str) -> Iter
     try:
         eventually(answers, "the API answers")
         yield client
+        process.send_signal(ended_by)
+        process.wait(30)
     finally:
         process.kill()
         process.wait()

@@ -1,15 +1,17 @@
 """`ghl-snapshots api` as a process: it can be killed at any time without a request being lost."""
 
 import json
+import signal
 from pathlib import Path
 
 import psutil
+import pytest
 
 from ghl_snapshots.api.services import Services
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots_tests.api.conftest import Client
 from ghl_snapshots_tests.api.process import running
-from ghl_snapshots_tests.command_line import CommandLine
+from ghl_snapshots_tests.command_line import CommandLine, processes_that_mention
 from ghl_snapshots_tests.ledger.captures import capture
 
 
@@ -23,8 +25,19 @@ def test_what_was_accepted_outlives_a_kill_right_after_the_answer(
         assert client.get(f"/api/snapshots/requests/{request_id}")["status"] == "accepted"
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_its_postgres_with_it(tmp_path: Path, number: signal.Signals) -> None:
+    with running(tmp_path, {}, ended_by=number) as client:
+        assert client("GET", "/readyz").ok
+        assert processes_that_mention(tmp_path / "home")
+    assert not processes_that_mention(tmp_path / "home")
+    assert "Traceback" not in (tmp_path / "output").read_text()
+
+
 def test_without_a_key_it_listens_on_this_machine_only_and_says_so(tmp_path: Path, url: str) -> None:
-    with running(tmp_path, {"GHL_SNAPSHOTS_DATABASE_URL": url}, "--host", "0.0.0.0") as client:  # noqa: S104 - what it must not do
+    every_host = ("--host", "0.0.0.0")  # noqa: S104 - what it must not do
+    variables = {"GHL_SNAPSHOTS_DATABASE_URL": url}
+    with running(tmp_path, variables, *every_host, ended_by=signal.SIGTERM) as client:
         client.trigger()
     output = (tmp_path / "output").read_text()
     assert "No API key was made yet, so only this machine is listened to instead of 0.0.0.0" in output
@@ -45,7 +58,7 @@ def test_a_key_made_on_the_command_line_is_good_until_it_is_revoked_there(tmp_pa
     [key_id, role, tenants, *_] = command("keys", "list").stdout.decode().splitlines()[1].split()
     assert (role, tenants) == ("trigger", "acme")
     assert secret.startswith(f"ghls_{key_id}_")
-    with running(tmp_path, variables) as keyless:
+    with running(tmp_path, variables, ended_by=signal.SIGTERM) as keyless:
         client = Client(keyless.base_url, secret)
         assert client.trigger().status_code == 202
         assert client.trigger("zenith").status_code == 404
@@ -66,7 +79,7 @@ def test_a_key_made_on_the_command_line_is_good_until_it_is_revoked_there(tmp_pa
 
 
 def test_a_large_snapshot_does_not_live_in_memory(tmp_path: Path, url: str, ledger: Ledger) -> None:
-    """Sixty-four megabytes are read, while the process grows by less than a quarter of that."""
+    """Sixty-four megabytes are read, while the process grows by less than a third of that."""
     bodies = [b'{"id":"%d","text":"%s"}' % (number, b"x" * 100_000) for number in range(640)]
     large = ledger.append(capture("acme", bodies)).snapshot.snapshot_id
     small = ledger.append(capture("zenith")).snapshot.snapshot_id
@@ -81,4 +94,4 @@ def test_a_large_snapshot_does_not_live_in_memory(tmp_path: Path, url: str, ledg
                     read += len(piece)
                     most = max(most, process.memory_info().rss)
             assert read > 64_000_000
-        assert most - before < 16_000_000
+        assert most - before < read / 3

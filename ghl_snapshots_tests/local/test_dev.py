@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 import ghl_snapshots
-from ghl_snapshots_tests.command_line import CommandLine
+from ghl_snapshots_tests.command_line import CommandLine, processes_that_mention
 
 
 def free_port() -> int:
@@ -31,15 +31,6 @@ def wait_for(text: bytes, output: Path, dev: subprocess.Popen[bytes]) -> None:
     while text not in output.read_bytes():
         assert dev.poll() is None, output.read_text()
         time.sleep(0.1)
-
-
-def processes_that_mention(folder: Path) -> list[str]:
-    return [
-        " ".join(process.info["cmdline"])
-        for process in psutil.process_iter(["cmdline"])
-        if any(str(folder) in part for part in process.info["cmdline"] or ())
-        and process.status() != psutil.STATUS_ZOMBIE
-    ]
 
 
 @pytest.mark.parametrize(
