@@ -36,18 +36,11 @@ from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import (
-    AccountKind,
-    Capture,
-    LocationToken,
-    SnapshotType,
-    Source,
-    StoredTokens,
-    Tenant,
-)
+from ghl_snapshots.model import AccountKind, Capture, SnapshotType, Source, Tenant
 from ghl_snapshots.settings import Settings
 from ghl_snapshots.simulator.accounts import Accounts
 from ghl_snapshots.simulator.generation import generated_accounts
+from ghl_snapshots.stored_tokens import LocationToken, StoredTokens
 
 SEED = 1
 ALL_TYPES = tuple(SnapshotType)

@@ -25,12 +25,12 @@ import requests
 from psycopg import sql
 
 from benchmarks.measuring import Comparison
+from ghl_snapshots.api_key import KeyRole
 from ghl_snapshots.ledger.api_keys import ApiKeys
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import KeyRole
 from ghl_snapshots_tests.api.process import running
 from ghl_snapshots_tests.ledger.captures import tenant
 

@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+from ghl_snapshots.api_key import ApiKey, KeyRole
 from ghl_snapshots.composition import open_database
 from ghl_snapshots.ledger.api_keys import ApiKeys
 from ghl_snapshots.local.environment import migrate_databases, product_environment
-from ghl_snapshots.model import ApiKey, KeyRole, iso
+from ghl_snapshots.model import iso
 from ghl_snapshots.summary import columns
 
 keys = typer.Typer(help="Make, list and revoke the keys of the HTTP API.", no_args_is_help=True)

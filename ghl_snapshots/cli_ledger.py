@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from ghl_snapshots.audit import EventType
 from ghl_snapshots.local import auditing, verifying
-from ghl_snapshots.model import EventType, SnapshotType
+from ghl_snapshots.model import SnapshotType
 
 checkpoint = typer.Typer(
     help="Sign the heads of all chains, to be kept outside the database, and verify the ledger against them.",

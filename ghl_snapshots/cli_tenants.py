@@ -16,8 +16,9 @@ from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.environment import migrate_databases, product_environment
-from ghl_snapshots.model import AccountKind, StoredTokens, Tenant
+from ghl_snapshots.model import AccountKind, Tenant
 from ghl_snapshots.settings import Settings
+from ghl_snapshots.stored_tokens import StoredTokens
 from ghl_snapshots.summary import columns
 from ghl_snapshots.tenant_file import read_tenants
 

@@ -7,7 +7,7 @@ from typing import TypeVar
 from ghl_snapshots.exposition import Exemplar, Family, Histogram, Labels, Observed, written
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.measurements import Durations, Measurements, NewestCapture, measure
-from ghl_snapshots.model import RequestStatus
+from ghl_snapshots.snapshot_request import RequestStatus
 
 _Row = TypeVar("_Row")
 

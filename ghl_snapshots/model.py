@@ -1,15 +1,15 @@
 """The glossary in code: the value objects that every other module speaks in."""
 
 import hashlib
-import json
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
 
 from ghl_snapshots.errors import ConfigurationError, ErrorKind
+from ghl_snapshots.legal_json import legal_json
 
 SCHEMA_VERSION = "1.0.0"
 """Version of the snapshot record; a reader refuses a major version that it does not know."""
@@ -17,7 +17,6 @@ SCHEMA_VERSION = "1.0.0"
 # Two dots in a row are left out because Dagster's partition selections write a range as first...last.
 _TENANT_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 _CREDENTIAL = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:/.+|oauth")
-_NOT_IN_JSONB = re.compile("[\x00\ud800-\udfff]")
 
 
 class SnapshotType(StrEnum):
@@ -52,58 +51,6 @@ class Priority(StrEnum):
     LOW = "low"
     NORMAL = "normal"
     HIGH = "high"
-
-
-class EventType(StrEnum):
-    """What an audit event tells of; every operation of the product has one here."""
-
-    CAPTURE = "ghl_snapshot_capture"
-    """A snapshot was stored; in its transaction."""
-    REFUSED = "ghl_snapshot_refused"
-    """A capture broke the contract and was not stored."""
-    FULL_RUN = "ghl_snapshot_full_run"
-    """A run is over for a tenant, however it ended."""
-    TENANT_ADDED = "ghl_snapshot_tenant_added"
-    TENANT_CHANGED = "ghl_snapshot_tenant_changed"
-    """Updated, enabled or disabled."""
-    TENANT_AUTHORIZED = "ghl_snapshot_tenant_authorized"
-    """The refresh token of a new installation of the OAuth app was stored."""
-    CREDENTIAL_REFRESHED = "ghl_snapshot_credential_refreshed"
-    KEY_CREATED = "ghl_snapshot_key_created"
-    KEY_REVOKED = "ghl_snapshot_key_revoked"
-    VERIFICATION = "ghl_snapshot_verification"
-    """Without a tenant: of the whole ledger, or of one type or since a moment as the details say."""
-    CHECKPOINT_CREATED = "ghl_snapshot_checkpoint_created"
-    CHECKPOINT_VERIFICATION = "ghl_snapshot_checkpoint_verification"
-    MIGRATED = "ghl_snapshot_migrated"
-    READ = "ghl_snapshot_read"
-    LISTED = "ghl_snapshot_listed"
-    REQUEST_READ = "ghl_snapshot_request_read"
-    SQL_SESSION = "ghl_snapshot_sql_session"
-    """psql was opened on all tenants by way of the product."""
-    TRIGGER_ACCEPTED = "ghl_snapshot_trigger_accepted"
-    TRIGGER_REFUSED = "ghl_snapshot_trigger_refused"
-    API_REFUSED = "ghl_snapshot_api_refused"
-    """A call of the API that reached no operation."""
-
-
-class RequestStatus(StrEnum):
-    """How far a request for captures has come; the last three are its end."""
-
-    ACCEPTED = "accepted"
-    QUEUED = "queued"
-    RUNNING = "running"
-    SUCCEEDED = "succeeded"
-    PARTIAL_FAILURE = "partial_failure"
-    FAILED = "failed"
-
-
-class KeyRole(StrEnum):
-    """What an API key may do for its tenants: ask for captures, read snapshots, or both."""
-
-    TRIGGER = "trigger"
-    READ = "read"
-    ADMIN = "admin"
 
 
 class AccountKind(StrEnum):
@@ -147,43 +94,6 @@ class Tenant:
                 f"Tenant {self.tenant_id}: the credential must be a reference, never the token itself: "
                 "env:NAME, file:/path or oauth."
             )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoredTokens:
-    """A tenant's OAuth tokens as a token store keeps them; the refresh token is single use."""
-
-    refresh_token: str = field(repr=False)
-    access_token: str | None = field(default=None, repr=False)
-    access_expires_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocationToken:
-    """The access token of a company's location, and when it runs out."""
-
-    value: str = field(repr=False)
-    expires_at: datetime
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Place:
-    """A place in a rate limit that processes share, or several that were taken together."""
-
-    wait_seconds: float
-    """After which its request may be sent."""
-    taken: int
-    """Places of the window that are used at this moment, by whichever process."""
-    places: int = 1
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quota:
-    """What GHL last said of a day's quota of a location or company."""
-
-    remaining: int
-    daily: int | None
-    """All of the quota, if GHL has said so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,68 +287,6 @@ class Snapshot:
         }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SnapshotRequest:
-    """A wish for captures that came in through the API, and how far it has come."""
-
-    request_id: str
-    """Also the correlation id of the run and of all that it stores."""
-    tenant_id: str
-    ghl_account_id: str
-    snapshot_types: tuple[SnapshotType, ...]
-    priority: Priority
-    reason: str | None
-    key_id: str | None
-    estimated_seconds: int
-    created_at: datetime
-    status: RequestStatus
-    run_id: str | None = None
-    queued_at: datetime | None = None
-    started_at: datetime | None = None
-    ended_at: datetime | None = None
-    error: str | None = None
-    """Why the run ended without what was asked for, where the snapshots do not tell."""
-
-    @classmethod
-    def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """Build a request from a row with this class's field names; other columns are left out."""
-        named = {field.name: row[field.name] for field in fields(cls)}
-        typed = {
-            "snapshot_types": tuple(SnapshotType(name) for name in row["snapshot_types"]),
-            "priority": Priority(row["priority"]),
-            "status": RequestStatus(row["status"]),
-        }
-        return cls(**{**named, **typed})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ApiKey:
-    """A key of the HTTP API without its secret, which nobody has but its holder."""
-
-    key_id: str
-    role: KeyRole
-    tenant_ids: frozenset[str]
-    note: str = ""
-    created_at: datetime | None = None
-    revoked_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AuditEvent:
-    """One fact of the append-only audit trail; `details` holds plain JSON values in camelCase."""
-
-    event_type: str
-    """An `EventType`, or one of a newer release."""
-    correlation_id: str
-    success: bool
-    source: Source
-    occurred_at: datetime | None = None
-    """None for the moment at which it is recorded."""
-    tenant_id: str | None = None
-    ghl_account_id: str | None = None
-    details: Mapping[str, Any] = field(default_factory=dict)
-
-
 def tenant_id_of(text: str) -> str:
     """The text, which can be a tenant's id.
 
@@ -461,18 +309,3 @@ def checksum_of(digests: Iterable[bytes]) -> str:
 def iso(moment: datetime) -> str:
     """A moment as ISO 8601 in UTC with microseconds, such as 2026-03-03T02:00:00.000000Z."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def legal_text(text: str) -> str:
-    """The text with what PostgreSQL cannot hold (NUL, lone surrogates) replaced by U+FFFD."""
-    return _NOT_IN_JSONB.sub("\ufffd", text)
-
-
-def legal_json(value: dict[str, Any]) -> dict[str, Any]:
-    """The JSON object with `legal_text` applied to every string in it."""
-    legal: dict[str, Any] = json.loads(json.dumps(value), object_hook=_legal_object)
-    return legal
-
-
-def _legal_object(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: legal_text(item) if isinstance(item, str) else item for key, item in value.items()}

@@ -10,9 +10,9 @@ import ghl_snapshots
 
 PACKAGE = Path(ghl_snapshots.__file__).parent
 LAYERS = (
-    {"errors"},
+    {"errors", "legal_json", "stored_tokens", "shared_limits", "api_key"},
     {"model"},
-    {"cron", "capture_settings"},
+    {"audit", "snapshot_request", "cron", "capture_settings"},
     {"settings", "tenant_file", "logs", "exposition"},
     {"ghl", "ledger", "document", "summary"},
     {"capture", "custody"},

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 import ghl_snapshots
 from ghl_snapshots.api.services import Services
+from ghl_snapshots.audit import EventType
 from ghl_snapshots.cli import app
 from ghl_snapshots.errors import SnapshotRefusedError
 from ghl_snapshots.ledger.audit import AuditTrail
@@ -25,7 +26,8 @@ from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests, Wish
 from ghl_snapshots.ledger.tenants import TenantRegistry
-from ghl_snapshots.model import EventType, SnapshotType, Source, StoredTokens
+from ghl_snapshots.model import SnapshotType, Source
+from ghl_snapshots.stored_tokens import StoredTokens
 from ghl_snapshots_tests.api.conftest import served
 from ghl_snapshots_tests.ledger.captures import capture, tenant
 from ghl_snapshots_tests.ledger.conftest import database, ledger, superuser, template, url

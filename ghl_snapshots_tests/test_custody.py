@@ -18,6 +18,7 @@ import psutil
 import psycopg
 import pytest
 
+from ghl_snapshots.audit import EventType
 from ghl_snapshots.composition import capture_engine
 from ghl_snapshots.custody.custodian import COMMAND
 from ghl_snapshots.custody.messages import Failure
@@ -28,13 +29,14 @@ from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import Capture, EventType, SnapshotType, Source, Status, StoredTokens, Tenant
+from ghl_snapshots.model import Capture, SnapshotType, Source, Status, Tenant
 from ghl_snapshots.settings import Settings
 from ghl_snapshots.simulator.accounts import Agency
 from ghl_snapshots.simulator.faults import Effect, Fault, ReplaceBody, Respond, Wire
 from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots.simulator.tokens import refresh_token
+from ghl_snapshots.stored_tokens import StoredTokens
 from ghl_snapshots_tests.end_to_end.stack import eventually
 from ghl_snapshots_tests.ghl.rig import KEY, installed, rigged, tenant_of
 

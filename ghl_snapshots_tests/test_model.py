@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ghl_snapshots.errors import ConfigurationError, ErrorKind
+from ghl_snapshots.legal_json import legal_json
 from ghl_snapshots.model import (
     AccountKind,
     Capture,
@@ -19,7 +20,6 @@ from ghl_snapshots.model import (
     Status,
     Tenant,
     iso,
-    legal_json,
 )
 
 

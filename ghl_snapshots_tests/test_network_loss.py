@@ -18,13 +18,14 @@ from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import SnapshotType, Source, Status, StoredTokens
+from ghl_snapshots.model import SnapshotType, Source, Status
 from ghl_snapshots.settings import Settings
 from ghl_snapshots.simulator.accounts import Accounts, Agency
 from ghl_snapshots.simulator.faults import Effect, Fault, Wire
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots.simulator.tokens import Tokens
+from ghl_snapshots.stored_tokens import StoredTokens
 from ghl_snapshots_tests.ghl.rig import KEY, installed, now, tenant_of
 
 LOCATIONS = 50

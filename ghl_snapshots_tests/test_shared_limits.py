@@ -14,10 +14,11 @@ from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import SnapshotType, Source, Status, StoredTokens, Tenant
+from ghl_snapshots.model import SnapshotType, Source, Status, Tenant
 from ghl_snapshots.settings import Settings
 from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.server import Simulator
+from ghl_snapshots.stored_tokens import StoredTokens
 from ghl_snapshots_tests.ghl.rig import KEY, installed, tenant_of
 
 PROCESSES = 8

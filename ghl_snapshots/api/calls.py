@@ -9,22 +9,16 @@ from fastapi import Request
 
 from ghl_snapshots.api.problems import CallRefusedError, Kind, unknown_tenant
 from ghl_snapshots.api.services import Services
+from ghl_snapshots.api_key import ApiKey, KeyRole
+from ghl_snapshots.audit import AuditEvent, EventType
 from ghl_snapshots.errors import (
     ConfigurationError,
     RequestNotFoundError,
     SnapshotNotFoundError,
     UnknownTenantError,
 )
-from ghl_snapshots.model import (
-    ApiKey,
-    AuditEvent,
-    EventType,
-    KeyRole,
-    Snapshot,
-    SnapshotRequest,
-    Source,
-    tenant_id_of,
-)
+from ghl_snapshots.model import Snapshot, Source, tenant_id_of
+from ghl_snapshots.snapshot_request import SnapshotRequest
 
 _SNAPSHOT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _REQUEST_ID = re.compile(r"manual_snapshot_[0-9]{13}_[0-9a-z]{6,32}")

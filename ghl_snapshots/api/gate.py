@@ -14,8 +14,8 @@ from uuid_utils import uuid7
 from ghl_snapshots.api.calls import Call
 from ghl_snapshots.api.problems import CallRefusedError, Kind, refusal_of
 from ghl_snapshots.api.services import Services
+from ghl_snapshots.api_key import ApiKey
 from ghl_snapshots.errors import GhlSnapshotsError, LedgerError
-from ghl_snapshots.model import ApiKey
 
 LONGEST_BODY = 16_384
 """Bytes of a request's body; a trigger with everything in it has less than 2,000."""

@@ -13,7 +13,7 @@ from typing import Any, Final, NoReturn
 
 from ghl_snapshots.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.endpoints import Endpoint, Shape
-from ghl_snapshots.model import legal_text
+from ghl_snapshots.legal_json import legal_text
 
 _BYTE_ORDER_MARK: Final = "\ufeff"
 _SPACES: Final = frozenset(" \t\n\r")

@@ -22,7 +22,8 @@ from ghl_snapshots.ghl.oauth import LockedTokens, TokenStore, access_token, not_
 from ghl_snapshots.ghl.quoting import quoted
 from ghl_snapshots.ghl.read_only import TOKEN_PATH
 from ghl_snapshots.ghl.tokens import Token, token_of
-from ghl_snapshots.model import AccountKind, StoredTokens, Tenant
+from ghl_snapshots.model import AccountKind, Tenant
+from ghl_snapshots.stored_tokens import StoredTokens
 
 EXCHANGE_SECONDS: Final = 120.0
 """How long GHL may take to answer, all tries together."""

@@ -15,7 +15,7 @@ from ghl_snapshots.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.limit_headers import read_limits
 from ghl_snapshots.ghl.usage import Usage
-from ghl_snapshots.model import Place, Quota
+from ghl_snapshots.shared_limits import Place, Quota
 
 
 class SharedWindow(Protocol):

@@ -10,7 +10,8 @@ from ghl_snapshots.errors import CredentialError, GhlError, LedgerError
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.tokens import Token
-from ghl_snapshots.model import LocationToken, StoredTokens, Tenant
+from ghl_snapshots.model import Tenant
+from ghl_snapshots.stored_tokens import LocationToken, StoredTokens
 
 
 class LockedTokens(Protocol):

@@ -9,13 +9,14 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 from uuid_utils import uuid7
 
+from ghl_snapshots.audit import AuditEvent, EventType
 from ghl_snapshots.errors import LedgerError, SnapshotRefusedError
 from ghl_snapshots.ledger.audit import record
 from ghl_snapshots.ledger.entities import store_payload
 from ghl_snapshots.ledger.provenance import provenance_of
 from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.ledger.records import snapshot_of
-from ghl_snapshots.model import SCHEMA_VERSION, AuditEvent, Capture, EventType, Snapshot, Status
+from ghl_snapshots.model import SCHEMA_VERSION, Capture, Snapshot, Status
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

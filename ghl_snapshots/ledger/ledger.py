@@ -6,6 +6,7 @@ from typing import Any, NoReturn
 
 import psycopg
 
+from ghl_snapshots.audit import AuditEvent, EventType
 from ghl_snapshots.errors import (
     LedgerError,
     SnapshotCorruptError,
@@ -20,7 +21,8 @@ from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import check_schema
 from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.ledger.records import EntityVersion, snapshot_of
-from ghl_snapshots.model import AuditEvent, Capture, EventType, Snapshot, SnapshotType, legal_text
+from ghl_snapshots.legal_json import legal_text
+from ghl_snapshots.model import Capture, Snapshot, SnapshotType
 
 _ROWS_AT_A_TIME = 32
 _TRIES = 3

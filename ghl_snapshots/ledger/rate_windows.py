@@ -19,7 +19,7 @@ from psycopg.rows import DictRow
 from ghl_snapshots.errors import LedgerError
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.model import Place, Quota
+from ghl_snapshots.shared_limits import Place, Quota
 
 _AWAY_SECONDS: Final = 5.0
 _LONGEST_STATEMENT_MS: Final = 2000

@@ -24,6 +24,7 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import DictRow
 
+from ghl_snapshots.audit import AuditEvent, EventType
 from ghl_snapshots.errors import (
     AccountMismatchError,
     IdempotencyConflictError,
@@ -35,7 +36,8 @@ from ghl_snapshots.errors import (
 from ghl_snapshots.ledger.audit import record
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.model import AuditEvent, EventType, Priority, SnapshotRequest, SnapshotType, Source
+from ghl_snapshots.model import Priority, SnapshotType, Source
+from ghl_snapshots.snapshot_request import SnapshotRequest
 
 RATE_WINDOW = timedelta(minutes=1)
 _PICK_UP_SECONDS = 5

@@ -5,11 +5,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
+from ghl_snapshots.audit import AuditEvent, EventType
 from ghl_snapshots.composition import open_database
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.migrate import check_schema
 from ghl_snapshots.local.environment import product_environment
-from ghl_snapshots.model import AuditEvent, EventType, iso
+from ghl_snapshots.model import iso
 from ghl_snapshots.summary import columns
 
 _HEADINGS = ("moment", "type", "tenant", "result", "source", "correlation id")

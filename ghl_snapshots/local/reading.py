@@ -8,6 +8,7 @@ from contextlib import closing
 
 from psycopg.conninfo import conninfo_to_dict
 
+from ghl_snapshots.audit import EventType
 from ghl_snapshots.composition import auditor_url, open_database
 from ghl_snapshots.document import document, raw_lines
 from ghl_snapshots.ledger.audit import AuditTrail, by_hand
@@ -17,7 +18,6 @@ from ghl_snapshots.ledger.migrate import check_schema
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.environment import product_environment
 from ghl_snapshots.local.postgres import program
-from ghl_snapshots.model import EventType
 from ghl_snapshots.settings import told_for
 
 _VARIABLES = {

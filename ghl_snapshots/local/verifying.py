@@ -10,6 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ghl_snapshots.audit import EventType
 from ghl_snapshots.composition import open_database
 from ghl_snapshots.errors import ConfigurationError
 from ghl_snapshots.ledger import checkpoint, findings
@@ -18,7 +19,7 @@ from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import check_schema
 from ghl_snapshots.ledger.verification import Verification
 from ghl_snapshots.local.environment import product_environment
-from ghl_snapshots.model import EventType, SnapshotType, iso
+from ghl_snapshots.model import SnapshotType, iso
 from ghl_snapshots.settings import load_settings
 
 

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from ghl_snapshots.audit import AuditEvent, EventType
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.checks import GUARDED, INTACT, Fault, faults
-from ghl_snapshots.model import AuditEvent, EventType, SnapshotType
+from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.orchestration.resources import DatabaseResource
 from ghl_snapshots.orchestration.schedules import rhythms
 from ghl_snapshots.orchestration.trigger import Trigger, trigger_of

@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 import dagster as dg
 
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests
-from ghl_snapshots.model import SnapshotRequest, Source
+from ghl_snapshots.model import Source
 from ghl_snapshots.orchestration.partitions import TenantRange, tenants
 from ghl_snapshots.orchestration.resources import DatabaseResource
 from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG, Trigger, trigger_tags
+from ghl_snapshots.snapshot_request import SnapshotRequest
 
 _MOST_AT_ONCE = 100
 

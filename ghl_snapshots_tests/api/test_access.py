@@ -12,8 +12,8 @@ from psycopg import Connection
 
 from ghl_snapshots.api.calls import OPERATIONS
 from ghl_snapshots.api.services import Services
+from ghl_snapshots.api_key import KeyRole
 from ghl_snapshots.ledger.ledger import Ledger
-from ghl_snapshots.model import KeyRole
 from ghl_snapshots_tests.api.conftest import Api, Client
 from ghl_snapshots_tests.ledger.captures import NOON, capture
 

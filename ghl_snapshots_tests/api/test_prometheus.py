@@ -16,11 +16,12 @@ import pytest
 import requests
 import yaml
 
+from ghl_snapshots.audit import AuditEvent
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.rate_windows import RateWindows
-from ghl_snapshots.model import AuditEvent, SnapshotType, Source, Status
+from ghl_snapshots.model import SnapshotType, Source, Status
 from ghl_snapshots_tests.api.conftest import Api
 from ghl_snapshots_tests.end_to_end.stack import eventually
 from ghl_snapshots_tests.ledger.captures import ENDPOINT, capture

@@ -7,8 +7,9 @@ import psycopg
 import pytest
 
 from ghl_snapshots.api.services import Services
+from ghl_snapshots.api_key import KeyRole
 from ghl_snapshots.ledger.ledger import Ledger
-from ghl_snapshots.model import KeyRole, SnapshotType
+from ghl_snapshots.model import SnapshotType
 from ghl_snapshots_tests.api.conftest import Api, Client
 from ghl_snapshots_tests.ledger.captures import BODIES, NOON, capture
 

@@ -12,9 +12,10 @@ from psycopg.conninfo import conninfo_to_dict
 
 from ghl_snapshots.api.gate import LONGEST_BODY
 from ghl_snapshots.api.services import Services
+from ghl_snapshots.api_key import KeyRole
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import KeyRole, SnapshotType, Status
+from ghl_snapshots.model import SnapshotType, Status
 from ghl_snapshots_tests.api.conftest import Api, Client
 from ghl_snapshots_tests.ledger.captures import capture
 

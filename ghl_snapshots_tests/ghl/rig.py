@@ -25,9 +25,10 @@ from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import AccountKind, Capture, SnapshotType, Source, StoredTokens, Tenant
+from ghl_snapshots.model import AccountKind, Capture, SnapshotType, Source, Tenant
 from ghl_snapshots.simulator.accounts import Agency, Location
 from ghl_snapshots.simulator.server import Simulator
+from ghl_snapshots.stored_tokens import StoredTokens
 
 PIT = "SIMULATED_TOKEN"
 KEY = base64.urlsafe_b64encode(b"k" * 32).decode()

@@ -15,7 +15,8 @@ from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import SnapshotType, StoredTokens
+from ghl_snapshots.model import SnapshotType
+from ghl_snapshots.stored_tokens import StoredTokens
 from ghl_snapshots_tests.ledger.captures import capture, tenant
 from ghl_snapshots_tests.ledger.copies import copy_of
 

@@ -10,6 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 from psycopg import Connection
 
+from ghl_snapshots.audit import AuditEvent
 from ghl_snapshots.ledger.appending import append
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.database import Database
@@ -18,7 +19,7 @@ from ghl_snapshots.ledger.rate_windows import RateWindows
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests, Wish
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.metrics import exposition
-from ghl_snapshots.model import AuditEvent, SnapshotType, Source, Status
+from ghl_snapshots.model import SnapshotType, Source, Status
 from ghl_snapshots_tests.ledger.captures import ENDPOINT, NOON, capture
 
 COUNT = "ghl_snapshot_duration_ms_count"

@@ -24,7 +24,7 @@ from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.rate_windows import RateWindows
-from ghl_snapshots.model import Place, Quota
+from ghl_snapshots.shared_limits import Place, Quota
 
 DAY = date(2026, 3, 3)
 PLACE = "a-location"

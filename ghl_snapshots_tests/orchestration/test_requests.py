@@ -7,10 +7,11 @@ import dagster as dg
 from ghl_snapshots.composition import open_database
 from ghl_snapshots.definitions import composed, definitions
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests, Wish
-from ghl_snapshots.model import Priority, RequestStatus, SnapshotRequest, SnapshotType
+from ghl_snapshots.model import Priority, SnapshotType
 from ghl_snapshots.orchestration.partitions import add_partitions
 from ghl_snapshots.orchestration.requests import api_requests
 from ghl_snapshots.orchestration.resources import unheard
+from ghl_snapshots.snapshot_request import RequestStatus, SnapshotRequest
 from ghl_snapshots_tests.orchestration.product import Product
 from ghl_snapshots_tests.orchestration.sensing import evaluated
 

@@ -5,11 +5,12 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
+from ghl_snapshots.audit import AuditEvent
 from ghl_snapshots.composition import open_database
 from ghl_snapshots.definitions import composed, definitions
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests, Wish
-from ghl_snapshots.model import AuditEvent, SnapshotType
+from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.orchestration.ended_runs import ended_since
 from ghl_snapshots.orchestration.launch import capture_now
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions, tenants

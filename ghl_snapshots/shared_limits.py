@@ -1,0 +1,23 @@
+"""What processes tell each other of GHL's limits."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """A place in a rate limit that processes share, or several that were taken together."""
+
+    wait_seconds: float
+    """After which its request may be sent."""
+    taken: int
+    """Places of the window that are used at this moment, by whichever process."""
+    places: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """What GHL last said of a day's quota of a location or company."""
+
+    remaining: int
+    daily: int | None
+    """All of the quota, if GHL has said so."""
