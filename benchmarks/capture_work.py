@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import astuple, dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from http import HTTPStatus
 from pathlib import Path
 from statistics import median
@@ -258,10 +258,13 @@ def _install(database: Database, settings: Settings, accounts: Accounts, base_ur
 class _NoLimiter(RateLimiter):
     """Lets everything through at once."""
 
-    def acquire(self, resource_id: str, deadline: Deadline, *, daily_reserve: float = 0.5) -> None:
+    def acquire(self, resource_id: str, deadline: Deadline, *, daily_reserve: float = 0.5) -> date:
         """Never wait."""
+        return _now().date()
 
-    def observe(self, resource_id: str, headers: Mapping[str, str], status: int | None) -> None:
+    def observe(
+        self, resource_id: str, headers: Mapping[str, str], status: int | None, *, day: date | None = None
+    ) -> None:
         """Learn nothing."""
 
 
@@ -272,12 +275,12 @@ class _MemoryTokens:
     tokens: StoredTokens | None = field(repr=False)
     _lock: Lock = field(default_factory=Lock)
 
-    def load(self, _tenant_id: str) -> StoredTokens | None:
+    def load(self, tenant_id: str) -> StoredTokens | None:
         """The tokens."""
         return self.tokens
 
     @contextmanager
-    def locked(self, _tenant_id: str, **_patience: float) -> Iterator["_MemoryTokens"]:
+    def locked(self, tenant_id: str, *, patience_seconds: float = 600) -> Iterator["_MemoryTokens"]:
         """The tokens, to be replaced by one thread at a time."""
         with self._lock:
             yield self
@@ -290,11 +293,11 @@ class _MemoryTokens:
         """Replace the tokens."""
         self.tokens = tokens
 
-    def location_tokens(self, _tenant_id: str, **_known: Collection[str]) -> dict[str, LocationToken]:
+    def location_tokens(self, tenant_id: str, *, known: Collection[str] = ()) -> dict[str, LocationToken]:
         """None are kept here: an engine keeps them itself."""
         return {}
 
-    def keep_location_tokens(self, _tenant_id: str, _tokens: Mapping[str, LocationToken]) -> None:
+    def keep_location_tokens(self, tenant_id: str, tokens: Mapping[str, LocationToken]) -> None:
         """Leave it to the engine."""
 
 

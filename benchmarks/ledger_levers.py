@@ -79,13 +79,14 @@ def deltas(connection: Connection) -> None:
     bases: dict[tuple[str, str], tuple[bytes, list[int]]] = {}
     for tenant_id, kind, digest, ids in connection.execute(PAYLOADS).fetchall():
         base, old = bases.get((tenant_id, kind), (b"", []))
+        told: tuple[bytes | None, list[int] | None, list[int]]
         changed = [place for place, id_ in enumerate(ids) if len(old) == len(ids) and id_ != old[place]]
         if len(old) == len(ids) and len(changed) <= MOST_CHANGED * len(ids):
-            row = (tenant_id, digest, base, changed, [ids[place] for place in changed])
+            told = (base, changed, [ids[place] for place in changed])
         else:
             bases[tenant_id, kind] = digest, ids
-            row = (tenant_id, digest, None, None, ids)
-        connection.execute("INSERT INTO public.copy VALUES (%s, %s, %s, %s, %s)", row)
+            told = (None, None, ids)
+        connection.execute("INSERT INTO public.copy VALUES (%s, %s, %s, %s, %s)", (tenant_id, digest, *told))
 
 
 def savings(connection: Connection) -> Iterator[tuple[str, int]]:

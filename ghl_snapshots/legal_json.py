@@ -13,7 +13,7 @@ def legal_text(text: str) -> str:
 
 
 def legal_json(value: dict[str, Any]) -> dict[str, Any]:
-    """The JSON object with `legal_text` applied to every string in it."""
+    """The JSON object with `legal_text` applied to the value of every member that is a string."""
     legal: dict[str, Any] = json.loads(json.dumps(value), object_hook=_legal_object)
     return legal
 

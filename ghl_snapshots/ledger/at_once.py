@@ -16,10 +16,14 @@ Result = TypeVar("Result")
 def at_once(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """What the work on each of the items comes to, in their order, while the next ones are worked on."""
     waiting: deque[Future[Result]] = deque()
-    with ThreadPoolExecutor(_CONNECTIONS) as pool:
+    pool = ThreadPoolExecutor(_CONNECTIONS)
+    try:
         for item in items:
             waiting.append(pool.submit(work, item))
             if len(waiting) > _AHEAD:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+    finally:
+        # Where the walk is broken off, only what is under way already is waited for.
+        pool.shutdown(cancel_futures=True)

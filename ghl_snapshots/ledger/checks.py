@@ -8,6 +8,7 @@ from itertools import takewhile
 
 from ghl_snapshots.cron import Cron
 from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.guards import differences
 from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.ledger.verification import Verification
 from ghl_snapshots.model import SnapshotType
@@ -36,7 +37,8 @@ def faults(
         LedgerError: the server does not answer.
     """
     if check == GUARDED:
-        found = [finding.problem for finding in Verification(database, since=now) if not finding.tenant_id]
+        with database.auditor() as connection:
+            found = list(differences(connection))
         return [
             Fault(tenant_id=None, snapshot_type=kind, problem=problem)
             for kind in rhythms

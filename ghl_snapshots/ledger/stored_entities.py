@@ -42,21 +42,21 @@ class StoredEntities:
         Raises:
             LedgerError: the server does not answer.
         """
+        wanted = {**self._scope, "at_a_time": _ENTITIES_AT_A_TIME}
         with self._database.auditor() as connection:
-            row: Any = connection.execute(query("extent_of_entities"), self._scope).fetchone()
-        spans = range(row["least"] or 0, (row["greatest"] or -1) + 1, _ENTITIES_AT_A_TIME)
+            spans = connection.execute(query("spans_of_entities"), wanted).fetchall()
+        total = sum(span["entities"] for span in spans)
         for hashed in at_once(self._rehashed, spans):
             self._checked.entities += hashed["entities"]
             self._checked.bytes += hashed["bytes"]
-            self._report(self._checked.entities, row["entities"], None)
+            self._report(self._checked.entities, total, None)
             yield from self._uses(hashed["altered"], _altered_bytes)
             yield from self._uses(self._ids("of_another_id", hashed["doubtful"]), _other_id)
         yield from self._uses(self._ids("of_another_origin"), _other_origin)
 
-    def _rehashed(self, least: int) -> DictRow:
-        span = {**self._scope, "least": least, "greatest": least + _ENTITIES_AT_A_TIME - 1}
+    def _rehashed(self, span: Mapping[str, Any]) -> DictRow:
         with self._database.auditor() as connection:
-            row: Any = connection.execute(query("rehashed_entities"), span).fetchone()
+            row: Any = connection.execute(query("rehashed_entities"), {**self._scope, **span}).fetchone()
             return dict(row)
 
     def _ids(self, name: str, ids: Sequence[int] = ()) -> Sequence[int]:

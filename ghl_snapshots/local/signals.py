@@ -16,7 +16,9 @@ def ended_by_signals() -> Iterator[None]:
     def terminate(_number: int, _frame: FrameType | None) -> None:
         signal.raise_signal(signal.SIGTERM)  # whoever has taken that over meanwhile knows how to end
 
-    handlers = {signal.SIGINT: interrupt, signal.SIGTERM: interrupt, signal.SIGHUP: terminate}
+    handlers = {signal.SIGINT: interrupt, signal.SIGTERM: interrupt}
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # which nohup sets, to outlive the terminal
+        handlers[signal.SIGHUP] = terminate
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
         yield

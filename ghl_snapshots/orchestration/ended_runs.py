@@ -18,8 +18,8 @@ _RETRIED_BY_TAG = "dagster/auto_retry_run_id"
 _FIRST_LOOK_BACK = timedelta(days=1)
 # Runs are noted as ended by many processes, each by its own clock and in transactions of different length.
 _OVERLAP = timedelta(minutes=2)
-# Dagster tells a moment after a failure whether another run takes the failed one's place; it may die in
-# between, or find out that the run cannot be retried, and tell nothing more.
+# Dagster tells a moment after a failure whether another run takes the failed one's place. It may die in
+# between, or announce one and find that nothing is left to do, as where a process died after its last step.
 _PATIENCE = timedelta(minutes=10)
 
 
@@ -31,10 +31,13 @@ class Ended:
     cursor: str
 
 
-def is_over(run: dg.DagsterRun) -> bool:
-    """Whether nothing more is to come of the run, not even another run in its place."""
-    waits = run.tags.get(_WILL_RETRY_TAG) == "true" and _RETRIED_BY_TAG not in run.tags
-    return run.is_finished and not waits
+def is_over(record: dg.RunRecord, now: datetime) -> bool:
+    """Whether nothing more is to come of the run by itself; another one may have taken its place by now."""
+    run = record.dagster_run
+    if run.status is not dg.DagsterRunStatus.FAILURE:
+        return run.is_finished
+    told = run.tags.get(_WILL_RETRY_TAG) == "false" or _RETRIED_BY_TAG in run.tags
+    return told or now - record.update_timestamp > _PATIENCE
 
 
 def ended_since(
@@ -53,8 +56,8 @@ def ended_since(
         order_by="update_timestamp",
         ascending=True,
     )
-    decided = [record for record in found if _decided(record, now)]
-    undecided = [record.update_timestamp for record in found if not _decided(record, now)]
+    decided = [record for record in found if is_over(record, now)]
+    undecided = [record.update_timestamp for record in found if not is_over(record, now)]
     return Ended(
         records=[record for record in decided if record.dagster_run.run_id not in seen and _last(record)],
         cursor=cursor_at(
@@ -77,11 +80,3 @@ def ours(run: dg.DagsterRun) -> bool:
     """Whether the run is one of the product's; an instance may hold those of other code as well."""
     selected = [*(run.asset_selection or ()), *(key.asset_key for key in run.asset_check_selection or ())]
     return run.job_name in _JOBS or any(key.path[-1] in set(SnapshotType) for key in selected)
-
-
-def _decided(record: dg.RunRecord, now: datetime) -> bool:
-    run = record.dagster_run
-    if run.status is not dg.DagsterRunStatus.FAILURE:
-        return True
-    told = run.tags.get(_WILL_RETRY_TAG) == "false" or _RETRIED_BY_TAG in run.tags
-    return told or now - record.update_timestamp > _PATIENCE

@@ -8,6 +8,7 @@ each storage has a pool, whose connections are closed with it.
 from collections.abc import Mapping
 from typing import Any, Self
 
+import dagster as dg
 from dagster_postgres import PostgresEventLogStorage
 from sqlalchemy import create_engine
 
@@ -28,6 +29,11 @@ class EventLog(PostgresEventLogStorage):
         self._engine = create_engine(
             postgres_url, isolation_level="AUTOCOMMIT", pool_size=_KEPT, max_overflow=-1, pool_pre_ping=True
         )
+
+    @classmethod
+    def config_type(cls) -> dict[str, Any]:
+        """What dagster.yaml has to tell; nothing else is understood."""
+        return {"postgres_url": dg.StringSource}
 
     @classmethod
     def from_config_value(

@@ -1,6 +1,7 @@
 """When to judge: the checks follow a scheduled capture once all of its runs are over, however they ended."""
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -13,9 +14,9 @@ _SCHEDULE_TAG = "dagster/schedule_name"
 _CHECKS_OF = ((DAILY, "daily_checks"), (WEEKLY, "weekly_checks"))
 
 
-def judged(runs: Sequence[dg.DagsterRun]) -> bool:
+def judged(captures: Sequence[dg.RunRecord], now: datetime) -> bool:
     """Whether a trigger's captures may be judged: there are some, and all of them are over."""
-    return bool(runs) and all(is_over(run) for run in runs)
+    return bool(captures) and all(is_over(record, now) for record in captures)
 
 
 def validation_sensor(cadence: Cadence, job_name: str) -> dg.SensorDefinition:
@@ -36,9 +37,9 @@ def validation_sensor(cadence: Cadence, job_name: str) -> dg.SensorDefinition:
         if not latest:
             return dg.SkipReason(f"{cadence.schedule_name} has not asked for a run yet.")
         tick = latest[0].tags[CORRELATION_ID_TAG]
-        runs = context.instance.get_runs(dg.RunsFilter(tags={CORRELATION_ID_TAG: tick}))
-        captures = [run for run in runs if run.job_name != job_name]
-        if not judged(captures):
+        runs = context.instance.get_run_records(dg.RunsFilter(tags={CORRELATION_ID_TAG: tick}))
+        captures = [record for record in runs if record.dagster_run.job_name != job_name]
+        if not judged(captures, datetime.now(UTC)):
             return dg.SkipReason(f"Captures of {tick} are still under way.")
         # A run key is started once, so that a judged tick is not judged again.
         trigger = Trigger(source=Source.SCHEDULED, correlation_id=tick)

@@ -12,12 +12,13 @@ from ghl_snapshots.composition import open_database
 from ghl_snapshots.ledger.verification import Verification
 from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.orchestration.partitions import TenantRange
+from ghl_snapshots.simulator.faults import Fault, Hang
 from ghl_snapshots_tests.end_to_end import graphql
 from ghl_snapshots_tests.end_to_end.conftest import Stack
 from ghl_snapshots_tests.end_to_end.stack import eventually
 
 MOMENTS = (0, 1, 17, 34)
-"""How many of the 35 snapshots are stored when the process is killed."""
+"""How many of the 35 snapshots are stored when the process is killed; the last one is held back."""
 
 
 def stored(stack: Stack, correlation_id: str) -> list[tuple[object, object, object]]:
@@ -52,6 +53,10 @@ def test_a_run_killed_at_any_moment_is_completed_by_another_one(stack: Stack) ->
     tenants = stack.product.tenant_ids[:7]
     whole = TenantRange(first=tenants[0], last=tenants[-1]).tags()
     killed = {}
+    last = stack.product.tenants[tenants[-1]].ghl_account_id
+    held_back = stack.product.simulator.inject(
+        Fault(effect=Hang(seconds=3600), route="/workflows/", location_id=last)
+    )
     for moment in MOMENTS:
         trigger = f"scheduled_killed_{moment}"
         tags = {**whole, "ghl_snapshots/correlation_id": trigger, "ghl_snapshots/source": "scheduled"}
@@ -60,6 +65,7 @@ def test_a_run_killed_at_any_moment_is_completed_by_another_one(stack: Stack) ->
         eventually(partial(has_stored, stack, trigger, moment), "it is time to kill")
         os.kill(pid, signal.SIGKILL)
         killed[trigger] = run_id
+    held_back.remove()
     expected = [(tenant, kind, "success") for tenant, kind in pairs(tenants, sorted(SnapshotType))]
     for trigger, run_id in killed.items():
         [retry] = eventually(partial(graphql.retries, stack.webserver, run_id), f"{trigger} is retried")

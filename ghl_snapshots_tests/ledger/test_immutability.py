@@ -277,6 +277,18 @@ def test_a_writer_cannot_choose_its_place_in_the_chain(as_role: Connect, superus
     assert row == (True, True, True)
 
 
+@pytest.mark.parametrize("column", ["id", "first_seen"])
+def test_a_writer_names_no_entitys_number_and_no_first_sighting(as_role: Connect, column: str) -> None:
+    """An id from far ahead would be somebody else's next one, and walks over all ids would never end."""
+    connection = as_role("writer", "acme")
+    value = "9223372036854775807" if column == "id" else "'2020-01-01'"
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        connection.execute(
+            f"INSERT INTO ghl.entity (tenant_id, digest, endpoint, body, {column}) OVERRIDING SYSTEM VALUE "
+            f"VALUES ('acme', sha256('{{}}'), '/workflows/', '{{}}', {value})"
+        )
+
+
 def test_a_tenant_is_never_removed_from_the_registry(superuser: Connection, as_role: Connect) -> None:
     for connection in (as_role("writer", "acme"), as_role("owner", "acme"), superuser):
         for change in ("DELETE FROM tenant", "TRUNCATE tenant CASCADE"):

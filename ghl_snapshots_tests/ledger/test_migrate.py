@@ -30,6 +30,7 @@ ALL = [
     "0007_full_run_events",
     "0008_blocks_of_places",
     "0009_known_quotas",
+    "0010_entity_columns",
 ]
 
 

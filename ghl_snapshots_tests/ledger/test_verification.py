@@ -229,6 +229,21 @@ def test_altered_bytes_are_found_by_hashing_them_all(
     assert seq == 4
 
 
+def test_entities_with_numbers_far_apart_are_walked_over_without_the_gaps(
+    superuser: Connection, database: Database, history: list[Snapshot]
+) -> None:
+    superuser.execute(
+        "INSERT INTO ghl.entity (id, tenant_id, digest, endpoint, body) OVERRIDING SYSTEM VALUE "
+        "SELECT id, 'acme', sha256(body), '/workflows/', body "
+        'FROM (VALUES (0, \'{"id":"a"}\'::bytea), (9223372036854775807, \'{"id":"b"}\')) AS far (id, body)'
+    )
+    stored = superuser.execute("SELECT count(*) FROM ghl.entity").fetchone()
+    verification = Verification(database, deep=True)
+    list(verification)
+    assert stored
+    assert verification.checked.entities == stored[0]
+
+
 def test_altered_bytes_are_found_in_each_chain_that_holds_them(
     database: Database, ledger: Ledger, tamper: Callable[[str], None]
 ) -> None:

@@ -1,6 +1,9 @@
 """Dagster's event log keeps its connections, and nothing else about it is ours."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import dagster as dg
 import psycopg
@@ -14,24 +17,44 @@ from ghl_snapshots_tests.orchestration.product import Product
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
 
-def of_dagsters_database(query: str) -> int:
-    """A number that Dagster's database tells of itself, by a connection that it counts as well."""
+class DagstersDatabase:
+    """What Dagster's database tells of itself, over one connection that it counts as well."""
+
+    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
+        self._connection = connection
+
+    def number(self, query: str) -> int:
+        row = self._connection.execute(query.encode()).fetchone()
+        assert row
+        return int(row[0])
+
+    def nobody_is_connected(self) -> bool:
+        """The server takes a moment to notice that a connection was closed."""
+        return self.number(f"SELECT count(*) {OTHERS}") == 0
+
+
+@contextmanager
+def dagsters_database() -> Iterator[DagstersDatabase]:
     url = os.environ["GHL_SNAPSHOTS_DAGSTER_DATABASE_URL"].replace("+psycopg2", "")
-    with psycopg.connect(url) as connection:
-        row = connection.execute(query.encode()).fetchone()
-    assert row
-    return int(row[0])
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield DagstersDatabase(connection)
+
+
+def of_dagsters_database(query: str) -> int:
+    with dagsters_database() as database:
+        return database.number(query)
 
 
 def nobody_is_connected() -> bool:
-    """The server takes a moment to notice that a connection was closed."""
-    return of_dagsters_database(f"SELECT count(*) {OTHERS}") == 0
+    with dagsters_database() as database:
+        return database.nobody_is_connected()
 
 
 def sessions() -> int:
-    """How many connections there have been."""
-    eventually(nobody_is_connected, "all have gone and are counted")
-    return of_dagsters_database("SELECT sessions FROM pg_stat_database WHERE datname = current_database()")
+    """How many connections there have been; asking is one, however long it takes."""
+    with dagsters_database() as database:
+        eventually(database.nobody_is_connected, "all have gone and are counted")
+        return database.number("SELECT sessions FROM pg_stat_database WHERE datname = current_database()")
 
 
 def opened(tenants: list[str]) -> int:

@@ -12,7 +12,7 @@ from ghl_snapshots_tests.orchestration.sensing import evaluated
 
 PROGRAM = """
 from ghl_snapshots.definitions import composed
-from ghl_snapshots.model import (SnapshotType)
+from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.orchestration.launch import capture_now
 
 capture_now(

@@ -1,11 +1,13 @@
 """The checks follow a scheduled capture once it is over."""
 
+from datetime import timedelta
+
 import dagster as dg
 import pytest
 
 from ghl_snapshots.definitions import definitions
 from ghl_snapshots.orchestration.schedules import DAILY, WEEKLY, Cadence
-from ghl_snapshots.orchestration.validation import validation_sensor, validation_sensors
+from ghl_snapshots.orchestration.validation import judged, validation_sensor, validation_sensors
 from ghl_snapshots_tests.orchestration.product import Product
 
 TRIGGER = "scheduled_weekly_1703123456789"
@@ -47,13 +49,27 @@ def test_captures_are_judged_when_all_their_runs_are_over(
 
 def test_a_run_that_will_be_retried_is_waited_for(product: Product, batches: list[dg.DagsterRun]) -> None:
     with product.instance() as instance:
-        for run in batches:
-            instance.report_run_canceled(run)
+        instance.report_run_failed(batches[0])
+        instance.report_run_canceled(batches[1])
         instance.add_run_tags(batches[0].run_id, {"dagster/will_retry": "true"})
     assert asked(product)[0] is None
     with product.instance() as instance:
         instance.add_run_tags(batches[0].run_id, {"dagster/auto_retry_run_id": batches[1].run_id})
     assert asked(product)[0] == f"weekly_checks {TRIGGER}"
+
+
+def test_a_retry_that_never_comes_is_not_waited_for_for_ever(
+    product: Product, batches: list[dg.DagsterRun]
+) -> None:
+    """Dagster announces a retry and starts none where a process died between its last step and its end."""
+    with product.instance() as instance:
+        for run in batches:
+            instance.report_run_failed(run)
+            instance.add_run_tags(run.run_id, {"dagster/will_retry": "true"})
+        records = instance.get_run_records()
+    now = max(record.update_timestamp for record in records)
+    assert not judged(records, now + timedelta(minutes=10))
+    assert judged(records, now + timedelta(minutes=11))
 
 
 @pytest.mark.parametrize("ending", ["success", "failure", "canceled"])

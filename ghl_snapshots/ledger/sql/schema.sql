@@ -469,7 +469,9 @@ FROM audit_event;
 
 GRANT USAGE ON SCHEMA ghl TO ghl_snapshots_writer, ghl_snapshots_reader, ghl_snapshots_auditor;
 GRANT SELECT ON schema_version TO ghl_snapshots_writer, ghl_snapshots_reader, ghl_snapshots_auditor;
-GRANT SELECT, INSERT ON entity, manifest, provenance, snapshot, audit_event TO ghl_snapshots_writer;
+GRANT SELECT, INSERT ON manifest, provenance, snapshot, audit_event TO ghl_snapshots_writer;
+-- Neither its id, which others wait for, nor when it was first seen is a writer's to say.
+GRANT SELECT, INSERT (tenant_id, digest, endpoint, location_id, entity_id, body) ON entity TO ghl_snapshots_writer;
 GRANT SELECT, INSERT, UPDATE ON tenant, oauth_token, location_token TO ghl_snapshots_writer;
 REVOKE EXECUTE ON FUNCTION claim_slots(text, integer, interval, interval, integer, interval) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION claim_slots(text, integer, interval, interval, integer, interval) TO ghl_snapshots_writer;

@@ -70,9 +70,13 @@ JOIN ghl.provenance AS told ON told.tenant_id = %(tenant_id)s AND told.digest = 
 WHERE told.digest <> sha256(convert_to(told.body::text, 'UTF8'))
 ORDER BY used.seq;
 
--- extent_of_entities -- how many entities are in scope, and their least and greatest id
-SELECT count(*) AS entities, min(id) AS least, max(id) AS greatest FROM ghl.entity
-WHERE %(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s;
+-- spans_of_entities -- the entities in scope in spans of at most so many, each from one id to another
+SELECT min(id) AS least, max(id) AS greatest, count(*) AS entities
+FROM (
+    SELECT id, (row_number() OVER (ORDER BY id) - 1) / %(at_a_time)s AS span FROM ghl.entity
+    WHERE %(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s
+) AS numbered
+GROUP BY span ORDER BY span;
 
 -- rehashed_entities -- how many entities a span of ids has, their bytes, which do not match their digest, and of
 -- which a glance does not show the id in the body
