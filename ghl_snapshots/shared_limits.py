@@ -10,7 +10,7 @@ class Place:
     wait_seconds: float
     """After which its request may be sent."""
     taken: int
-    """Places of the window that are used at this moment, by whichever process."""
+    """Places of the window that were taken before, for requests that GHL may count by now."""
     places: int = 1
 
 

@@ -198,7 +198,7 @@ class RateLimiter:
         )
         usage.block.begin(place.places if place else 1, asked_at + usage.kept_seconds)
         with self._lock:
-            usage.taken = place.taken if place is not None else None
+            usage.learn_taken(place.taken if place is not None else None)
         return place.wait_seconds if place is not None else 0.0
 
 

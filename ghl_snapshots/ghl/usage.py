@@ -65,7 +65,9 @@ class Usage:
     """Slots that others use, as far as the latest answer tells; nothing is known after `others_until`."""
     others_until: float = 0.0
     taken: int | None = None
-    """Places of the shared window that were used when some were last taken here."""
+    """Places of the shared window that were taken when some were last taken here, that one's own included."""
+    taken_is_news: bool = False
+    """Whether no answer has come since then: later ones count what other processes have taken meanwhile."""
     block: Block = field(default_factory=Block)
     claiming: threading.Lock = field(default_factory=threading.Lock)
     """Held while a block is asked for, so that other threads wait for it and ask for none themselves."""
@@ -102,16 +104,24 @@ class Usage:
         """Take over how much of the window GHL says is used by others than this limiter.
 
         Of the requests under way some are in GHL's count and some are not, so what others use lies between
-        two bounds, and the former estimate is kept as far as it fits.
+        two bounds, and the former estimate is kept as far as it fits. It is raised only by what is compared
+        with places just taken, lest other processes' later ones be put down to others.
         """
         if limits.remaining is None:
             return
         self._forget_ended(now)
         # The shared window knows of all our processes; whatever GHL counts beyond it is somebody else's.
         not_answered_here = self.burst - limits.remaining - max(self.taken or 0, len(self.ends))
-        least, most = max(0, not_answered_here - self.in_flight), max(0, not_answered_here)
-        self.others = min(max(self.others, least), most)
-        self.others_until = now + self.interval_seconds
+        if self.taken is None or self.taken_is_news:
+            self.others = max(self.others, not_answered_here - self.in_flight)
+            self.others_until = now + self.interval_seconds
+            self.taken_is_news = False
+        self.others = min(self.others, max(0, not_answered_here))
+
+    def learn_taken(self, taken: int | None) -> None:
+        """Take over how many places were taken besides the one just taken; None where nobody can tell."""
+        self.taken = None if taken is None else taken + 1
+        self.taken_is_news = True
 
     def check_daily(self, resource_id: str, reserve: float, today: date) -> None:
         """Go on only above the reserve of the day's quota, requests under way counted.

@@ -31,6 +31,7 @@ ALL = [
     "0008_blocks_of_places",
     "0009_known_quotas",
     "0010_entity_columns",
+    "0011_taken_blocks",
 ]
 
 

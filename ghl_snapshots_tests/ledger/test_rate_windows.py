@@ -132,11 +132,19 @@ def test_no_window_ever_holds_more_than_its_places(
             latest.append(begins + (keep if place.places > 1 else 0))
 
 
-def test_places_that_may_still_be_used_are_not_told_as_taken(windows: RateWindows) -> None:
+def test_places_of_blocks_are_told_as_taken_from_the_start(windows: RateWindows) -> None:
+    """GHL may count their requests at any moment of the time for which they are kept."""
     assert (block(windows, 4), block(windows, 1)) == (4, 1)
-    place = windows.claim(PLACE, most=20, hold_seconds=200, patience_seconds=0)
+    place = windows.claim(PLACE, most=20, hold_seconds=200, patience_seconds=0, keep_seconds=100)
     assert place is not None
-    assert place.taken == 1
+    assert place.taken == 5
+
+
+def test_places_further_off_are_not_told_as_taken(windows: RateWindows) -> None:
+    assert waits(windows, 5) == [0, 0, 0, 100, 100]
+    place = windows.claim(PLACE, most=3, hold_seconds=100, patience_seconds=0, keep_seconds=50)
+    assert place is not None
+    assert place.taken == 3
 
 
 class CountedWindow:
@@ -338,3 +346,35 @@ def test_what_is_left_of_a_day_is_known_to_all_for_that_day(windows: RateWindows
     assert windows.known_quota("another", day=DAY) is None
     windows.note_quota(PLACE, day=DAY - timedelta(days=1), remaining=1, daily=1000)
     assert windows.known_quota(PLACE, day=DAY) == Quota(remaining=499, daily=1000)
+
+
+def sent_in_turns(database: Database, *, processes: int, strange: int = 0) -> int:
+    """How many requests so many processes send at once, one after the other, before GHL would refuse some.
+
+    It answers each at once, and counts those of a stranger besides.
+    """
+    windows = [RateWindows(database) for _ in range(processes)]
+    limiters = [RateLimiter(shared=window, monotonic=lambda: 0.0) for window in windows]
+    sent = 0
+    while limiters:
+        for limiter in list(limiters):
+            try:
+                limiter.acquire(PLACE, Deadline(5))
+            except GhlError:
+                limiters.remove(limiter)
+                continue
+            sent += 1
+            remaining = f"{100 - strange - sent}"
+            limiter.observe(PLACE, {"X-RateLimit-Max": "100", "X-RateLimit-Remaining": remaining}, 200)
+    for window in windows:
+        window.close()
+    return sent
+
+
+def test_no_process_takes_the_others_requests_for_a_strangers(database: Database) -> None:
+    """Any that did would leave a part of the burst unused."""
+    assert sent_in_turns(database, processes=4) == 95
+
+
+def test_a_strangers_requests_are_told_from_the_other_processes(database: Database) -> None:
+    assert sent_in_turns(database, processes=2, strange=40) == 55

@@ -281,7 +281,8 @@ CREATE POLICY claimed ON rate_window TO ghl_snapshots_owner USING (true) WITH CH
 -- Where up to `wanted` places are no more than a quarter of what is free, they are taken together, each for a request
 -- within `keep` from now; `grants` has the last moment of each. Whichever of `most` + 1 requests had its place taken
 -- last, so few of the others could have been sent less than `hold` before it that the window still had room.
--- `taken` tells how many places of the window are used at this moment, those that may still be used left out.
+-- `taken` tells how many places of the window were taken before, by requests that GHL may count already: each up to now,
+-- and those of others' blocks, which have until `keep` from now at the latest.
 CREATE FUNCTION claim_slots(
     resource text, most integer, hold interval, patience interval, wanted integer, keep interval,
     OUT wait_seconds float8, OUT taken integer, OUT places integer
@@ -300,7 +301,7 @@ BEGIN
     END IF;
     moment := clock_timestamp();
     recent := ARRAY(SELECT granted FROM unnest(recent) AS granted WHERE granted > moment - hold ORDER BY granted);
-    taken := (SELECT count(*) FROM unnest(recent) AS granted WHERE granted <= moment);
+    taken := (SELECT count(*) FROM unnest(recent) AS granted WHERE granted <= moment + keep);
     places := least(wanted, (most - cardinality(recent)) / 4);
     IF places > 1 THEN
         wait_seconds := 0;
