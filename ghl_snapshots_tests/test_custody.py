@@ -17,12 +17,15 @@ from uuid import uuid4
 import psutil
 import psycopg
 import pytest
+from pydantic import TypeAdapter
 
 from ghl_snapshots.audit import EventType
 from ghl_snapshots.composition import capture_engine
+from ghl_snapshots.custody import messages
 from ghl_snapshots.custody.custodian import COMMAND
-from ghl_snapshots.custody.messages import Failure
+from ghl_snapshots.custody.messages import Errand, Failure
 from ghl_snapshots.errors import ConfigurationError, CredentialError, ErrorKind, GhlError, LedgerError
+from ghl_snapshots.ghl.policy import Policy
 from ghl_snapshots.ghl.retries import Retries
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.database import Database
@@ -32,16 +35,16 @@ from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.model import Capture, SnapshotType, Source, Status, Tenant
 from ghl_snapshots.settings import Settings
 from ghl_snapshots.simulator.accounts import Agency
-from ghl_snapshots.simulator.faults import Effect, Fault, ReplaceBody, Respond, Wire
+from ghl_snapshots.simulator.faults import Effect, Fault, ReplaceBody, Respond
 from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots.simulator.tokens import refresh_token
 from ghl_snapshots.stored_tokens import StoredTokens
 from ghl_snapshots_tests.end_to_end.stack import eventually
 from ghl_snapshots_tests.ghl.rig import KEY, installed, rigged, tenant_of
+from ghl_snapshots_tests.held_answers import PATIENCE_SECONDS, HoldBack, hold_back
 
 REFRESH = "/oauth/token"
-PATIENCE_SECONDS = 60.0
 SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -63,25 +66,9 @@ class Deployment:
         """The statuses of the answers to refresh tokens."""
         return [request.status for request in self.simulator.request_log if request.route == REFRESH]
 
-    def hold_back(self) -> "HoldBack":
+    def hold_back(self) -> HoldBack:
         """Have the answer to the next refresh token held back."""
-        effect = HoldBack(threading.Event(), threading.Event())
-        self.simulator.inject(Fault(effect=effect, route=REFRESH, times=1))
-        return effect
-
-
-@dataclass(frozen=True, slots=True)
-class HoldBack(Effect):
-    """The answer is made, and the refresh token spent, but the answer is sent only when it is released."""
-
-    reached: threading.Event
-    released: threading.Event
-
-    def deliver(self, wire: Wire, head: bytes, body: bytes) -> None:
-        """Say so and wait."""
-        self.reached.set()
-        self.released.wait(PATIENCE_SECONDS)
-        wire.send(head + body)
+        return hold_back(self.simulator, REFRESH)
 
 
 def capture(settings: Settings, tenant: Tenant) -> Capture:
@@ -142,11 +129,23 @@ def capturing(deployment: Deployment, log: Path) -> Iterator[psutil.Process]:
         process.join()
 
 
+def custodians_of(process: psutil.Process) -> list[psutil.Process]:
+    """The processes that have its refresh tokens in custody."""
+    return [child for child in process.children(recursive=True) if command_line(child) == COMMAND]
+
+
+def command_line(process: psutil.Process) -> tuple[str, ...]:
+    """Empty for one that has ended."""
+    try:
+        return tuple(process.cmdline())
+    except psutil.Error:
+        return ()
+
+
 def custodian_of(process: psutil.Process) -> psutil.Process:
     """The process that has its refresh token in custody."""
-    custodians = [child for child in process.children(recursive=True) if tuple(child.cmdline()) == COMMAND]
-    assert len(custodians) == 1
-    return custodians[0]
+    [custodian] = custodians_of(process)
+    return custodian
 
 
 def kill(process: psutil.Process, _custodian: psutil.Process) -> None:
@@ -164,7 +163,11 @@ def end_all(process: psutil.Process, custodian: psutil.Process) -> None:
     os.killpg(process.pid, signal.SIGTERM)
 
 
-DEATHS = pytest.mark.parametrize("end", [kill, kill_group, end_all])
+def interrupt(process: psutil.Process, _custodian: psutil.Process) -> None:
+    os.kill(process.pid, signal.SIGINT)
+
+
+DEATHS = pytest.mark.parametrize("end", [kill, kill_group, end_all, interrupt])
 Death = Callable[[psutil.Process, psutil.Process], None]
 
 
@@ -339,9 +342,42 @@ def test_an_errand_that_is_not_told_whole_is_not_done(deployment: Deployment) ->
 
 
 def test_a_custodian_does_not_live_for_ever() -> None:
-    short = "import ghl_snapshots.custody.__main__ as custody; custody._LIFE_SECONDS = 1; custody.main()"
+    short = "import ghl_snapshots.custody.__main__ as custody; custody._ASKING_SECONDS = 1; custody.main()"
     with subprocess.Popen([sys.executable, "-c", short], stdin=subprocess.PIPE) as process:
         assert process.wait(PATIENCE_SECONDS) == -signal.SIGALRM
+
+
+def test_a_custodian_with_an_answer_lives_for_as_long_as_storing_it_may_take(deployment: Deployment) -> None:
+    """Nobody else has it; the time that it took to get is not what it may still be kept waiting for."""
+    hasty = "import ghl_snapshots.custody.__main__ as custody; custody._ASKING_SECONDS = 4; custody.main()"
+    command = [sys.executable, "-c", hasty]
+    with (
+        psycopg.connect(deployment.url) as blocker,
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as custodian,
+    ):
+        blocker.execute("LOCK TABLE ghl.oauth_token IN SHARE ROW EXCLUSIVE MODE")
+        assert custodian.stdin
+        custodian.stdin.write(TypeAdapter(Errand).dump_json(errand_of(deployment)))
+        custodian.stdin.close()
+        eventually(lambda: _waits_to_store(blocker), "the answer is about to be stored")
+        with pytest.raises(subprocess.TimeoutExpired):
+            custodian.wait(5)
+        blocker.rollback()
+        assert custodian.wait(PATIENCE_SECONDS) == 0
+    assert_not_lost(deployment)
+
+
+def errand_of(deployment: Deployment) -> Errand:
+    """What a custodian is told to refresh the agency's tokens."""
+    accounts = deployment.simulator.accounts
+    told = messages.Deployment(
+        ghl_base_url=deployment.simulator.base_url,
+        client_id=accounts.client_id,
+        client_secret=accounts.client_secret,
+        database_url=deployment.url,
+        encryption_keys=KEY,
+    )
+    return Errand(deployment=told, tenant=deployment.tenant, policy=Policy(), patience_seconds=60)
 
 
 def test_who_waits_for_another_process_that_exchanges_keeps_to_the_captures_time(
@@ -351,5 +387,21 @@ def test_who_waits_for_another_process_that_exchanges_keeps_to_the_captures_time
     hurried = deployment.settings.model_copy(update={"capture_timeout_seconds": 1.0})
     with Database(deployment.url) as database, OAuthTokens(database, KEY).locked("acme"):
         done = deployment.capture(hurried)
+        # The custodian's own patience began a little later.
+        eventually(lambda: not custodians_of(psutil.Process()), "the custodian has given up")
     assert {error.kind for error in done.errors} == {ErrorKind.TIMEOUT}
     assert deployment.refreshes() == []
+
+
+def test_a_capture_keeps_to_its_time_while_ghl_keeps_its_answer_and_loses_no_account(
+    deployment: Deployment,
+) -> None:
+    held = deployment.hold_back()
+    done = deployment.capture(deployment.settings.model_copy(update={"capture_timeout_seconds": 1.0}))
+    assert {error.kind for error in done.errors} == {ErrorKind.TIMEOUT}
+    assert "the capture's total time of 1 s was over" in done.errors[0].message
+    assert held.reached.wait(PATIENCE_SECONDS)
+    custodian = custodian_of(psutil.Process())
+    held.released.set()
+    eventually(lambda: not custodian.is_running(), "the custodian has ended and was collected")
+    assert_not_lost(deployment)

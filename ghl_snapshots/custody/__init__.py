@@ -10,8 +10,9 @@ whether somebody else was quicker, asks GHL, stores and commits with the audit e
 errand, about once a day for each OAuth tenant, and leads a session of its own, so that no terminal and no
 process group reaches it; signals that ask it to end it ignores. The errand, which holds secrets, comes by
 standard input, never by arguments; what came of it, the requests that were sent included, goes back by
-standard output, which nobody need read. Its life is bounded: each of its waits is, and an alarm ends it
-after all of them. A fork of the capturing process would start sooner, but that process has threads, locks
+standard output, which nobody need read. A capture waits for it while it has time itself; the custodian goes
+on. Its life is bounded: each of its waits is, and an alarm ends it after all of them, which begins anew with
+GHL's answer. A fork of the capturing process would start sooner, but that process has threads, locks
 and open connections, which a fork must not touch.
 
 Limit: what kills the custodian itself within that moment (`kill -9` of every process, of a container or of

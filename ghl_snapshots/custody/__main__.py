@@ -23,15 +23,21 @@ from ghl_snapshots.ledger.database import LOCK_SECONDS, Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 
 _CONNECTING_SECONDS: Final = 60
-_LIFE_SECONDS: Final = int(_CONNECTING_SECONDS + LOCK_SECONDS + EXCHANGE_SECONDS + STORING_SECONDS)
-"""No wait of ours is longer; it is there for a machine or a library that hangs."""
+"""More than it takes to get a connection to the database, or to miss one that is lost."""
+_STORING_LOCKS: Final = 3
+"""So many statements store tokens, and each of them may wait for a lock."""
+_ASKING_SECONDS: Final = int(_CONNECTING_SECONDS + LOCK_SECONDS + EXCHANGE_SECONDS)
+"""No waits of ours until there is an answer are longer; it is there for a machine or a library that hangs."""
+_TRY_SECONDS: Final = _CONNECTING_SECONDS + LOCK_SECONDS + _STORING_LOCKS * LOCK_SECONDS
+_HOLDING_SECONDS: Final = int(_STORING_LOCKS * LOCK_SECONDS + STORING_SECONDS + _TRY_SECONDS)
+"""Nor are those with the answer in hand: the first try to store it, those that follow, and the last one."""
 
 
 def main() -> int:
     """Do one errand; exit code 2 if it was not told whole, and then nothing was asked of GHL."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
-    signal.alarm(_LIFE_SECONDS)
+    signal.alarm(_ASKING_SECONDS)
     try:
         errand = TypeAdapter(Errand).validate_json(sys.stdin.buffer.read())
     except ValidationError:
@@ -85,10 +91,16 @@ def _exchanged(errand: Errand, budget: Budget) -> Token:
             store=OAuthTokens(database, deployment.encryption_keys),
             client=client,
             clock=_now,
+            on_answer=_live_on,
         )
         if errand.code is not None:
             return exchange.redeemed(errand.tenant, errand.code, budget=budget)
         return exchange.refreshed(errand.tenant, refused=errand.refused, budget=budget)
+
+
+def _live_on() -> None:
+    """Begin the life of the only holder of GHL's answer anew."""
+    signal.alarm(_HOLDING_SECONDS)
 
 
 def _app(deployment: Deployment) -> OAuthApp:

@@ -50,15 +50,22 @@ class OAuthApp:
 
 
 class StoringExchange:
-    """Exchanges grants in the process that asks for it."""
+    """Exchanges grants in the process that asks for it; `on_answer` is called before an answer is stored."""
 
     def __init__(
-        self, *, app: OAuthApp, store: TokenStore, client: GhlClient, clock: Callable[[], datetime]
+        self,
+        *,
+        app: OAuthApp,
+        store: TokenStore,
+        client: GhlClient,
+        clock: Callable[[], datetime],
+        on_answer: Callable[[], None] = lambda: None,
     ) -> None:
         self._app = app
         self._store = store
         self._client = client
         self._clock = clock
+        self._on_answer = on_answer
 
     def refreshed(self, tenant: Tenant, *, refused: str | None, budget: Budget) -> Token:
         """A good access token that is not the refused one, from another process if that was quicker."""
@@ -132,9 +139,11 @@ class StoringExchange:
             "client_secret": self._app.client_secret,
             "user_type": _USER_TYPES[tenant.account_kind],
         }
-        return self._client.exchange(
+        answer = self._client.exchange(
             TOKEN_PATH, form, reference=reference(tenant), budget=budget.apart(EXCHANGE_SECONDS)
         )
+        self._on_answer()
+        return answer
 
     def _store_again(self, tenant: Tenant, store: Callable[[LockedTokens], None]) -> None:
         """Store the tokens again and again: there are no others, and the grant is spent."""
