@@ -4,8 +4,8 @@ import math
 import threading
 import time
 from collections import defaultdict, deque
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Final
 
 from ghl_snapshots.errors import ConfigurationError, ErrorKind, GhlError, LedgerError
@@ -16,12 +16,15 @@ from ghl_snapshots.stored_tokens import LocationToken
 
 _SCOPE: Final = "oauth.write"
 _READ_EVERY_SECONDS: Final = 1.0
+_PAUSE_SECONDS: Final = 30.0
+"""How long the store is left alone after it has failed, which may take it ten seconds each time."""
 
 
 class LocationTokens:
     """Location tokens kept for their life, in the process and in the store that all processes share.
 
-    The store only saves asking GHL again, so where it fails the tokens are asked for. It is read for all
+    The store only saves asking GHL again, so where it fails the tokens are asked for, and it is left alone
+    for half a minute; tokens that come meanwhile are stored with the next after it. It is read for all
     locations of a tenant at once, and tokens that come while others are being stored are stored together.
     """
 
@@ -30,6 +33,7 @@ class LocationTokens:
         self._monotonic = monotonic
         self._tokens: defaultdict[str, dict[str, Token]] = defaultdict(dict)
         self._read_at: dict[str, float] = {}
+        self._paused_until = -math.inf
         self._reading: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._unstored: deque[tuple[str, str, Token]] = deque()
         self._storing = threading.Lock()
@@ -52,21 +56,24 @@ class LocationTokens:
         self._tokens[tenant_id][location_id] = token
         self._unstored.append((tenant_id, location_id, token))
         # Whoever stores goes on until nothing is left, so that what comes meanwhile need not wait.
-        while self._unstored and self._storing.acquire(blocking=False):
+        while self._unstored and not self._is_paused() and self._storing.acquire(blocking=False):
             try:
                 self._store_all()
             finally:
                 self._storing.release()
 
     def _read(self, tenant_id: str) -> None:
-        now = self._monotonic()
-        if now - self._read_at.get(tenant_id, -math.inf) < _READ_EVERY_SECONDS:
+        read_seconds_ago = self._monotonic() - self._read_at.get(tenant_id, -math.inf)
+        if read_seconds_ago < _READ_EVERY_SECONDS or self._is_paused():
             return
-        self._read_at[tenant_id] = now
         kept = self._tokens[tenant_id]
-        with suppress(LedgerError, ConfigurationError):
-            for location_id, stored in self._store.location_tokens(tenant_id, known=list(kept)).items():
-                kept.setdefault(location_id, Token(value=stored.value, expires_at=stored.expires_at))
+        try:
+            with self._doing_without():
+                for location_id, stored in self._store.location_tokens(tenant_id, known=list(kept)).items():
+                    kept.setdefault(location_id, Token(value=stored.value, expires_at=stored.expires_at))
+        finally:
+            # Those who waited meanwhile have no need to read again, however long it took.
+            self._read_at[tenant_id] = self._monotonic()
 
     def _store_all(self) -> None:
         by_tenant: defaultdict[str, dict[str, LocationToken]] = defaultdict(dict)
@@ -77,8 +84,19 @@ class LocationTokens:
                     value=token.value, expires_at=token.expires_at
                 )
         for tenant_id, tokens in by_tenant.items():
-            with suppress(LedgerError, ConfigurationError):
+            with self._doing_without():
                 self._store.keep_location_tokens(tenant_id, tokens)
+
+    def _is_paused(self) -> bool:
+        return self._monotonic() < self._paused_until
+
+    @contextmanager
+    def _doing_without(self) -> Iterator[None]:
+        """Do without the store where it fails, and leave it alone for a while."""
+        try:
+            yield
+        except (LedgerError, ConfigurationError):
+            self._paused_until = self._monotonic() + _PAUSE_SECONDS
 
 
 class OAuthLocation:
@@ -138,15 +156,18 @@ class OAuthLocation:
         company_token = self._company.token()
         while True:
             try:
-                return self._ask_with(company_token)
+                given = self._ask_with(company_token)
             except GhlError as error:
                 if error.kind is not ErrorKind.INVALID_CREDENTIAL:
                     raise
                 renewed = self._company.renewed(company_token)
                 if renewed is None:
-                    self._company.give_up(error)
+                    self._company.refused(company_token, self._location_id, error)
                     raise
                 company_token = renewed
+            else:
+                self._company.opened(company_token)
+                return given
 
     def _ask_with(self, company_token: str) -> Token:
         company = self._company

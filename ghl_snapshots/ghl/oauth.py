@@ -91,6 +91,8 @@ class OAuthAccount:
         self._fresh = False
         self._renewed = False
         self._failure: GhlError | None = None
+        self._opens: set[str] = set()
+        self._not_opened: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
 
     @property
@@ -134,9 +136,20 @@ class OAuthAccount:
         """Whether GHL accepts neither the account's token nor the refresh token for another one."""
         return self._failure is not None and self._failure.kind.ends_tenant
 
-    def give_up(self, refusal: GhlError) -> None:
-        """Ask for nothing more with the account's token, because GHL refuses the renewed one too."""
-        self._failure = refusal
+    def opened(self, token: str) -> None:
+        """Note that GHL gave a location's token for the account's."""
+        self._opens.add(token)
+
+    def refused(self, token: str, location_id: str, refusal: GhlError) -> None:
+        """Give the account up if GHL refuses its renewed token too, and not for this location only.
+
+        A token that opens another location is good, and what is refused for one may be that one's fault.
+        """
+        with self._lock:
+            self._not_opened.add((token, location_id))
+            others = sum(tried == token for tried, _ in self._not_opened) - 1
+            if others and token not in self._opens:
+                self._failure = refusal
 
     def _check_failure(self) -> None:
         if self._failure is not None:

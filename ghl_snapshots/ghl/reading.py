@@ -158,6 +158,7 @@ class AccountReading:
 
     def _token(self, location_id: str) -> None:
         if self._ending(location_id) is None:
+            self._budget.deadline.check()
             self._bearers[location_id].token()
 
     def _end_opening(self, location_id: str, failure: BaseException | None) -> None:

@@ -83,6 +83,22 @@ def test_a_companys_token_that_is_refused_for_locations_is_renewed_once_and_ends
     assert asked(simulator, EXCHANGE) <= 2 * CONCURRENCY, "two for each call that was under way at once"
 
 
+@pytest.mark.parametrize("place", [0, LOCATIONS // 2, LOCATIONS - 1])
+def test_a_company_token_that_is_refused_for_one_location_costs_no_other(
+    rig: Rig, simulator: Simulator, agency: Agency, company: Tenant, place: int
+) -> None:
+    """It is good, since GHL gives the others' tokens for it; so the refusal is that one location's."""
+    lost = agency.location_ids[place]
+    simulator.inject(Fault(effect=INVALID, route=EXCHANGE, location_id=lost))
+    capture = rig.capture(company)
+    assert capture.status is Status.PARTIAL_FAILURE
+    assert {(error.location_id, error.kind) for error in capture.errors} == {
+        (lost, ErrorKind.INVALID_CREDENTIAL)
+    }
+    assert {entity.location_id for entity in capture.entities} == set(agency.location_ids) - {lost}
+    assert asked(simulator, REFRESH) == 1
+
+
 def test_a_refused_refresh_token_is_not_sent_again(rig: Rig, simulator: Simulator, company: Tenant) -> None:
     simulator.inject(Fault(effect=INVALID, route=EXCHANGE))
     simulator.inject(Fault(effect=SPENT, route=REFRESH))
