@@ -97,6 +97,22 @@ def test_a_list_that_changes_again_and_again_is_read_twice_and_named(
     assert capture.api_calls[path, 200] == 4
 
 
+@WITH_TOTAL
+def test_what_came_of_a_changed_list_is_kept_if_it_cannot_be_read_again(
+    rig: Rig, simulator: Simulator, location: Location, path: str
+) -> None:
+    agents = location.entities[LISTS[path]]
+    size = next(endpoint.page_size for endpoint in LOCATION_ENDPOINTS if endpoint.path == path)
+    simulator.inject(Fault(effect=Meanwhile(happens=agents.pop), route=path, after=1, times=1))
+    simulator.inject(Fault(effect=Respond(status=404), route=path, after=1))
+    capture = rig.capture(rig.pit(location), SnapshotType.AI_WORKERS)
+    [error] = capture.errors
+    assert (error.endpoint, error.kind, error.status) == (path, ErrorKind.NOT_FOUND, 404)
+    assert capture.status is Status.PARTIAL_FAILURE
+    assert bodies(capture, path) == agents[:size]
+    assert requests(capture, path) == [(0, size)]
+
+
 @BY_ENDPOINT
 def test_an_entity_that_comes_twice_in_one_answer_is_an_error(
     rig: Rig, simulator: Simulator, location: Location, endpoint: Endpoint

@@ -79,6 +79,14 @@ class Part:
     error: CaptureError | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What the pages of one reading of a list gave so far."""
+
+    entities: list[Entity] = field(default_factory=list)
+    requests: list[RequestRecord] = field(default_factory=list)
+
+
 def read_part(
     subject: Subject,
     bearer: Bearer,
@@ -89,11 +97,9 @@ def read_part(
 ) -> Part:
     """Ask for every page of what the subject is; nothing that GHL or a credential does raises.
 
-    A list that changes while it is read is read once more from its beginning. `tell` is called with each
-    page's entities before the next page is asked for.
+    A list that changes while it is read is read once more from its beginning; if that fails, the reading that
+    got further is kept. `tell` is called with each page's entities before the next page is asked for.
     """
-    entities: list[Entity] = []
-    requests: list[RequestRecord] = []
 
     def fetch(paging: Mapping[str, str]) -> Fetched:
         query = {**subject.query(), **paging}
@@ -101,25 +107,28 @@ def read_part(
         _check_location(subject, fetched)
         return fetched
 
-    def follow() -> None:
-        entities.clear()
-        requests.clear()
+    def follow(reading: _Reading) -> None:
         for page in pages(subject.endpoint, fetch):
-            requests.append(_record(subject, page, offset=len(entities)))
+            reading.requests.append(_record(subject, page, offset=len(reading.entities)))
             found = [_entity(subject, slice_) for slice_ in page.slices]
-            entities.extend(found)
+            reading.entities.extend(found)
             if tell is not None:
                 tell(found)
 
     error = None
+    kept = first = _Reading()
     try:
         try:
-            follow()
+            follow(first)
         except ListChangedError:
-            follow()
+            kept = _Reading()
+            follow(kept)
     except Exception as failure:  # noqa: BLE001 (one account's oddity must not cost another's capture)
         error = subject.error(_told(failure))
-    return Part(subject=subject, entities=tuple(entities), requests=tuple(requests), error=error)
+        # Of two that met a change the later one is nearer to what the list is.
+        if not isinstance(failure, ListChangedError):
+            kept = max(kept, first, key=lambda reading: len(reading.entities))
+    return Part(subject=subject, entities=tuple(kept.entities), requests=tuple(kept.requests), error=error)
 
 
 def failed_part(subject: Subject, failure: BaseException) -> Part:
