@@ -1,5 +1,7 @@
 """`ghl-snapshots tenants authorize --code`: an account whose refresh token was lost comes back."""
 
+import signal
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,8 +13,9 @@ from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Agency
 from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.server import Simulator
-from ghl_snapshots_tests.command_line import CommandLine
+from ghl_snapshots_tests.command_line import COMMAND, CommandLine
 from ghl_snapshots_tests.ghl.rig import KEY
+from ghl_snapshots_tests.held_answers import PATIENCE_SECONDS, hold_back
 
 
 @pytest.fixture
@@ -58,6 +61,30 @@ def test_a_lost_refresh_token_is_told_and_a_code_brings_the_account_back(
     assert (done.returncode, done.stderr) == (0, b"")
     assert done.stdout == b"Exchanged the authorization code and stored the tokens of acme, encrypted.\n"
     assert command("snapshot", "--tenant", "acme", "--type", "workflows").returncode == 0
+    assert b"tenant_authorized" in command("audit", "--tenant", "acme").stdout
+
+
+def test_the_embedded_postgresql_waits_for_a_codes_tokens_after_ctrl_c(
+    command: CommandLine, simulator: Simulator, agency: Agency
+) -> None:
+    """It would be stopped under the process that has GHL's answer to store."""
+    embedded = {name: value for name, value in command.variables.items() if "DATABASE" not in name}
+    command = CommandLine(home=command.home, variables=embedded)
+    command("tenants", "add", "acme", "--agency", "--account", agency.company_id, "--credential", "oauth")
+    held = hold_back(simulator, "/oauth/token")
+    arguments = ("tenants", "authorize", "acme", "--code")
+    with subprocess.Popen(
+        [COMMAND, *arguments], env=command.environment(), stdin=subprocess.PIPE, stderr=subprocess.PIPE
+    ) as process:
+        assert process.stdin
+        assert process.stderr
+        process.stdin.write(simulator.tokens.issue_authorization_code(agency.company_id).encode())
+        process.stdin.close()
+        assert held.reached.wait(PATIENCE_SECONDS)
+        process.send_signal(signal.SIGINT)
+        assert b"Waiting for GHL's answer" in process.stderr.readline()
+        held.released.set()
+        assert process.wait(PATIENCE_SECONDS) == 130
     assert b"tenant_authorized" in command("audit", "--tenant", "acme").stdout
 
 

@@ -19,6 +19,7 @@ from ghl_snapshots.composition import database_url
 from ghl_snapshots.errors import ConfigurationError
 from ghl_snapshots.ledger.migrate import create_database, migrate
 from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots.local.processes import wait_for_custodians
 from ghl_snapshots.settings import Settings, load_settings
 
 PROJECT = Path(__file__).parents[2]
@@ -45,6 +46,8 @@ def product_environment() -> Iterator[Settings]:
                     "database it gives another login to: set both or neither."
                 )
             server = stack.enter_context(EmbeddedPostgres(settings.home))
+            # One that a capture's end or Ctrl-C left behind still has tokens to store there.
+            stack.callback(wait_for_custodians)
             stack.enter_context(variables(_embedded(settings, server)))
             settings = load_settings()
         stack.enter_context(variables(_dagster(settings)))

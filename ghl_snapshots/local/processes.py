@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import IO, Self
 
 import psutil
+from rich.console import Console
 
 from ghl_snapshots.custody.custodian import COMMAND as CUSTODIAN
 from ghl_snapshots.errors import ConfigurationError
@@ -117,6 +118,19 @@ class Processes:
         return [psutil.Process(child.pid) for child in self._children.values() if child.poll() is None]
 
 
+def wait_for_custodians() -> None:
+    """Wait until none of those that this process started holds a refresh token any more.
+
+    Each ends by itself, after minutes at most unless the database keeps it waiting.
+    """
+    custodians = [process for process in _descendants(psutil.Process()) if _is_custodian(process)]
+    if custodians:
+        Console(stderr=True, soft_wrap=True).print(
+            "Waiting for GHL's answer to a token request, which comes once; Ctrl-C now may lose the account."
+        )
+    psutil.wait_procs(custodians)
+
+
 def _running(recorded: str) -> list[psutil.Process]:
     """Those of the recorded processes that still run."""
     processes = []
@@ -160,7 +174,8 @@ def _descendants(process: psutil.Process) -> list[psutil.Process]:
 def _is_custodian(process: psutil.Process) -> bool:
     """Whether it has a refresh token in custody: it ends by itself, and killing it would lose the token."""
     try:
-        return tuple(process.cmdline()) == CUSTODIAN
+        # The interpreter's path may be another one for the same file.
+        return tuple(process.cmdline()[1:]) == CUSTODIAN[1:]
     except psutil.Error:
         return False
 

@@ -27,10 +27,12 @@ with Record(Path(sys.argv[1])) as record, Processes(record) as processes:
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
+# The interpreter by another name than ours, as another program may have started its runs.
 CAPTURE = """
-import signal, subprocess, sys
+import os, signal, subprocess, sys
 from ghl_snapshots.custody.custodian import COMMAND
-subprocess.Popen(COMMAND, stdin=open(sys.argv[1]), start_new_session=True)
+interpreter = os.path.join(os.path.dirname(sys.executable), ".", os.path.basename(sys.executable))
+subprocess.Popen((interpreter, *COMMAND[1:]), stdin=open(sys.argv[1]), start_new_session=True)
 signal.pause()
 """
 
@@ -62,7 +64,7 @@ def test_the_custodian_of_a_refresh_token_is_left_to_end_by_itself(
         child = processes.start("capture", [sys.executable, "-c", CAPTURE, str(errand)], os.environ)
         with errand.open("wb"):
             (custodian,) = eventually(psutil.Process(child.pid).children, "the custodian runs")
-            eventually(lambda: tuple(custodian.cmdline()) == COMMAND, "it is what it is to become")
+            eventually(lambda: tuple(custodian.cmdline()[1:]) == COMMAND[1:], "it is what it is to become")
             processes.__exit__(None, None, None)
             assert child.poll() is not None
             assert is_running(custodian.pid)
