@@ -1,4 +1,4 @@
-"""The parts that every test may stand on: a real PostgreSQL, one server for the whole session."""
+"""The parts that every test may stand on: a real PostgreSQL for the whole session, and a simulated GHL."""
 
 from collections.abc import Iterator
 
@@ -6,6 +6,9 @@ import psycopg
 import pytest
 
 from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots.simulator.accounts import Agency
+from ghl_snapshots.simulator.generation import demo_accounts
+from ghl_snapshots.simulator.server import Simulator
 
 
 @pytest.fixture(scope="session")
@@ -16,3 +19,16 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
             connection.execute("ALTER SYSTEM SET fsync = off")
             connection.execute("SELECT pg_reload_conf()")
         yield server
+
+
+@pytest.fixture
+def simulator() -> Iterator[Simulator]:
+    """The demo's accounts, without a limit that tests would have to wait for."""
+    with Simulator(demo_accounts(seed=1), burst_limit=10**9) as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def agency(simulator: Simulator) -> Agency:
+    """The simulated GHL's one agency."""
+    return next(iter(simulator.accounts.agencies.values()))

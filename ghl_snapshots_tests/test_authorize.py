@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -11,22 +10,10 @@ from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Agency
-from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots_tests.command_line import COMMAND, CommandLine
 from ghl_snapshots_tests.ghl.rig import KEY
 from ghl_snapshots_tests.held_answers import PATIENCE_SECONDS, hold_back
-
-
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator(demo_accounts(seed=1), burst_limit=10**9) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def agency(simulator: Simulator) -> Agency:
-    return next(iter(simulator.accounts.agencies.values()))
 
 
 @pytest.fixture

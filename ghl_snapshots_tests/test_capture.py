@@ -16,7 +16,6 @@ from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.model import Capture, SnapshotType, Source, Status, Tenant
 from ghl_snapshots.simulator.accounts import Agency, Location
 from ghl_snapshots.simulator.faults import Effect, Fault, Hang, ReplaceBody, Respond, StuckPage, Wire
-from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots_tests.ghl.rig import Rig, installed, rigged, tenant_of, token_database
 
@@ -55,17 +54,6 @@ class StopServing(Effect):
 def database(postgres: EmbeddedPostgres) -> Iterator[Database]:
     with token_database(postgres) as database:
         yield database
-
-
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator(demo_accounts(seed=1), burst_limit=10**9) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def agency(simulator: Simulator) -> Agency:
-    return next(iter(simulator.accounts.agencies.values()))
 
 
 @pytest.fixture

@@ -20,7 +20,6 @@ from ghl_snapshots.simulator.faults import (
     ResetConnection,
     Respond,
 )
-from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.messages import Reply, Request
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots.simulator.tokens import refresh_token
@@ -67,12 +66,6 @@ ROUTES = [None, "/oauth/token", "/oauth/locationToken", "/locations/search", "/w
 def database(postgres: EmbeddedPostgres) -> Iterator[Database]:
     with token_database(postgres) as database:
         yield database
-
-
-@pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator(demo_accounts(seed=1), burst_limit=10**9) as simulator:
-        yield simulator
 
 
 @pytest.mark.parametrize("route", ROUTES)

@@ -62,17 +62,6 @@ def database(url: str) -> Iterator[Database]:
 
 
 @pytest.fixture
-def simulator() -> Iterator[Simulator]:
-    with Simulator(demo_accounts(seed=1), burst_limit=10**9) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def agency(simulator: Simulator) -> Agency:
-    return next(iter(simulator.accounts.agencies.values()))
-
-
-@pytest.fixture
 def store(database: Database, agency: Agency) -> OAuthTokens:
     return installed(database, agency, tenant_id="acme")
 
