@@ -14,7 +14,6 @@ from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.endpoints import endpoints_of
-from ghl_snapshots.ghl.openings import Openings
 from ghl_snapshots.ghl.part import Part, Subject, unread_part
 from ghl_snapshots.ghl.policy import Policy
 from ghl_snapshots.ghl.reading import AccountReading
@@ -31,7 +30,6 @@ from ghl_snapshots.model import (
 )
 
 _COMPANIES_AT_ONCE = 4
-_OPENINGS_OF_CONCURRENCY = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +48,8 @@ class _Order:
 class CaptureEngine:
     """Captures tenants; all its captures share one pool of `concurrency` requests under way.
 
-    Half as many more may ask for locations' tokens, for which a company's rate limit often makes them wait.
+    As many more may ask for locations' tokens, for which a company's rate limit often makes them wait; one
+    capture takes no more than half of these, so that a company that makes it wait for long holds up no other.
     A context manager: closing it waits for the captures under way and closes the connections to GHL.
     """
 
@@ -71,7 +70,7 @@ class CaptureEngine:
         self._clock = clock
         self._monotonic = monotonic
         self._requests = ThreadPoolExecutor(concurrency, thread_name_prefix="ghl-request")
-        self._openings = Openings(max(1, concurrency // _OPENINGS_OF_CONCURRENCY))
+        self._openings = ThreadPoolExecutor(max(2, concurrency), thread_name_prefix="ghl-opening")
         self._captures = ThreadPoolExecutor(concurrency, thread_name_prefix="ghl-capture")
 
     def __enter__(self) -> Self:
@@ -87,7 +86,7 @@ class CaptureEngine:
     def close(self) -> None:
         """Close the connections, once the captures under way have ended."""
         self._captures.shutdown(cancel_futures=True)
-        self._openings.close()
+        self._openings.shutdown(cancel_futures=True)
         self._requests.shutdown(cancel_futures=True)
         self._client.close()
 

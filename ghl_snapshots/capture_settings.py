@@ -34,7 +34,7 @@ class CaptureSettings(BaseModel):
         default=32,
         ge=1,
         le=128,
-        description="Requests under way at once in a process, and half as many more for tokens of locations.",
+        description="Requests under way at once in a process, and as many more for tokens of locations.",
     )
 
     def overridden(self, overrides: Mapping[str, object]) -> "CaptureSettings":

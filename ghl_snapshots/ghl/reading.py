@@ -13,7 +13,6 @@ from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import Access
 from ghl_snapshots.ghl.endpoints import LOCATION_SEARCH, Endpoint, Paging, endpoints_of
-from ghl_snapshots.ghl.openings import Openings
 from ghl_snapshots.ghl.part import Part, Subject, failed_part, read_part, unread_part
 from ghl_snapshots.model import AccountKind, CaptureError, Entity, SnapshotType, Tenant
 
@@ -52,7 +51,7 @@ class AccountReading:
         client: GhlClient,
         budget: Budget,
         pool: ThreadPoolExecutor,
-        openings: Openings,
+        openings: ThreadPoolExecutor,
         width: int,
     ) -> None:
         self._tenant = tenant
@@ -145,15 +144,12 @@ class AccountReading:
         return self._bearers[location_id] is self._access.account
 
     def _open(self, location_id: str) -> None:
-        """Have the location's token asked for, unless it is known or another capture has it asked for."""
+        """Have the location's token asked for, unless it is known."""
         self._running += 1
         self._opening += 1
-        key = (self._tenant.tenant_id, location_id)
-        future, own = self._openings.begin(key, lambda: self._token(location_id))
+        future = self._openings.submit(self._token, location_id)
         future.add_done_callback(
-            lambda finished: self._events.put(
-                lambda: self._end_opening(location_id, finished.exception() if own else None)
-            )
+            lambda finished: self._events.put(lambda: self._end_opening(location_id, finished.exception()))
         )
 
     def _token(self, location_id: str) -> None:

@@ -2,15 +2,15 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 import pytest
 
 from ghl_snapshots.ghl.endpoints import endpoints_of
-from ghl_snapshots.ghl.openings import Openings
 from ghl_snapshots.ghl.transport import Timeouts
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import SnapshotType, Status
+from ghl_snapshots.model import SnapshotType, Source, Status, Tenant
 from ghl_snapshots.simulator.accounts import Accounts
 from ghl_snapshots.simulator.faults import Effect, Fault, Wire
 from ghl_snapshots.simulator.generation import generated_accounts
@@ -25,22 +25,17 @@ def accounts() -> Accounts:
     return generated_accounts(2, tenants=1, locations_per_agency=4)
 
 
-@pytest.fixture
-def openings() -> Iterator[Openings]:
-    openings = Openings(2)
-    yield openings
-    openings.close()
-
-
 @dataclass(frozen=True, slots=True)
 class Held(Effect):
     """An answer that is held back until something has happened, or for `turns` hundredths of a second."""
 
     until: Callable[[], bool]
     turns: int = 1000
+    begun: threading.Event = field(default_factory=threading.Event)
 
     def deliver(self, wire: Wire, head: bytes, body: bytes) -> None:
         """Answer at last."""
+        self.begun.set()
         for _ in range(self.turns):
             if self.until():
                 break
@@ -81,37 +76,61 @@ def test_a_location_that_takes_long_to_open_holds_up_no_call_to_another(
     assert after == [slow] * len(LOCATION_CALLS)
 
 
-def test_captures_that_open_the_same_location_at_once_share_it(openings: Openings) -> None:
-    answered = threading.Event()
-    asked: list[str] = []
+def test_an_agency_that_takes_long_to_open_holds_up_no_other_agency(postgres: EmbeddedPostgres) -> None:
+    """As it would if its locations took up all threads that wait for tokens, as after a long Retry-After."""
+    accounts = generated_accounts(2, tenants=2, locations_per_agency=4)
+    slow, other = accounts.agencies.values()
+    with (
+        Simulator(accounts, burst_limit=10**9) as simulator,
+        token_database(postgres) as database,
+    ):
+        store = None
+        for agency in (slow, other):
+            store = installed(database, agency, tenant_id=agency.company_id)
+        with rigged(
+            simulator,
+            store=store,
+            timeouts=Timeouts(read_seconds=30),
+            capture_timeout_seconds=60,
+            concurrency=4,
+        ) as rig:
 
-    def ask() -> None:
-        asked.append("acme")
-        answered.wait(10)
+            def asked() -> list[str]:
+                named = (request.resource_id for request in simulator.request_log)
+                return [location_id for location_id in named if location_id in accounts.locations]
 
-    first, begun = openings.begin(("acme", "location-1"), ask)
-    second, begun_again = openings.begin(("acme", "location-1"), ask)
-    assert (begun, begun_again) == (True, False)
-    assert second is first
-    answered.set()
-    first.result(10)
-    assert asked == ["acme"]
+            wanted = len(other.location_ids) * len(LOCATION_CALLS)
+            held = Held(until=lambda: len(asked()) >= wanted)
+            for location_id in slow.location_ids:
+                simulator.inject(Fault(effect=held, location_id=location_id, route="/oauth/locationToken"))
 
+            def tenants() -> Iterator[Tenant]:
+                yield tenant_of(slow, credential="oauth", tenant_id=slow.company_id)
+                assert held.begun.wait(10)
+                yield tenant_of(other, credential="oauth", tenant_id=other.company_id)
 
-def test_a_location_of_two_tenants_is_opened_for_each(openings: Openings) -> None:
-    """A token that GHL gives to one is not the other's."""
-    answered = threading.Event()
-
-    def hold() -> None:
-        answered.wait(10)
-
-    futures = [openings.begin((tenant, "location-1"), hold) for tenant in "ab"]
-    assert [begun for _, begun in futures] == [True, True]
-    answered.set()
+            captures = list(
+                rig.engine.captures(
+                    tenants(), SnapshotType.LOCATIONS, source=Source.SCHEDULED, correlation_id="scheduled_1"
+                )
+            )
+    assert [capture.status for capture in captures] == [Status.SUCCESS] * 2
+    assert set(asked()[:wanted]) == set(other.location_ids)
 
 
-def test_what_is_over_is_begun_anew(openings: Openings) -> None:
-    for _ in range(2):
-        future, begun = openings.begin(("acme", "location-1"), lambda: None)
-        future.result(10)
-        assert begun
+def test_captures_that_open_the_same_locations_at_once_ask_once_for_each(
+    accounts: Accounts, postgres: EmbeddedPostgres
+) -> None:
+    agency = next(iter(accounts.agencies.values()))
+    with (
+        Simulator(accounts, burst_limit=10**9) as simulator,
+        token_database(postgres) as database,
+        rigged(simulator, store=installed(database, agency, tenant_id="agency")) as rig,
+    ):
+        tenant = tenant_of(agency, credential="oauth", tenant_id="agency")
+        with ThreadPoolExecutor(len(SnapshotType)) as pool:
+            captures = list(pool.map(lambda each: rig.capture(tenant, each), SnapshotType))
+        counts = simulator.request_counts()
+    assert {capture.status for capture in captures} == {Status.SUCCESS}
+    asked = [count for (_, route, _), count in counts.items() if route == "/oauth/locationToken"]
+    assert sum(asked) == len(agency.location_ids)
