@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -38,13 +39,15 @@ class Prometheus:
     base_url: str
 
     def get(self, path: str, **parameters: str) -> Any:
-        """The data of an answer that must be a good one; None while it does not listen yet."""
+        """The data of an answer that must be a good one; None while it is still starting."""
         with requests.Session() as session:
             session.trust_env = False
             try:
                 answer = session.get(f"{self.base_url}/api/v1/{path}", params=parameters, timeout=20)
             except requests.ConnectionError:
                 return None
+        if answer.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
+            return None
         assert answer.json()["status"] == "success", answer.text
         return answer.json()["data"]
 
