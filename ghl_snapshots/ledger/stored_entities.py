@@ -51,7 +51,8 @@ class StoredEntities:
             self._checked.bytes += hashed["bytes"]
             self._report(self._checked.entities, total, None)
             yield from self._uses(hashed["altered"], _altered_bytes)
-            yield from self._uses(self._ids("of_another_id", hashed["doubtful"]), _other_id)
+            if hashed["doubtful"]:
+                yield from self._uses(self._ids("of_another_id", hashed["doubtful"]), _other_id)
         yield from self._uses(self._ids("of_another_origin"), _other_origin)
 
     def _rehashed(self, span: Mapping[str, Any]) -> DictRow:

@@ -33,11 +33,6 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def agency(simulator: Simulator) -> Agency:
-    return next(iter(simulator.accounts.agencies.values()))
-
-
-@pytest.fixture
 def company(agency: Agency) -> Tenant:
     return tenant_of(agency, credential="oauth")
 

@@ -1,8 +1,5 @@
 """Many writers at once, and writers and servers that die: nothing lost, doubled or half there."""
 
-import select
-import socket
-import socketserver
 import subprocess
 import sys
 import threading
@@ -15,7 +12,6 @@ import psutil
 import psycopg
 import pytest
 from psycopg import Connection
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ghl_snapshots.errors import LedgerError
 from ghl_snapshots.ledger.database import Database
@@ -25,6 +21,7 @@ from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.ledger.verification import Verification
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots_tests.ledger.captures import capture, tenant
+from ghl_snapshots_tests.ledger.proxies import proxied
 
 Appender = subprocess.Popen[str]
 
@@ -140,35 +137,19 @@ def test_writers_outlive_a_server_that_is_killed_and_started_again(
 @pytest.fixture
 def cutting(url: str, tmp_path: Path) -> Iterator[str]:
     """URL of the same database through a proxy that ends the connection when the first COMMIT is answered."""
-    server_socket = f"{conninfo_to_dict(url)['host']}/.s.PGSQL.5432"
-    cut = threading.Event()
+    cut, committing = threading.Event(), False
 
-    class Proxy(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            with socket.socket(socket.AF_UNIX) as upstream:
-                upstream.connect(server_socket)
-                committing = False
-                while True:
-                    for ready in select.select([self.request, upstream], [], [])[0]:
-                        data = ready.recv(65536)
-                        if not data or (committing and ready is upstream):
-                            return
-                        committing = ready is self.request and b"COMMIT" in data and not cut.is_set()
-                        if committing:
-                            cut.set()
-                        (upstream if ready is self.request else self.request).sendall(data)
+    def passes(data: bytes, from_server: bool) -> bool:  # noqa: FBT001 - the proxy's form
+        nonlocal committing
+        if committing and from_server:
+            return False
+        committing = not from_server and b"COMMIT" in data and not cut.is_set()
+        if committing:
+            cut.set()
+        return True
 
-    class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-        daemon_threads = True
-
-    folder = tmp_path / "s"
-    folder.mkdir()
-    with Server(str(folder / ".s.PGSQL.5432"), Proxy) as server:
-        thread = threading.Thread(target=server.serve_forever, args=[0.05])
-        thread.start()
-        yield make_conninfo(url, host=str(folder))
-        server.shutdown()
-        thread.join()
+    with proxied(url, tmp_path / "s", passes) as proxy:
+        yield proxy
     assert cut.is_set()
 
 

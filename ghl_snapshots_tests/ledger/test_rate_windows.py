@@ -1,8 +1,5 @@
 """Processes take places in one window, in order, and none is held up where the window cannot be reached."""
 
-import select
-import socket
-import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +14,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from ghl_snapshots.errors import GhlError
 from ghl_snapshots.ghl.deadline import Deadline
@@ -25,6 +21,7 @@ from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.rate_windows import RateWindows
 from ghl_snapshots.shared_limits import Place, Quota
+from ghl_snapshots_tests.ledger.proxies import proxied
 
 DAY = date(2026, 3, 3)
 PLACE = "a-location"
@@ -247,35 +244,17 @@ class Line:
 
 @pytest.fixture
 def line(url: str, tmp_path: Path) -> Iterator[Line]:
-    server_socket = f"{conninfo_to_dict(url)['host']}/.s.PGSQL.5432"
     silent, reached, audible = threading.Event(), threading.Event(), threading.Event()
 
-    class Proxy(socketserver.BaseRequestHandler):
-        def handle(self) -> None:
-            with socket.socket(socket.AF_UNIX) as upstream:
-                upstream.connect(server_socket)
-                while True:
-                    for ready in select.select([self.request, upstream], [], [])[0]:
-                        data = ready.recv(65536)
-                        if not data:
-                            return
-                        while silent.is_set():
-                            reached.set()
-                            audible.wait(0.05)
-                        (upstream if ready is self.request else self.request).sendall(data)
+    def passes(_data: bytes, _from_server: bool) -> bool:  # noqa: FBT001 - the proxy's form
+        while silent.is_set():
+            reached.set()
+            audible.wait(0.05)
+        return True
 
-    class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
-        daemon_threads = True
-
-    folder = tmp_path / "s"
-    folder.mkdir()
-    with Server(str(folder / ".s.PGSQL.5432"), Proxy) as server:
-        thread = threading.Thread(target=server.serve_forever, args=[0.05])
-        thread.start()
-        yield Line(make_conninfo(url, host=str(folder)), silent, reached)
+    with proxied(url, tmp_path / "s", passes) as proxy:
+        yield Line(proxy, silent, reached)
         silent.clear()
-        server.shutdown()
-        thread.join()
 
 
 def test_a_server_that_falls_silent_holds_nothing_up(line: Line) -> None:
