@@ -86,8 +86,8 @@ class CaptureEngine:
     def close(self) -> None:
         """Close the connections, once the captures under way have ended."""
         self._captures.shutdown(cancel_futures=True)
-        self._openings.shutdown(cancel_futures=True)
-        self._requests.shutdown(cancel_futures=True)
+        self._openings.shutdown()
+        self._requests.shutdown()
         self._client.close()
 
     def capture(

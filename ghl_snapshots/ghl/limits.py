@@ -14,7 +14,7 @@ from typing import Protocol
 from ghl_snapshots.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.limit_headers import read_limits
-from ghl_snapshots.ghl.usage import Usage
+from ghl_snapshots.ghl.usage import DayQuota, Usage
 from ghl_snapshots.shared_limits import Place, Quota
 
 
@@ -69,9 +69,7 @@ class RateLimiter:
         self._shared = shared
         self._monotonic = monotonic
         self._today = today
-        self._lock = threading.Lock()
         self._usages: dict[str, Usage] = {}
-        self._noted: dict[str, int] = {}
 
     def acquire(self, resource_id: str, deadline: Deadline, *, daily_reserve: float = 0.5) -> date:
         """Wait for a slot and take it; `observe` must follow, whatever becomes of the request.
@@ -84,16 +82,17 @@ class RateLimiter:
             GhlError: DAILY_LIMIT when the day's quota is down to its reserve, TIMEOUT when the slot would
                 come after the deadline.
         """
-        self._ask_others(resource_id)
-        while wait := self._wait_or_take(resource_id, daily_reserve):
+        usage = self._usage(resource_id)
+        self._ask_others(resource_id, usage)
+        while wait := self._wait_or_take(resource_id, usage, daily_reserve):
             if wait >= deadline.remaining:
                 raise _too_late(resource_id, wait, deadline)
             deadline.sleep(wait)
         try:
-            self._wait_for_place(resource_id, deadline)
+            self._wait_for_place(resource_id, usage, deadline)
         except BaseException:
-            with self._lock:
-                self._usages[resource_id].in_flight -= 1
+            with usage.lock:
+                usage.in_flight -= 1
             raise
         return self._today()
 
@@ -105,74 +104,70 @@ class RateLimiter:
         `day` is the day on which the request was sent, by default the present one.
         """
         limits = read_limits(headers)
-        with self._lock:
+        usage = self._usage(resource_id)
+        with usage.lock:
             now = self._monotonic()
-            usage = self._usages.setdefault(resource_id, Usage())
             usage.learn(limits, day or self._today())
             usage.answered(now)
             usage.count_others(limits, now)
             if status == HTTPStatus.TOO_MANY_REQUESTS and limits.daily_remaining != 0:
                 pause = max(usage.interval_seconds, limits.retry_after_seconds or 0)
                 usage.blocked_until = max(usage.blocked_until, now + pause)
-        self._note_quota(resource_id, every=_NOTED_EVERY)
+            news = usage.news(every=_NOTED_EVERY)
+        self._note(resource_id, news)
 
-    def _wait_or_take(self, resource_id: str, daily_reserve: float) -> float:
+    def _usage(self, resource_id: str) -> Usage:
+        """What is known of the resource's use; each has a lock of its own, lest all threads queue for one."""
+        return self._usages.get(resource_id) or self._usages.setdefault(resource_id, Usage())
+
+    def _wait_or_take(self, resource_id: str, usage: Usage, daily_reserve: float) -> float:
         """Take a slot and give 0, or give the seconds after which to ask again."""
         try:
-            with self._lock:
-                usage = self._usages.setdefault(resource_id, Usage())
+            with usage.lock:
                 usage.check_daily(resource_id, daily_reserve, self._today())
                 wait = usage.wait(self._monotonic(), self._margin)
                 if not wait:
                     usage.in_flight += 1
                 return wait
         except GhlError:
-            self._note_quota(resource_id, every=1)
+            self._note_news(resource_id, usage)
             raise
 
     def close(self) -> None:
         """Give up the connection to the shared window."""
         if self._shared is not None:
-            for resource_id in self._noted:
-                self._note_quota(resource_id, every=1)
+            for resource_id, usage in self._usages.items():
+                self._note_news(resource_id, usage)
             self._shared.close()
 
-    def _note_quota(self, resource_id: str, *, every: int) -> None:
-        """Note what is left of the day if it is news: the first word of it, or so many requests fewer."""
-        with self._lock:
-            usage = self._usages[resource_id]
-            day, remaining, daily = usage.day, usage.daily_remaining, usage.daily
-            noted = self._noted.get(resource_id)
-            if day is None or remaining is None or (noted is not None and 0 <= noted - remaining < every):
-                return
-            self._noted[resource_id] = remaining
-        if self._shared is not None:
-            self._shared.note_quota(resource_id, day=day, remaining=remaining, daily=daily)
+    def _note_news(self, resource_id: str, usage: Usage) -> None:
+        """Note what is left of the day, however little it differs from what was noted."""
+        with usage.lock:
+            news = usage.news(every=1)
+        self._note(resource_id, news)
 
-    def _ask_others(self, resource_id: str) -> None:
+    def _note(self, resource_id: str, news: DayQuota | None) -> None:
+        if news is not None and self._shared is not None:
+            self._shared.note_quota(resource_id, day=news.day, remaining=news.remaining, daily=news.daily)
+
+    def _ask_others(self, resource_id: str, usage: Usage) -> None:
         """Before the first request of a day, take over what other processes know of its quota."""
-        if self._shared is None:
-            return
         today = self._today()
-        with self._lock:
-            usage = self._usages.setdefault(resource_id, Usage())
-        if usage.asked_on == today:
+        if self._shared is None or usage.asked_on == today:
             return
         with usage.claiming:
             if usage.asked_on == today:
                 return
             quota = self._shared.known_quota(resource_id, day=today)
-            with self._lock:
+            with usage.lock:
                 if quota is not None:
                     usage.learn_quota(quota.remaining, quota.daily, today)
                 usage.asked_on = today
 
-    def _wait_for_place(self, resource_id: str, deadline: Deadline) -> None:
+    def _wait_for_place(self, resource_id: str, usage: Usage, deadline: Deadline) -> None:
         """Take a place in the shared window for the slot just taken, and wait until its time has come."""
         if self._shared is None:
             return
-        with self._lock:
-            usage = self._usages[resource_id]
         with usage.claiming:
             if usage.block.take(self._monotonic()):
                 return
@@ -184,7 +179,7 @@ class RateLimiter:
 
     def _claimed(self, shared: SharedWindow, resource_id: str, usage: Usage, deadline: Deadline) -> float:
         """Take a place, with others for the requests to come, and give the seconds until its time."""
-        with self._lock:
+        with usage.lock:
             most, hold = usage.most(self._margin) - usage.others, usage.interval_seconds + usage.slack_seconds
         # The block's time is counted from before it is asked for, so that it ends here before it ends there.
         asked_at = self._monotonic()
@@ -197,7 +192,7 @@ class RateLimiter:
             keep_seconds=usage.kept_seconds,
         )
         usage.block.begin(place.places if place else 1, asked_at + usage.kept_seconds)
-        with self._lock:
+        with usage.lock:
             usage.learn_taken(place.taken if place is not None else None)
         return place.wait_seconds if place is not None else 0.0
 

@@ -1,10 +1,10 @@
 """All parts of one snapshot type of one account: which there are, read at once, put into a fixed order."""
 
-from collections import defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from queue import SimpleQueue
+from functools import partial
 from typing import Final, TypeAlias
 
 from ghl_snapshots.errors import ErrorKind, GhlError
@@ -12,6 +12,7 @@ from ghl_snapshots.ghl.bearer import Bearer
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import Access
+from ghl_snapshots.ghl.crew import Crew, Line
 from ghl_snapshots.ghl.endpoints import LOCATION_SEARCH, Endpoint, Paging, endpoints_of
 from ghl_snapshots.ghl.part import Part, Subject, failed_part, read_part, unread_part
 from ghl_snapshots.model import AccountKind, CaptureError, Entity, SnapshotType, Tenant
@@ -37,9 +38,7 @@ class AccountReading:
 
     A location whose token may have to be asked for is opened first, on threads apart, since the company's
     rate limit may hold that up; the others' parts are read meanwhile. Not more than `width` parts and
-    openings are under way at once, so that a large account leaves room for the captures beside it. Everything
-    but the reading itself happens in the thread that called `read`, which the other threads tell by events
-    what they have found.
+    openings are under way at once, so that a large account leaves room for the captures beside it.
     """
 
     def __init__(
@@ -59,20 +58,16 @@ class AccountReading:
         self._access = access
         self._client = client
         self._budget = budget
-        self._pool = pool
-        self._openings = openings
-        self._width = width
+        self._openings = Line(openings, most=max(1, width // _OPENINGS_OF_WIDTH))
+        self._calls = Line(pool, most=width)
+        self._crew = Crew(self._openings, self._calls, width=width)
         self._bearers: dict[str, Bearer] = {}
         self._turns: dict[str, int] = {}
         self._endings: dict[str | None, CaptureError] = {}
         self._listing = Part(subject=Subject(endpoint=LOCATION_SEARCH))
         self._parts: dict[_Place, Part] = {}
-        self._unopened: deque[str] = deque()
         self._held: defaultdict[str, list[tuple[_Place, Subject]]] = defaultdict(list)
-        self._waiting: deque[tuple[_Place, Subject]] = deque()
-        self._running = 0
-        self._opening = 0
-        self._events: SimpleQueue[Callable[[], None]] = SimpleQueue()
+        """The parts of locations that are to be opened first."""
 
     def read(self) -> tuple[Part, list[Part]]:
         """The part that told which locations there are, and what every endpoint tells of each, in order."""
@@ -80,36 +75,14 @@ class AccountReading:
             self._add_location(self._tenant.ghl_account_id, self._access.account)
             self._ask_about([self._tenant.ghl_account_id])
         elif self._readable():
-            self._begin_listing()
-        while self._waiting or self._unopened or self._running:
-            self._begin_what_may_run()
-            self._events.get()()
+            self._crew.add(self._calls, [self._list_locations])
+        self._crew.wait()
         return self._listing, [*(self._parts[place] for place in sorted(self._parts)), *self._closed()]
 
-    def _begin_what_may_run(self) -> None:
-        """Open locations ahead of their calls, and read of those that are open."""
-        while self._running < self._width:
-            if self._unopened and self._opening < max(1, self._width // _OPENINGS_OF_WIDTH):
-                self._open(self._unopened.popleft())
-            elif self._waiting:
-                self._submit(*self._waiting.popleft())
-            else:
-                return
-
-    def _begin_listing(self) -> None:
+    def _list_locations(self) -> None:
         """List a company's locations; those of a page are read while the next page is asked for."""
         subject = Subject(endpoint=LOCATION_SEARCH, company_id=self._tenant.ghl_account_id)
-
-        def tell(found: Sequence[Entity]) -> None:
-            self._events.put(lambda: self._add_locations(found))
-
-        self._running += 1
-        future = self._pool.submit(self._read, subject, self._access.account, tell)
-        future.add_done_callback(lambda finished: self._events.put(lambda: self._end_listing(finished)))
-
-    def _end_listing(self, finished: "Future[Part]") -> None:
-        self._running -= 1
-        part = finished.result()
+        part = self._read(subject, self._access.account, self._add_locations)
         if part.error is None and any(entity.entity_id is None for entity in part.entities):
             nameless = GhlError(ErrorKind.MALFORMED_RESPONSE, "GHL lists a location without an id")
             part = replace(part, error=part.subject.error(nameless))
@@ -132,41 +105,46 @@ class AccountReading:
 
     def _ask_about(self, location_ids: Sequence[str]) -> None:
         """Line up the locations, those endpoints first that take several requests one after the other."""
+        parts: list[tuple[_Place, Subject]] = []
         for turn, endpoint in sorted(self._readable(), key=lambda item: self._is_short(item[1])):
             for location_id in location_ids:
                 place = (self._turns[location_id], turn, 0)
-                parts = self._waiting if self._is_open(location_id) else self._held[location_id]
-                parts.append((place, Subject(endpoint=endpoint, location_id=location_id)))
-        self._unopened.extend(one for one in location_ids if not self._is_open(one))
+                of_location = parts if self._is_open(location_id) else self._held[location_id]
+                of_location.append((place, Subject(endpoint=endpoint, location_id=location_id)))
+        self._line_up(parts)
+        unopened = (location_id for location_id in location_ids if not self._is_open(location_id))
+        self._crew.add(self._openings, [partial(self._open, location_id) for location_id in unopened])
+
+    def _line_up(self, parts: Iterable[tuple[_Place, Subject]]) -> None:
+        """Have parts read."""
+        self._crew.add(self._calls, [partial(self._read_one, *part) for part in parts])
 
     def _is_open(self, location_id: str) -> bool:
         """Whether the token for the account itself is the location's too."""
         return self._bearers[location_id] is self._access.account
 
     def _open(self, location_id: str) -> None:
-        """Have the location's token asked for, unless it is known."""
-        self._running += 1
-        self._opening += 1
-        future = self._openings.submit(self._token, location_id)
-        future.add_done_callback(
-            lambda finished: self._events.put(lambda: self._end_opening(location_id, finished.exception()))
-        )
+        """Ask for the location's token, unless it is known, and go on to the location's parts.
 
-    def _token(self, location_id: str) -> None:
-        if self._ending(location_id) is None:
-            self._budget.deadline.check()
-            self._bearers[location_id].token()
-
-    def _end_opening(self, location_id: str, failure: BaseException | None) -> None:
-        """Go on to the location's parts; the first of them has failed if the location could not be opened."""
-        self._running -= 1
-        self._opening -= 1
+        The first of them has failed if the location could not be opened.
+        """
+        failure = self._failure_to_open(location_id)
         parts = self._held.pop(location_id)
         if failure is not None:
             place, subject = parts.pop(0)
             self._parts[place] = failed = failed_part(subject, failure)
             self._note_ending(failed, self._bearers[location_id])
-        self._waiting.extend(parts)
+        self._line_up(parts)
+
+    def _failure_to_open(self, location_id: str) -> Exception | None:
+        if self._ending(location_id) is not None:
+            return None
+        try:
+            self._budget.deadline.check()
+            self._bearers[location_id].token()
+        except Exception as failure:  # noqa: BLE001 (recorded as an error of the capture)
+            return failure
+        return None
 
     def _is_short(self, endpoint: Endpoint) -> bool:
         """Whether one request is all that the endpoint takes."""
@@ -203,15 +181,10 @@ class AccountReading:
             if endpoint.parent is None and endpoint not in readable:
                 yield unread_part(Subject(endpoint=endpoint), ErrorKind.MISSING_SCOPE, _AGENCY_ONLY)
 
-    def _submit(self, place: _Place, subject: Subject) -> None:
-        self._running += 1
-        future = self._pool.submit(self._read, subject, self._bearers[subject.location_id or ""])
-        future.add_done_callback(lambda finished: self._events.put(lambda: self._end(place, finished)))
-
-    def _end(self, place: _Place, finished: "Future[Part]") -> None:
-        self._running -= 1
-        part = self._parts[place] = finished.result()
-        self._waiting.extend(self._children(place, part))
+    def _read_one(self, place: _Place, subject: Subject) -> None:
+        """Read a part, and know by it what more there is to read."""
+        part = self._parts[place] = self._read(subject, self._bearers[subject.location_id or ""])
+        self._line_up(self._children(place, part))
 
     def _read(
         self, subject: Subject, bearer: Bearer, tell: Callable[[Sequence[Entity]], None] | None = None

@@ -52,10 +52,23 @@ class Block:
         self.size, self.left, self.ends_at = size, size - 1, ends_at
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DayQuota:
+    """What is left of a location's or company's quota of a UTC day, and all of it, if GHL has said so."""
+
+    day: date
+    remaining: int
+    daily: int | None
+
+
 @dataclass(slots=True)
 class Usage:
-    """What is known of one location's or company's use of its limits."""
+    """What is known of one location's or company's use of its limits.
 
+    `lock` is held by whoever looks at it or changes it.
+    """
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
     burst: int = _BURST
     interval_seconds: float = _INTERVAL_SECONDS
     in_flight: int = 0
@@ -77,6 +90,8 @@ class Usage:
     day: date | None = None
     asked_on: date | None = None
     """The day on which other processes' knowledge of its quota was taken over."""
+    noted: int | None = None
+    """What other processes were last told to be left of the day."""
 
     def learn(self, limits: LimitHeaders, day: date) -> None:
         """Take over what the headers of a request sent on this day say of the limits themselves."""
@@ -94,6 +109,15 @@ class Usage:
         self.daily_remaining = remaining if known is None else min(remaining, known)
         self.daily = daily or self.daily
         self.day = day
+
+    def news(self, *, every: int) -> DayQuota | None:
+        """What to tell other processes of the day: the first word of it, or so many requests fewer."""
+        if self.day is None or self.daily_remaining is None:
+            return None
+        if self.noted is not None and 0 <= self.noted - self.daily_remaining < every:
+            return None
+        self.noted = self.daily_remaining
+        return DayQuota(day=self.day, remaining=self.daily_remaining, daily=self.daily)
 
     def answered(self, now: float) -> None:
         """Begin the interval after which the slot of an answered request becomes free."""
