@@ -1,8 +1,9 @@
 """The work of one capture, done by threads that the captures beside it use too.
 
-Threads of Python take turns at the interpreter, so one that holds a lock while it waits for something else has
-all the others queue for that lock, and most of their time goes into handing it on. So the lock here is held for
-a few steps that wait for nothing, and a thread goes on from piece to piece by itself.
+Threads of Python take turns at the interpreter. One that holds a lock while it waits for something else has
+all others queue for that lock, and one that hands out work makes those that do it wait until its turn comes.
+So the lock here is held for a few steps that wait for nothing, and threads go on from piece to piece by
+themselves.
 """
 
 import threading
@@ -56,7 +57,7 @@ class Crew:
         self._begin_what_may_run()
 
     def wait(self) -> None:
-        """Return when all is done; raises what a piece of work raised. Whatever ends it, nothing more is begun."""
+        """Return when all is done, or raise what a piece of work raised; nothing more is begun then."""
         with self._lock:
             self._end_if_done()
         try:

@@ -4,17 +4,16 @@ What the headers say of requests that others made comes too late when several pr
 processes of a deployment share a window besides, in which each request takes its place before it is sent.
 """
 
-import threading
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, date, datetime
 from http import HTTPStatus
-from typing import Protocol
+from typing import Final, Protocol
 
 from ghl_snapshots.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.limit_headers import read_limits
-from ghl_snapshots.ghl.usage import DayQuota, Usage
+from ghl_snapshots.ghl.usage import Usage
 from ghl_snapshots.shared_limits import Place, Quota
 
 
@@ -25,6 +24,7 @@ class SharedWindow(Protocol):
         self,
         resource_id: str,
         *,
+        day: date,
         most: int,
         hold_seconds: float,
         patience_seconds: float,
@@ -35,37 +35,33 @@ class SharedWindow(Protocol):
 
         Where many are free, up to `wanted` are taken together, to be used within `keep_seconds`. None is
         taken if it is further off than the patience. None is given if the window cannot be reached.
+        What was noted of the UTC day's quota comes with the place.
         """
 
-    def note_quota(self, resource_id: str, *, day: date, remaining: int, daily: int | None) -> None:
-        """Remember what GHL says is left of a location's or company's quota of a UTC day."""
-
-    def known_quota(self, resource_id: str, *, day: date) -> Quota | None:
-        """What was noted of the quota of a day, if anything was."""
+    def note_quotas(self, quotas: Mapping[str, Quota]) -> None:
+        """Remember what GHL says is left of days' quotas, by location or company."""
 
     def close(self) -> None:
         """Give up the connection to the window."""
 
 
-_NOTED_EVERY = 50
-"""Requests after which the rest of a quota is noted again."""
+_NOTED_AFTER: Final = 50
+"""Answers after which what is left of a quota is noted again."""
 
 
 class RateLimiter:
     """Holds each request back until its location or company may make it; shared by all threads.
 
-    `margin` is the part of a burst left unused; `shared` is the window that other processes keep to as well.
+    `shared` is the window that other processes keep to as well.
     """
 
     def __init__(
         self,
         *,
-        margin: float = 0.05,
         shared: SharedWindow | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         today: Callable[[], date] = lambda: datetime.now(UTC).date(),
     ) -> None:
-        self._margin = margin
         self._shared = shared
         self._monotonic = monotonic
         self._today = today
@@ -83,13 +79,17 @@ class RateLimiter:
                 come after the deadline.
         """
         usage = self._usage(resource_id)
-        self._ask_others(resource_id, usage)
         while wait := self._wait_or_take(resource_id, usage, daily_reserve):
             if wait >= deadline.remaining:
                 raise _too_late(resource_id, wait, deadline)
             deadline.sleep(wait)
         try:
-            self._wait_for_place(resource_id, usage, deadline)
+            if self._shared is not None:
+                self._wait_for_place(self._shared, resource_id, usage, deadline)
+                with usage.lock:  # other processes may have told meanwhile that the day is spent
+                    usage.check_daily(
+                        resource_id, daily_reserve, self._today(), under_way=usage.in_flight - 1
+                    )
         except BaseException:
             with usage.lock:
                 usage.in_flight -= 1
@@ -113,8 +113,8 @@ class RateLimiter:
             if status == HTTPStatus.TOO_MANY_REQUESTS and limits.daily_remaining != 0:
                 pause = max(usage.interval_seconds, limits.retry_after_seconds or 0)
                 usage.blocked_until = max(usage.blocked_until, now + pause)
-            news = usage.news(every=_NOTED_EVERY)
-        self._note(resource_id, news)
+            news = usage.news(after=_NOTED_AFTER)
+        self._note({resource_id: news})
 
     def _usage(self, resource_id: str) -> Usage:
         """What is known of the resource's use; each has a lock of its own, lest all threads queue for one."""
@@ -124,54 +124,39 @@ class RateLimiter:
         """Take a slot and give 0, or give the seconds after which to ask again."""
         try:
             with usage.lock:
-                usage.check_daily(resource_id, daily_reserve, self._today())
-                wait = usage.wait(self._monotonic(), self._margin)
+                usage.check_daily(resource_id, daily_reserve, self._today(), under_way=usage.in_flight)
+                wait = usage.wait(self._monotonic())
                 if not wait:
                     usage.in_flight += 1
                 return wait
         except GhlError:
-            self._note_news(resource_id, usage)
+            self._note({resource_id: self._news(usage)})
             raise
 
     def close(self) -> None:
         """Give up the connection to the shared window."""
         if self._shared is not None:
-            for resource_id, usage in self._usages.items():
-                self._note_news(resource_id, usage)
+            self._note({resource_id: self._news(usage) for resource_id, usage in self._usages.items()})
             self._shared.close()
 
-    def _note_news(self, resource_id: str, usage: Usage) -> None:
-        """Note what is left of the day, however little it differs from what was noted."""
+    def _news(self, usage: Usage) -> Quota | None:
+        """What other processes do not know of the day."""
         with usage.lock:
-            news = usage.news(every=1)
-        self._note(resource_id, news)
+            return usage.news(after=1)
 
-    def _note(self, resource_id: str, news: DayQuota | None) -> None:
-        if news is not None and self._shared is not None:
-            self._shared.note_quota(resource_id, day=news.day, remaining=news.remaining, daily=news.daily)
+    def _note(self, news: Mapping[str, Quota | None]) -> None:
+        quotas = {resource_id: quota for resource_id, quota in news.items() if quota is not None}
+        if quotas and self._shared is not None:
+            self._shared.note_quotas(quotas)
 
-    def _ask_others(self, resource_id: str, usage: Usage) -> None:
-        """Before the first request of a day, take over what other processes know of its quota."""
-        today = self._today()
-        if self._shared is None or usage.asked_on == today:
-            return
-        with usage.claiming:
-            if usage.asked_on == today:
-                return
-            quota = self._shared.known_quota(resource_id, day=today)
-            with usage.lock:
-                if quota is not None:
-                    usage.learn_quota(quota.remaining, quota.daily, today)
-                usage.asked_on = today
-
-    def _wait_for_place(self, resource_id: str, usage: Usage, deadline: Deadline) -> None:
+    def _wait_for_place(
+        self, shared: SharedWindow, resource_id: str, usage: Usage, deadline: Deadline
+    ) -> None:
         """Take a place in the shared window for the slot just taken, and wait until its time has come."""
-        if self._shared is None:
-            return
         with usage.claiming:
             if usage.block.take(self._monotonic()):
                 return
-            wait = self._claimed(self._shared, resource_id, usage, deadline)
+            wait = self._claimed(shared, resource_id, usage, deadline)
         if wait >= deadline.remaining:
             raise _too_late(resource_id, wait, deadline)
         deadline.sleep(wait)
@@ -180,11 +165,12 @@ class RateLimiter:
     def _claimed(self, shared: SharedWindow, resource_id: str, usage: Usage, deadline: Deadline) -> float:
         """Take a place, with others for the requests to come, and give the seconds until its time."""
         with usage.lock:
-            most, hold = usage.most(self._margin) - usage.others, usage.interval_seconds + usage.slack_seconds
+            most, hold = usage.burst - usage.others, usage.interval_seconds + usage.slack_seconds
         # The block's time is counted from before it is asked for, so that it ends here before it ends there.
         asked_at = self._monotonic()
         place = shared.claim(
             resource_id,
+            day=self._today(),
             most=max(1, most),
             hold_seconds=hold,
             patience_seconds=deadline.remaining,
@@ -193,7 +179,7 @@ class RateLimiter:
         )
         usage.block.begin(place.places if place else 1, asked_at + usage.kept_seconds)
         with usage.lock:
-            usage.learn_taken(place.taken if place is not None else None)
+            usage.learn_place(place)
         return place.wait_seconds if place is not None else 0.0
 
 

@@ -107,7 +107,7 @@ class Transport:
     def _body(self, incoming: urllib3.BaseHTTPResponse) -> bytes:
         chunks: list[bytes] = []
         size = 0
-        while chunk := incoming.read(_CHUNK_BYTES, decode_content=True):
+        for chunk in incoming.stream(_CHUNK_BYTES, decode_content=True):
             size += len(chunk)
             if size > self._most_body_bytes:
                 raise malformed(f"the body is larger than {self._most_body_bytes:,} bytes")

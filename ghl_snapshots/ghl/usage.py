@@ -13,6 +13,7 @@ from typing import Final
 
 from ghl_snapshots.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.limit_headers import LimitHeaders
+from ghl_snapshots.shared_limits import Place, Quota
 
 _BURST: Final = 100
 _INTERVAL_SECONDS: Final = 10.0
@@ -20,7 +21,7 @@ _SHORTEST_NAP_SECONDS: Final = 0.001
 _LONGEST_NAP_SECONDS: Final = 0.02
 _SLACK: Final = 0.1
 _SLACK_SECONDS: Final = 0.5
-_FIRST_BLOCK: Final = 4
+_FIRST_BLOCK: Final = 8
 _LARGEST_BLOCK: Final = 16
 _KEPT: Final = 0.05
 
@@ -52,15 +53,6 @@ class Block:
         self.size, self.left, self.ends_at = size, size - 1, ends_at
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DayQuota:
-    """What is left of a location's or company's quota of a UTC day, and all of it, if GHL has said so."""
-
-    day: date
-    remaining: int
-    daily: int | None
-
-
 @dataclass(slots=True)
 class Usage:
     """What is known of one location's or company's use of its limits.
@@ -88,36 +80,33 @@ class Usage:
     daily: int | None = None
     daily_remaining: int | None = None
     day: date | None = None
-    asked_on: date | None = None
-    """The day on which other processes' knowledge of its quota was taken over."""
-    noted: int | None = None
-    """What other processes were last told to be left of the day."""
+    untold: int = 0
+    """Answers since other processes were told what is left of the day."""
 
     def learn(self, limits: LimitHeaders, day: date) -> None:
         """Take over what the headers of a request sent on this day say of the limits themselves."""
         self.burst = limits.burst or self.burst
         self.interval_seconds = limits.interval_seconds or self.interval_seconds
         if limits.daily_remaining is not None:
-            self.learn_quota(limits.daily_remaining, limits.daily, day)
+            self.learn_quota(Quota(day=day, remaining=limits.daily_remaining, daily=limits.daily))
+            self.untold += 1
 
-    def learn_quota(self, remaining: int, daily: int | None, day: date) -> None:
+    def learn_quota(self, quota: Quota) -> None:
         """Take over what is left of a day's quota, unless a later day has begun."""
-        if self.day is not None and day < self.day:
+        if self.day is not None and quota.day < self.day:
             return
         # Answers overtake each other; within a day the quota only shrinks.
-        known = self.daily_remaining if self.day == day else None
-        self.daily_remaining = remaining if known is None else min(remaining, known)
-        self.daily = daily or self.daily
-        self.day = day
+        known = self.daily_remaining if self.day == quota.day else None
+        self.daily_remaining = quota.remaining if known is None else min(quota.remaining, known)
+        self.daily = quota.daily or self.daily
+        self.day = quota.day
 
-    def news(self, *, every: int) -> DayQuota | None:
-        """What to tell other processes of the day: the first word of it, or so many requests fewer."""
-        if self.day is None or self.daily_remaining is None:
+    def news(self, *, after: int) -> Quota | None:
+        """What to tell other processes of the day, once so many answers have come since they were told."""
+        if self.day is None or self.daily_remaining is None or self.untold < after:
             return None
-        if self.noted is not None and 0 <= self.noted - self.daily_remaining < every:
-            return None
-        self.noted = self.daily_remaining
-        return DayQuota(day=self.day, remaining=self.daily_remaining, daily=self.daily)
+        self.untold = 0
+        return Quota(day=self.day, remaining=self.daily_remaining, daily=self.daily)
 
     def answered(self, now: float) -> None:
         """Begin the interval after which the slot of an answered request becomes free."""
@@ -142,13 +131,15 @@ class Usage:
             self.taken_is_news = False
         self.others = min(self.others, max(0, not_answered_here))
 
-    def learn_taken(self, taken: int | None) -> None:
-        """Take over how many places were taken besides the one just taken; None where nobody can tell."""
-        self.taken = None if taken is None else taken + 1
+    def learn_place(self, place: Place | None) -> None:
+        """Take over what came with the place just taken; None where nobody can tell."""
+        self.taken = None if place is None else place.taken + 1
         self.taken_is_news = True
+        if place is not None and place.quota is not None:
+            self.learn_quota(place.quota)
 
-    def check_daily(self, resource_id: str, reserve: float, today: date) -> None:
-        """Go on only above the reserve of the day's quota, requests under way counted.
+    def check_daily(self, resource_id: str, reserve: float, today: date, *, under_way: int) -> None:
+        """Go on only above the reserve of the day's quota, the requests under way besides this one counted.
 
         GHL's day is taken for the UTC day; after it the quota is unknown until the next answer.
 
@@ -158,15 +149,15 @@ class Usage:
         if self.daily_remaining is None or self.day != today:
             return
         kept = int((self.daily or 0) * reserve)
-        if self.daily_remaining - self.in_flight <= kept:
+        if self.daily_remaining - under_way <= kept:
             raise _daily_limit(resource_id, self.daily_remaining, self.daily, reserve)
 
-    def wait(self, now: float, margin: float) -> float:
+    def wait(self, now: float) -> float:
         """Seconds after which a slot may be free; 0 when one is."""
         self._forget_ended(now)
         if now < self.blocked_until:
             return self.blocked_until - now
-        surplus = self.in_flight + len(self.ends) + self.others - self.most(margin)
+        surplus = self.in_flight + len(self.ends) + self.others - self.burst
         if surplus < 0:
             return 0.0
         ends = [self.ends[surplus]] if surplus < len(self.ends) else []
@@ -182,10 +173,6 @@ class Usage:
     def kept_seconds(self) -> float:
         """How long a place that was taken with others may be used."""
         return _KEPT * self.interval_seconds
-
-    def most(self, margin: float) -> int:
-        """Requests of a burst that are made use of."""
-        return max(1, int(self.burst * (1 - margin)))
 
     def _forget_ended(self, now: float) -> None:
         while self.ends and self.ends[0] <= now:

@@ -45,20 +45,25 @@ class RateWindows:
         self._away_until = 0.0
         self._doubted = False
 
-    def note_quota(self, resource_id: str, *, day: date, remaining: int, daily: int | None) -> None:
-        """Remember what is left of a day's quota, unless the database is away."""
-        named = {"resource_id": resource_id, "day": day, "remaining": remaining, "daily": daily}
-        self._row("note_quota", named)
-
-    def known_quota(self, resource_id: str, *, day: date) -> Quota | None:
-        """What is known to be left of a day's quota; None where nothing is, or nobody can tell."""
-        row = self._row("known_quota", {"resource_id": resource_id, "day": day})
-        return Quota(**row) if row else None
+    def note_quotas(self, quotas: Mapping[str, Quota]) -> None:
+        """Remember what is left of days' quotas, by location or company, unless the database is away."""
+        # In order, so that two processes that note the same ones wait for each other in turn.
+        named = sorted(quotas.items())
+        self._row(
+            "note_quotas",
+            {
+                "resource_ids": [resource_id for resource_id, _ in named],
+                "days": [quota.day for _, quota in named],
+                "remaining": [quota.remaining for _, quota in named],
+                "daily": [quota.daily for _, quota in named],
+            },
+        )
 
     def claim(
         self,
         resource_id: str,
         *,
+        day: date,
         most: int,
         hold_seconds: float,
         patience_seconds: float,
@@ -67,6 +72,8 @@ class RateWindows:
     ) -> Place | None:
         """Take the next place, unless it is further off than the patience; None where nobody can tell.
 
+        What is known of the day's quota comes with it.
+
         As long as no more than a quarter of what is free is `wanted`, that many are taken, for as long as is
         to be kept.
         """
@@ -74,6 +81,7 @@ class RateWindows:
             "claim_slots",
             {
                 "resource_id": resource_id,
+                "day": day,
                 "most": most,
                 "hold_seconds": hold_seconds,
                 "patience_seconds": patience_seconds,
@@ -81,7 +89,11 @@ class RateWindows:
                 "keep_seconds": keep_seconds,
             },
         )
-        return Place(**row) if row else None
+        if row is None:
+            return None
+        remaining, daily = row.pop("remaining"), row.pop("daily")
+        quota = None if remaining is None else Quota(day=day, remaining=remaining, daily=daily)
+        return Place(**row, quota=quota)
 
     def _row(self, name: str, parameters: Mapping[str, object]) -> DictRow | None:
         """What a statement gives, or None where the database is away."""

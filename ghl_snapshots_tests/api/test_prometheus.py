@@ -23,6 +23,7 @@ from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.rate_windows import RateWindows
 from ghl_snapshots.model import SnapshotType, Source, Status
+from ghl_snapshots.shared_limits import Quota
 from ghl_snapshots_tests.api.conftest import Api
 from ghl_snapshots_tests.end_to_end.stack import eventually
 from ghl_snapshots_tests.ledger.captures import ENDPOINT, capture
@@ -129,7 +130,7 @@ def scraped(
         )
         AuditTrail(database).record(event)
     with closing(RateWindows(database)) as windows:
-        windows.note_quota("account-acme", day=now.date(), remaining=150_000, daily=200_000)
+        windows.note_quotas({"account-acme": Quota(day=now.date(), remaining=150_000, daily=200_000)})
     api = serving(metrics_token=TOKEN)
     with prometheus(api.base_url.removeprefix("http://"), tmp_path) as running:
         eventually(

@@ -20,6 +20,7 @@ from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests, Wish
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.metrics import exposition
 from ghl_snapshots.model import SnapshotType, Source, Status
+from ghl_snapshots.shared_limits import Quota
 from ghl_snapshots_tests.ledger.captures import ENDPOINT, NOON, capture
 
 COUNT = "ghl_snapshot_duration_ms_count"
@@ -274,7 +275,7 @@ def test_what_is_left_of_the_day_is_told_for_each_account(database: Database) ->
         ("account-zenith", today - timedelta(days=1), 3),
         ("nobodys", today, 1),
     ):
-        windows.note_quota(resource_id, day=day, remaining=remaining, daily=200_000)
+        windows.note_quotas({resource_id: Quota(day=day, remaining=remaining, daily=200_000)})
     windows.close()
     name = "ghl_snapshot_rate_limit_daily_remaining"
     found = [sample for sample in samples(database) if sample.name == name]

@@ -1,7 +1,7 @@
 """Processes take places in one window, in order, and none is held up where the window cannot be reached."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
-from ghl_snapshots.errors import GhlError
+from ghl_snapshots.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ledger.database import Database
@@ -37,7 +37,7 @@ def windows(database: Database) -> Iterator[RateWindows]:
 def waits(windows: RateWindows, number: int, *, patience_seconds: float = 1000) -> list[int]:
     """The waits for so many places of three in 100 s each, to the nearest 10 s."""
     claimed = [
-        windows.claim(PLACE, most=3, hold_seconds=100, patience_seconds=patience_seconds)
+        windows.claim(PLACE, day=DAY, most=3, hold_seconds=100, patience_seconds=patience_seconds)
         for _ in range(number)
     ]
     return [round(place.wait_seconds / 10) * 10 for place in claimed if place is not None]
@@ -55,7 +55,7 @@ def test_windows_of_two_processes_are_one(windows: RateWindows, database: Databa
 
 def test_each_location_has_a_window_of_its_own(windows: RateWindows) -> None:
     assert waits(windows, 3) == [0, 0, 0]
-    other = windows.claim("another-location", most=3, hold_seconds=100, patience_seconds=0)
+    other = windows.claim("another-location", day=DAY, most=3, hold_seconds=100, patience_seconds=0)
     assert other is not None
     assert other.wait_seconds == 0
 
@@ -67,14 +67,20 @@ def test_a_place_that_is_too_far_off_is_left_to_others(windows: RateWindows) -> 
 
 
 def test_what_is_taken_at_this_moment_is_told(windows: RateWindows) -> None:
-    told = [windows.claim(PLACE, most=3, hold_seconds=100, patience_seconds=1000) for _ in range(6)]
+    told = [windows.claim(PLACE, day=DAY, most=3, hold_seconds=100, patience_seconds=1000) for _ in range(6)]
     assert [place.taken for place in told if place is not None] == [0, 1, 2, 3, 3, 3]
 
 
 def block(windows: RateWindows, wanted: int, *, most: int = 20, keep_seconds: float = 100) -> int:
     """How many places are given at once of so many that are wanted; 0 if the next one is not free yet."""
     place = windows.claim(
-        PLACE, most=most, hold_seconds=200, patience_seconds=0, wanted=wanted, keep_seconds=keep_seconds
+        PLACE,
+        day=DAY,
+        most=most,
+        hold_seconds=200,
+        patience_seconds=0,
+        wanted=wanted,
+        keep_seconds=keep_seconds,
     )
     assert place is not None
     return 0 if place.wait_seconds else place.places
@@ -93,10 +99,10 @@ def test_a_place_taken_with_others_is_held_from_the_end_of_its_time_on(windows: 
     """Its request may be sent as late as then."""
     assert block(windows, 2, most=8) == 2
     assert [block(windows, 1, most=8) for _ in range(6)] == [1] * 6
-    place = windows.claim(PLACE, most=8, hold_seconds=200, patience_seconds=1000)
+    place = windows.claim(PLACE, day=DAY, most=8, hold_seconds=200, patience_seconds=1000)
     assert place is not None
     assert round(place.wait_seconds / 10) * 10 == 200, "behind those that were used at once"
-    waits = [windows.claim(PLACE, most=8, hold_seconds=200, patience_seconds=1000) for _ in range(6)]
+    waits = [windows.claim(PLACE, day=DAY, most=8, hold_seconds=200, patience_seconds=1000) for _ in range(6)]
     assert [round(place.wait_seconds / 10) * 10 for place in waits if place] == [200] * 5 + [300]
 
 
@@ -115,6 +121,7 @@ def test_no_window_ever_holds_more_than_its_places(
     for most, wanted, keep in claims:
         place = windows.claim(
             resource_id,
+            day=DAY,
             most=most,
             hold_seconds=1000,
             patience_seconds=10**6,
@@ -132,14 +139,14 @@ def test_no_window_ever_holds_more_than_its_places(
 def test_places_of_blocks_are_told_as_taken_from_the_start(windows: RateWindows) -> None:
     """GHL may count their requests at any moment of the time for which they are kept."""
     assert (block(windows, 4), block(windows, 1)) == (4, 1)
-    place = windows.claim(PLACE, most=20, hold_seconds=200, patience_seconds=0, keep_seconds=100)
+    place = windows.claim(PLACE, day=DAY, most=20, hold_seconds=200, patience_seconds=0, keep_seconds=100)
     assert place is not None
     assert place.taken == 5
 
 
 def test_places_further_off_are_not_told_as_taken(windows: RateWindows) -> None:
     assert waits(windows, 5) == [0, 0, 0, 100, 100]
-    place = windows.claim(PLACE, most=3, hold_seconds=100, patience_seconds=0, keep_seconds=50)
+    place = windows.claim(PLACE, day=DAY, most=3, hold_seconds=100, patience_seconds=0, keep_seconds=50)
     assert place is not None
     assert place.taken == 3
 
@@ -155,11 +162,8 @@ class CountedWindow:
         self.asked.append(given["wanted"])
         return self._windows.claim(resource_id, **given)
 
-    def note_quota(self, resource_id: str, *, day: date, remaining: int, daily: int | None) -> None:
-        self._windows.note_quota(resource_id, day=day, remaining=remaining, daily=daily)
-
-    def known_quota(self, resource_id: str, *, day: date) -> Quota | None:
-        return self._windows.known_quota(resource_id, day=day)
+    def note_quotas(self, quotas: Mapping[str, Quota]) -> None:
+        self._windows.note_quotas(quotas)
 
     def close(self) -> None:
         self._windows.close()
@@ -168,37 +172,37 @@ class CountedWindow:
 def test_a_busy_location_asks_for_larger_and_larger_blocks(windows: RateWindows) -> None:
     counted = CountedWindow(windows)
     limiter = RateLimiter(shared=counted)
-    for _ in range(4 + 8 + 16 + 1):
+    for _ in range(8 + 16 + 16 + 1):
         limiter.acquire(PLACE, Deadline(60))
-    assert counted.asked == [4, 8, 16, 16]
+    assert counted.asked == [8, 16, 16, 16]
 
 
 def test_a_block_that_was_not_used_up_is_followed_by_a_smaller_one(windows: RateWindows) -> None:
     seconds = [0.0]
     counted = CountedWindow(windows)
     limiter = RateLimiter(shared=counted, monotonic=lambda: seconds[0])
-    for _ in range(4 + 3):
+    for _ in range(8 + 3):
         limiter.acquire(PLACE, Deadline(60))
     seconds[0] = 0.5  # the time for which places are kept with GHL's interval of 10 s
     for _ in range(4):
         limiter.acquire(PLACE, Deadline(60))
-    assert counted.asked == [4, 8, 3, 6]
+    assert counted.asked == [8, 16, 3, 6]
 
 
 def test_threads_that_need_places_at_once_take_them_of_one_block(windows: RateWindows) -> None:
     counted = CountedWindow(windows)
     limiter = RateLimiter(shared=counted)
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(lambda _: limiter.acquire(PLACE, Deadline(60)), range(4)))
-    assert counted.asked == [4]
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: limiter.acquire(PLACE, Deadline(60)), range(8)))
+    assert counted.asked == [8]
 
 
 def test_places_left_unused_by_one_process_stop_no_other(windows: RateWindows, database: Database) -> None:
-    """Of a burst of 95 a process that goes away at once has kept no more than the block it asked for."""
+    """Of a burst of 100 a process that goes away at once has kept no more than the block it asked for."""
     other = RateWindows(database)
     idle, busy = RateLimiter(shared=windows), RateLimiter(shared=other)
     idle.acquire(PLACE, Deadline(60))
-    for _ in range(95 - 4):
+    for _ in range(100 - 8):
         busy.acquire(PLACE, Deadline(1))
     with pytest.raises(GhlError, match="allows the next request in"):
         busy.acquire(PLACE, Deadline(1))
@@ -212,7 +216,7 @@ def test_a_window_out_of_reach_holds_nothing_up_and_is_looked_for_again(
     windows = RateWindows(database, monotonic=lambda: seconds[0])
 
     def claim() -> Place | None:
-        return windows.claim(PLACE, most=3, hold_seconds=100, patience_seconds=0)
+        return windows.claim(PLACE, day=DAY, most=3, hold_seconds=100, patience_seconds=0)
 
     assert claim() == Place(wait_seconds=0, taken=0)
     superuser.execute(
@@ -229,7 +233,7 @@ def test_a_window_out_of_reach_holds_nothing_up_and_is_looked_for_again(
 
 def test_a_window_whose_server_is_not_there_holds_nothing_up() -> None:
     with Database("postgresql://nobody@127.0.0.1:1/nothing") as database:
-        assert RateWindows(database).claim(PLACE, most=3, hold_seconds=1, patience_seconds=0) is None
+        assert RateWindows(database).claim(PLACE, day=DAY, most=3, hold_seconds=1, patience_seconds=0) is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,25 +310,85 @@ def test_no_role_reads_which_locations_are_asked(as_role: Callable[..., Connecti
 def test_a_slot_whose_place_is_too_far_off_is_given_back(windows: RateWindows, superuser: Connection) -> None:
     """Or a limiter that met a full window could send nothing any more when the window is free again."""
     first, second = (RateLimiter(shared=windows) for _ in range(2))
-    for _ in range(95):
+    for _ in range(100):
         first.acquire(PLACE, Deadline(60))
-    for _ in range(95):
+    for _ in range(100):
         with pytest.raises(GhlError, match="allows the next request in"):
             second.acquire(PLACE, Deadline(2))
     superuser.execute("DELETE FROM ghl.rate_window")
-    for _ in range(95):
+    for _ in range(100):
         second.acquire(PLACE, Deadline(2))
 
 
+def known(windows: RateWindows, day: date = DAY, resource_id: str = PLACE) -> Quota | None:
+    """What comes of a day's quota with a place."""
+    place = windows.claim(resource_id, day=day, most=1000, hold_seconds=1, patience_seconds=0)
+    assert place is not None
+    return place.quota
+
+
 def test_what_is_left_of_a_day_is_known_to_all_for_that_day(windows: RateWindows) -> None:
-    assert windows.known_quota(PLACE, day=DAY) is None
+    assert known(windows) is None
     for remaining, daily in ((500, 1000), (700, 1000), (499, None)):
-        windows.note_quota(PLACE, day=DAY, remaining=remaining, daily=daily)
-    assert windows.known_quota(PLACE, day=DAY) == Quota(remaining=499, daily=1000)
-    assert windows.known_quota(PLACE, day=DAY + timedelta(days=1)) is None
-    assert windows.known_quota("another", day=DAY) is None
-    windows.note_quota(PLACE, day=DAY - timedelta(days=1), remaining=1, daily=1000)
-    assert windows.known_quota(PLACE, day=DAY) == Quota(remaining=499, daily=1000)
+        windows.note_quotas({PLACE: Quota(day=DAY, remaining=remaining, daily=daily)})
+    assert known(windows) == Quota(day=DAY, remaining=499, daily=1000)
+    assert known(windows, DAY + timedelta(days=1)) is None
+    assert known(windows, resource_id="another") is None
+    windows.note_quotas({PLACE: Quota(day=DAY - timedelta(days=1), remaining=1, daily=1000)})
+    assert known(windows) == Quota(day=DAY, remaining=499, daily=1000)
+
+
+def test_the_quotas_of_several_locations_are_noted_together(windows: RateWindows) -> None:
+    quotas = {name: Quota(day=DAY, remaining=len(name), daily=None) for name in ("b", "aa", "ccc")}
+    windows.note_quotas(quotas)
+    assert {name: known(windows, resource_id=name) for name in quotas} == quotas
+
+
+def quota(remaining: int, daily: int = 1000) -> dict[str, str]:
+    return {"X-RateLimit-Limit-Daily": f"{daily}", "X-RateLimit-Daily-Remaining": f"{remaining}"}
+
+
+def test_others_hear_of_a_day_after_fifty_answers_and_at_the_end(windows: RateWindows) -> None:
+    limiter = RateLimiter(shared=windows, today=lambda: DAY)
+    for number in range(49):
+        limiter.observe(PLACE, quota(999 - number), 200)
+    assert known(windows) is None
+    limiter.observe(PLACE, quota(950), 200)
+    assert known(windows) == Quota(day=DAY, remaining=950, daily=1000)
+    limiter.observe(PLACE, quota(900), 200)
+    limiter.close()
+    assert known(windows) == Quota(day=DAY, remaining=900, daily=1000)
+
+
+def test_others_hear_at_once_of_a_day_that_is_spent(windows: RateWindows, database: Database) -> None:
+    """And those that ask at the same time, with places of one block, send nothing either."""
+    first, second = RateLimiter(shared=windows), RateLimiter(shared=RateWindows(database))
+    first.observe(PLACE, quota(500), 200)
+    for limiter in (first, second):
+        with ThreadPoolExecutor(4) as pool:
+            kinds = list(pool.map(lambda _, limiter=limiter: refused(limiter), range(4)))
+        assert kinds == [ErrorKind.DAILY_LIMIT] * 4
+    second.close()
+
+
+def refused(limiter: RateLimiter) -> ErrorKind | None:
+    """Why no request may be sent, if none may."""
+    try:
+        limiter.acquire(PLACE, Deadline(60))
+    except GhlError as error:
+        return error.kind
+    return None
+
+
+def test_a_spent_day_leaves_no_slot_taken(windows: RateWindows, database: Database) -> None:
+    """Or a limiter that asked all day would have none left for the next one."""
+    windows.note_quotas({PLACE: Quota(day=DAY, remaining=0, daily=1000)})
+    days = [DAY]
+    limiter = RateLimiter(shared=RateWindows(database), today=lambda: days[0])
+    assert [refused(limiter) for _ in range(100)] == [ErrorKind.DAILY_LIMIT] * 100
+    days[0] += timedelta(days=1)
+    assert refused(limiter) is None
+    limiter.close()
 
 
 def sent_in_turns(database: Database, *, processes: int, strange: int = 0) -> int:
@@ -352,8 +416,8 @@ def sent_in_turns(database: Database, *, processes: int, strange: int = 0) -> in
 
 def test_no_process_takes_the_others_requests_for_a_strangers(database: Database) -> None:
     """Any that did would leave a part of the burst unused."""
-    assert sent_in_turns(database, processes=4) == 95
+    assert sent_in_turns(database, processes=4) == 100
 
 
 def test_a_strangers_requests_are_told_from_the_other_processes(database: Database) -> None:
-    assert sent_in_turns(database, processes=2, strange=40) == 55
+    assert sent_in_turns(database, processes=2, strange=40) == 60

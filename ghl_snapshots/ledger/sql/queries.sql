@@ -239,16 +239,16 @@ UPDATE ghl.location_token SET expires_at = 'epoch' WHERE tenant_id = %(tenant_id
 -- set_statement_timeout -- let no statement of this session last longer
 SELECT set_config('statement_timeout', %(milliseconds)s, false);
 
--- note_quota -- remember what GHL says is left of a day's quota
-SELECT ghl.note_quota(%(resource_id)s, %(day)s, %(remaining)s, %(daily)s);
-
--- known_quota -- what is known to be left of a day's quota, and how much the quota is
-SELECT remaining, daily FROM ghl.known_quota(%(resource_id)s, %(day)s);
+-- note_quotas -- remember what GHL says is left of days' quotas
+SELECT ghl.note_quota(resource_id, day, remaining, daily)
+FROM unnest(%(resource_ids)s::text[], %(days)s::date[], %(remaining)s::integer[], %(daily)s::integer[])
+    AS each (resource_id, day, remaining, daily);
 
 -- claim_slots -- take the next place in the rate limit of a location or company, or several where many are free
-SELECT wait_seconds, taken, places
+SELECT wait_seconds, taken, places, remaining, daily
 FROM ghl.claim_slots(%(resource_id)s, %(most)s, %(hold_seconds)s * interval '1 second',
-    %(patience_seconds)s * interval '1 second', %(wanted)s, %(keep_seconds)s * interval '1 second');
+    %(patience_seconds)s * interval '1 second', %(wanted)s, %(keep_seconds)s * interval '1 second')
+LEFT JOIN ghl.known_quota(%(resource_id)s, %(day)s) ON true;
 
 -- try_session_lock -- take a lock for as long as the session lasts, if nobody holds it
 SELECT pg_try_advisory_lock(hashtextextended(%(name)s, 4713)) AS done;
