@@ -69,7 +69,7 @@ class Crew:
 
     def _begin_what_may_run(self) -> None:
         while (line := self._begun()) is not None:
-            self._submit(line)
+            line.pool.submit(self._take_turn, line)
 
     def _begun(self) -> Line | None:
         """Count one more in, if a line has work for it."""
@@ -83,35 +83,28 @@ class Crew:
                 self._running += 1
             return line
 
-    def _submit(self, line: Line) -> None:
-        line.pool.submit(self._take_turn, line)
-
     def _take_turn(self, line: Line) -> None:
-        """Do a few pieces, then line up in the pool's queue again."""
+        """Do a few pieces, then leave the room to whichever line has work."""
         try:
             for number in range(_PIECES_A_TURN):
                 piece = self._next(line, first=number == 0)
                 if piece is None:
-                    self._begin_what_may_run()
-                    return
+                    break
                 piece()
             with self._lock:
-                line.coming += 1
-            self._submit(line)
+                line.running -= 1
+                self._running -= 1
+                self._end_if_done()
+            self._begin_what_may_run()
         except BaseException as failure:  # noqa: BLE001 (raised again by the thread that waits)
             self._failure = failure
             self._ended.set()
 
     def _next(self, line: Line, *, first: bool) -> Piece | None:
-        """The next piece of a line, or None, and this one is counted out, when there is none to do."""
+        """The next piece of a line, if there is one."""
         with self._lock:
             line.coming -= first
-            if line.waiting and not self._ended.is_set():
-                return line.waiting.popleft()
-            line.running -= 1
-            self._running -= 1
-            self._end_if_done()
-            return None
+            return line.waiting.popleft() if line.waiting and not self._ended.is_set() else None
 
     def _end_if_done(self) -> None:
         if not self._running and not any(line.waiting for line in self._lines):
