@@ -380,17 +380,6 @@ def refused(limiter: RateLimiter) -> ErrorKind | None:
     return None
 
 
-def test_a_spent_day_leaves_no_slot_taken(windows: RateWindows, database: Database) -> None:
-    """Or a limiter that asked all day would have none left for the next one."""
-    windows.note_quotas({PLACE: Quota(day=DAY, remaining=0, daily=1000)})
-    days = [DAY]
-    limiter = RateLimiter(shared=RateWindows(database), today=lambda: days[0])
-    assert [refused(limiter) for _ in range(100)] == [ErrorKind.DAILY_LIMIT] * 100
-    days[0] += timedelta(days=1)
-    assert refused(limiter) is None
-    limiter.close()
-
-
 def sent_in_turns(database: Database, *, processes: int, strange: int = 0) -> int:
     """How many requests so many processes send at once, one after the other, before GHL would refuse some.
 
