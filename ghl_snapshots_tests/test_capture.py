@@ -178,7 +178,7 @@ def test_a_failing_endpoint_costs_no_other_endpoint(rig: Rig) -> None:
 def test_a_failing_page_costs_no_page_before_it(rig: Rig) -> None:
     location = rig.simulator.accounts.single_locations[1]
     assert len(location.entities["rooms"]) > 100
-    rig.simulator.inject(Fault(effect=GONE, route="/calendars/resources/rooms", query={"skip": "100"}))
+    rig.simulator.inject(Fault(effect=GONE, route="/calendars/resources/rooms", query={"skip": "99"}))
     capture = rig.capture(rig.pit(location), SnapshotType.CALENDARS)
     (error,) = capture.errors
     rooms = [entity.body for entity in capture.entities if entity.endpoint == error.endpoint]

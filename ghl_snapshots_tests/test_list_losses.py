@@ -16,6 +16,7 @@ from ghl_snapshots.simulator.profile import Sizes
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots_tests.ghl.rig import Rig, installed, rigged, tenant_of, token_database
 
+NEW_ROOM = b'{"_id":"a-new-room","name":"New"}'
 SMALL = Sizes(workflows=3, rooms=230, voice_ai_agents=60, conversation_ai_agents=101, agent_studio_agents=60)
 LISTS = {
     "/voice-ai/agents": "voice_ai_agents",
@@ -170,7 +171,36 @@ def test_a_short_page_in_the_middle_of_a_list_without_a_total_loses_nothing(
     capture = rig.capture(rig.pit(location), SnapshotType.CALENDARS)
     assert (capture.status, capture.errors) == (Status.SUCCESS, ())
     assert bodies(capture, path) == location.entities["rooms"]
-    assert requests(capture, path) == [(0, 100), (100, 30), (130, 100), (230, 0)]
+    assert requests(capture, path) == [(0, 100), (100, 29), (129, 100), (229, 1), (230, 0)]
+
+
+@pytest.mark.parametrize(
+    "change", [lambda rooms: rooms.pop(1), lambda rooms: rooms.insert(1, NEW_ROOM)], ids=["pop", "insert"]
+)
+def test_a_list_without_a_total_that_moves_between_pages_is_read_again_and_whole(
+    rig: Rig, simulator: Simulator, location: Location, change: Callable[[list[bytes]], object]
+) -> None:
+    path, rooms = "/calendars/resources/rooms", location.entities["rooms"]
+    simulator.inject(Fault(effect=Meanwhile(happens=lambda: change(rooms)), route=path, after=1, times=1))
+    capture = rig.capture(rig.pit(location), SnapshotType.CALENDARS)
+    assert (capture.status, capture.errors) == (Status.SUCCESS, ())
+    assert bodies(capture, path) == rooms
+    assert capture.api_calls[path, 200] == 2 + len(requests(capture, path))
+
+
+def test_a_list_without_a_total_that_moves_again_and_again_is_read_twice_and_named(
+    rig: Rig, simulator: Simulator, location: Location
+) -> None:
+    path, rooms = "/calendars/resources/rooms", location.entities["rooms"]
+    simulator.inject(Fault(effect=Meanwhile(happens=lambda: rooms.pop(0)), route=path))
+    capture = rig.capture(rig.pit(location), SnapshotType.CALENDARS)
+    [error] = capture.errors
+    assert (error.endpoint, error.kind, error.cursor) == (path, ErrorKind.PAGING, "100")
+    assert error.message.startswith("the list changed while its pages were read: entity '")
+    assert error.message.endswith("', with which a page ended, did not come again at the same place")
+    assert capture.status is Status.PARTIAL_FAILURE
+    assert requests(capture, path) == [(0, 100)]
+    assert capture.api_calls[path, 200] == 4
 
 
 @pytest.fixture
@@ -207,13 +237,26 @@ def test_a_page_of_locations_that_is_refused_costs_only_the_locations_after_it(
     """GHL answers 403 to what concerns one location; it must not end the others, which are known already."""
     body = b'{"message":"The token does not have access to this location."}'
     refusal = Respond(status=status, body=body)
-    many.inject(Fault(effect=refusal, route=LOCATION_SEARCH.path, query={"skip": "100"}))
+    many.inject(Fault(effect=refusal, route=LOCATION_SEARCH.path, query={"skip": "99"}))
     capture = company()
     [error] = capture.errors
     assert (error.endpoint, error.location_id, error.cursor) == (LOCATION_SEARCH.name, None, "100")
     assert error.status == status
     assert capture.status is Status.PARTIAL_FAILURE
     assert [entity.location_id for entity in capture.entities] == _locations(many)[:100]
+
+
+def test_an_agency_that_loses_a_location_between_pages_is_listed_again(
+    many: Simulator, company: Callable[[], Capture]
+) -> None:
+    gone = _locations(many)[3]
+    happens = Meanwhile(happens=lambda: _locations(many).remove(gone))
+    many.inject(Fault(effect=happens, route=LOCATION_SEARCH.path, after=1, times=1))
+    capture = company()
+    assert [entity.location_id for entity in capture.entities if entity.location_id != gone] == _locations(
+        many
+    )
+    assert len(_locations(many)) == 129
 
 
 def _locations(many: Simulator) -> list[str]:

@@ -1,9 +1,12 @@
 """GHL's ways of giving a list in pages, followed to the end and no further than that.
 
 A list is complete when GHL says so by a total or `hasMore`, or else by an empty page. A page that is merely
-short ends no list, because a server may give fewer than asked for. A total that changes from page to page
-tells that the list has moved under the pages, so that an entity may have slipped from one to the other
-unseen; a list of which GHL tells no total can move unnoticed.
+short ends no list, because a server may give fewer than asked for.
+
+A list can move under its pages, so that an entity slips from one to the other unseen. A total that changes from
+page to page tells of it; and where pages are asked for by position, the page after a full one is asked for from
+the last entity on, which must come again. What stays unnoticed is one deleted and another one added between two
+pages that are asked for by number, since the total is the same then.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -15,6 +18,7 @@ from ghl_snapshots.ghl.endpoints import Endpoint, Paging
 from ghl_snapshots.ghl.entities import Slice
 
 MOST_PAGES: Final = 500
+_BY_POSITION: Final = (Paging.SKIP, Paging.OFFSET)
 
 
 class Listed(Protocol):
@@ -38,12 +42,12 @@ ListedT = TypeVar("ListedT", bound=Listed)
 
 def pages(
     endpoint: Endpoint, fetch: Callable[[Mapping[str, str]], ListedT], *, most_pages: int = MOST_PAGES
-) -> Iterator[ListedT]:
-    """Each page of a list as `fetch` gives it for the page's query parameters.
+) -> Iterator[tuple[ListedT, tuple[Slice, ...]]]:
+    """Each page of a list as `fetch` gives it for the page's query parameters, and what is new on it.
 
     Raises:
-        ListChangedError: of kind PAGING, for a total that is not the one of the page before. Followed from
-            its beginning, the list may be whole.
+        ListChangedError: of kind PAGING, for a total or a last entity that is not the one of the page before.
+            Followed from its beginning, the list may be whole.
         GhlError: of kind PAGING, for a repeated entity, a cursor that does not move, a list that ends before
             its total or never ends; or whatever `fetch` raises. Its `cursor` is that of the page that failed;
             the pages yielded before are good.
@@ -52,8 +56,9 @@ def pages(
     for _ in range(most_pages):
         with _noting(walk.cursor):
             page = fetch(walk.query())
-            last = walk.take(page)
-        yield page
+            new = walk.new(page)
+            last = walk.take(page, new)
+        yield page, new
         with _noting(walk.cursor):
             walk.check_total(page, last=last)
         if last:
@@ -80,50 +85,72 @@ class _Walk:
         self._seen: set[str | bytes] = set()
         self._count = 0
         self._page = 1
-        self._last_id: str | None = None
+        self._last: Slice | None = None
+        self._overlap = 0
+        """Entities of the page before with which the next one is to begin."""
         self._total: int | None = None
 
     @property
     def cursor(self) -> str | None:
-        """What the next page is asked by; None for the first page by cursor and for a list in one answer."""
+        """Where the next page goes on; None for the first page by cursor and for a list in one answer."""
         return {
             Paging.NONE: None,
             Paging.SKIP: str(self._count),
             Paging.OFFSET: str(self._count),
             Paging.PAGE: str(self._page),
-            Paging.CURSOR: self._last_id,
+            Paging.CURSOR: self._last.entity_id if self._last else None,
         }[self._endpoint.paging]
 
     def query(self) -> dict[str, str]:
         """The query parameters of the next page."""
         size = str(self._endpoint.page_size)
         cursor = self.cursor or ""
+        position = str(self._count - self._overlap)
         match self._endpoint.paging:
             case Paging.NONE:
                 return {}
             case Paging.SKIP:
-                return {"skip": cursor, "limit": size}
+                return {"skip": position, "limit": size}
             case Paging.OFFSET:
-                return {"offset": cursor, "limit": size}
+                return {"offset": position, "limit": size}
             case Paging.PAGE:
                 return {"page": cursor, "pageSize": size}
             case Paging.CURSOR:
                 return {"startAfter": cursor, "limit": size} if cursor else {"limit": size}
 
-    def take(self, page: Listed) -> bool:
-        """Go past the page's entities and tell whether it is the last page.
+    def new(self, page: Listed) -> tuple[Slice, ...]:
+        """The page's entities but for those with which the page before ended.
+
+        Raises:
+            ListChangedError: PAGING, when that one's last entity does not come again.
+        """
+        if self._last is None or not self._overlap:
+            return page.slices
+        first = page.slices[0].identity if page.slices else None
+        if first == self._last.identity:
+            return page.slices[self._overlap :]
+        if first is not None and first in self._seen:
+            raise ListChangedError(ErrorKind.PAGING, _again(first))
+        raise ListChangedError(
+            ErrorKind.PAGING,
+            f"the list changed while its pages were read: {_named(self._last.identity)}, with which a page "
+            "ended, did not come again at the same place",
+        )
+
+    def take(self, page: Listed, new: tuple[Slice, ...]) -> bool:
+        """Go past the page's new entities and tell whether it is the last page.
 
         Raises:
             GhlError: PAGING, when the page cannot be the one asked for; nothing of it is to be kept.
         """
         self._note_total(page)
-        self._check_new(page)
-        self._seen.update(entity.identity for entity in page.slices)
-        self._count += len(page.slices)
+        self._check_new(new)
+        self._seen.update(entity.identity for entity in new)
+        self._count += len(new)
         self._page += 1
-        last = self._endpoint.paging is Paging.NONE or self._is_last(page)
+        last = self._endpoint.paging is Paging.NONE or self._is_last(page, new)
         if not last:
-            self._move_cursor(page)
+            self._move_on(page, new)
         return last
 
     def check_total(self, page: Listed, *, last: bool) -> None:
@@ -152,34 +179,39 @@ class _Walk:
             )
         self._total = self._total if page.total is None else page.total
 
-    def _check_new(self, page: Listed) -> None:
-        names = [entity.identity for entity in page.slices]
+    def _check_new(self, new: tuple[Slice, ...]) -> None:
+        names = [entity.identity for entity in new]
         repeated = next((name for name in names if name in self._seen), None)
         if repeated is not None:
-            raise _paging(f"GHL gave {_named(repeated)} again on a later page")
+            raise _paging(_again(repeated))
         if len(set(names)) < len(names):
             raise _paging("GHL gave the same entity twice on one page")
 
-    def _is_last(self, page: Listed) -> bool:
+    def _is_last(self, page: Listed, new: tuple[Slice, ...]) -> bool:
+        if not new and page.has_more:
+            raise _paging("GHL gave an empty page and says that more follow")
         if not page.slices:
-            if page.has_more:
-                raise _paging("GHL gave an empty page and says that more follow")
             return True
         if page.has_more is not None:
             return not page.has_more
         return self._total is not None and self._count >= self._total
 
-    def _move_cursor(self, page: Listed) -> None:
-        if self._endpoint.paging is not Paging.CURSOR:
-            return
-        following = page.slices[-1].entity_id
-        if following is None:
+    def _move_on(self, page: Listed, new: tuple[Slice, ...]) -> None:
+        """Go on behind the last entity, or from it on if the page was full: then there may be more."""
+        full = len(page.slices) >= self._endpoint.page_size > 1
+        self._overlap = int(full and bool(new) and self._endpoint.paging in _BY_POSITION)
+        if new:
+            self._last = new[-1]
+        if self._endpoint.paging is Paging.CURSOR and self.cursor is None:
             raise _paging("the last entity of the page has no id, by which the next page would be asked")
-        self._last_id = following
 
 
 def _paging(message: str) -> GhlError:
     return GhlError(ErrorKind.PAGING, message)
+
+
+def _again(identity: str | bytes) -> str:
+    return f"GHL gave {_named(identity)} again on a later page"
 
 
 def _named(identity: str | bytes) -> str:

@@ -108,9 +108,9 @@ def read_part(
         return fetched
 
     def follow(reading: _Reading) -> None:
-        for page in pages(subject.endpoint, fetch):
-            reading.requests.append(_record(subject, page, offset=len(reading.entities)))
-            found = [_entity(subject, slice_) for slice_ in page.slices]
+        for page, new in pages(subject.endpoint, fetch):
+            reading.requests.append(_record(subject, page, offset=len(reading.entities), count=len(new)))
+            found = [_entity(subject, slice_) for slice_ in new]
             reading.entities.extend(found)
             if tell is not None:
                 tell(found)
@@ -186,13 +186,13 @@ def _entity(subject: Subject, found: Slice) -> Entity:
     )
 
 
-def _record(subject: Subject, page: Fetched, *, offset: int) -> RequestRecord:
+def _record(subject: Subject, page: Fetched, *, offset: int, count: int) -> RequestRecord:
     return RequestRecord(
         endpoint=subject.endpoint.name,
         location_id=subject.location_id,
         parent_id=subject.parent_id,
         offset=offset,
-        count=len(page.slices),
+        count=count,
         status=page.status,
         api_version=subject.endpoint.api_version,
         trace_id=page.answer.trace_id,

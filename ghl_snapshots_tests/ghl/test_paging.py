@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.errors import ErrorKind, GhlError, ListChangedError
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, Endpoint, Paging
 from ghl_snapshots.ghl.entities import Answer, Slice, read_answer
@@ -94,8 +94,8 @@ def followed(
     """The entities of the pages that came, and the error that ended them."""
     found: list[bytes] = []
     try:
-        for page in pages(endpoint, fetch, most_pages=most_pages):
-            found += [entity.body for entity in page.slices]
+        for _, new in pages(endpoint, fetch, most_pages=most_pages):
+            found += [entity.body for entity in new]
     except GhlError as error:
         return found, error
     return found, None
@@ -145,7 +145,8 @@ def test_a_list_that_never_ends_is_given_up_and_what_came_is_kept(
 ) -> None:
     simulator.inject(Fault(effect=EndlessPages(), route=endpoint.path))
     found, error = followed(endpoint, fetcher(transport, location, endpoint), most_pages=4)
-    assert len(found) == 4 * endpoint.page_size
+    overlapping = endpoint.paging in {Paging.SKIP, Paging.OFFSET}
+    assert len(found) == 4 * endpoint.page_size - 3 * overlapping
     assert error is not None
     assert (error.kind, error.message) == (ErrorKind.PAGING, "the list did not end within 4 pages")
     assert error.cursor is not None
@@ -174,12 +175,12 @@ def test_a_total_that_does_not_fit_is_named(
 def test_a_page_that_fails_leaves_the_pages_before_it_and_its_cursor(
     simulator: Simulator, transport: Transport, location: Location
 ) -> None:
-    """The cursor is what the failed page was asked by, so that one can go on from there."""
-    cursors = {
-        "/calendars/resources/rooms": "6",
-        "/voice-ai/agents": "3",
-        "/agent-studio/agent": "6",
-        "/conversation-ai/agents/search": None,
+    """The cursor is where the failed page went on, so that one can go on from there."""
+    kept = {
+        "/calendars/resources/rooms": (5, "5"),
+        "/voice-ai/agents": (6, "3"),
+        "/agent-studio/agent": (5, "5"),
+        "/conversation-ai/agents/search": (6, None),
     }
     for endpoint in PAGED:
         simulator.clear_faults()
@@ -187,10 +188,11 @@ def test_a_page_that_fails_leaves_the_pages_before_it_and_its_cursor(
         sized = replace(endpoint, page_size=3)
         found, error = followed(sized, fetcher(transport, location, sized))
         entities = location.entities[LISTS[endpoint.path]]
-        assert found == entities[:6]
+        count, cursor = kept[endpoint.path]
+        assert found == entities[:count]
         assert error is not None
         assert error.kind is ErrorKind.MALFORMED_RESPONSE
-        assert error.cursor == (cursors[endpoint.path] or json.loads(entities[5])["id"])
+        assert error.cursor == (cursor or json.loads(entities[5])["id"])
 
 
 def slices(names: list[str]) -> tuple[Slice, ...]:
@@ -216,6 +218,29 @@ def test_a_server_that_gives_fewer_than_asked_for_loses_nothing(count: int, cap:
     found, error = followed(replace(SKIP, page_size=asked), fetch)
     assert error is None
     assert found == [entity.body for entity in slices(names)]
+
+
+@given(count=st.integers(2, 30), size=st.integers(2, 12), gone=st.integers(0, 29), page=st.integers(1, 15))
+def test_no_entity_is_lost_to_a_deletion_between_two_pages(
+    count: int, size: int, gone: int, page: int
+) -> None:
+    """Whatever is deleted whenever: what stays is found, or the change is."""
+    names = [str(number) for number in range(count)]
+    left = [name for number, name in enumerate(names) if number != gone]
+    asked = 0
+
+    def fetch(query: Mapping[str, str]) -> Answer:
+        nonlocal asked
+        asked += 1
+        there = names if asked <= page else left
+        skip = int(query["skip"])
+        return Answer(slices=slices(there[skip : skip + int(query["limit"])]))
+
+    found, error = followed(replace(SKIP, page_size=size), fetch)
+    if error is None:
+        assert {entity.body for entity in slices(left)} <= set(found)
+    else:
+        assert isinstance(error, ListChangedError)
 
 
 def test_an_empty_page_that_promises_more_is_named() -> None:
