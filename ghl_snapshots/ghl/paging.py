@@ -4,9 +4,9 @@ A list is complete when GHL says so by a total or `hasMore`, or else by an empty
 short ends no list, because a server may give fewer than asked for.
 
 A list can move under its pages, so that an entity slips from one to the other unseen. A total that changes
-from page to page tells of it. And where pages are asked for by position, the one after a full page is to begin
-with that one's last entity. What stays unnoticed is one deleted and another one added
-between two pages that are asked for by number, since the total is the same then.
+from page to page tells of it. And where pages are asked for by position, the one after a full page has to
+begin with that one's last entity. What stays unnoticed is one deleted and another one added between two
+pages that are asked for by number, since the total is the same then.
 """
 
 from collections.abc import Callable, Iterator, Mapping
