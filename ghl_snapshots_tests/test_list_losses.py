@@ -188,6 +188,19 @@ def test_a_list_without_a_total_that_moves_between_pages_is_read_again_and_whole
     assert capture.api_calls[path, 200] == 2 + len(requests(capture, path))
 
 
+def test_a_short_list_that_moves_before_its_end_is_seen_is_read_again_and_whole(
+    rig: Rig, simulator: Simulator, location: Location
+) -> None:
+    """The last entity comes again on the page that was to be empty."""
+    path, rooms = "/calendars/resources/rooms", location.entities["rooms"]
+    del rooms[5:]
+    happens = Meanwhile(happens=lambda: rooms.insert(0, NEW_ROOM))
+    simulator.inject(Fault(effect=happens, route=path, after=1, times=1))
+    capture = rig.capture(rig.pit(location), SnapshotType.CALENDARS)
+    assert (capture.status, capture.errors) == (Status.SUCCESS, ())
+    assert bodies(capture, path) == rooms
+
+
 def test_a_list_without_a_total_that_moves_again_and_again_is_read_twice_and_named(
     rig: Rig, simulator: Simulator, location: Location
 ) -> None:

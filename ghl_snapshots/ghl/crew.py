@@ -2,8 +2,8 @@
 
 Threads of Python take turns at the interpreter. One that holds a lock while it waits for something else has
 all others queue for that lock, and one that hands out work makes those that do it wait until its turn comes.
-So the lock here is held for a few steps that wait for nothing, and threads go on from piece to piece by
-themselves.
+So the lock here is held for a few steps that wait for nothing, and whoever has done a piece of work puts the
+next one into the pool's queue, behind those of other captures.
 """
 
 import threading
@@ -11,12 +11,9 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 Piece: TypeAlias = Callable[[], None]
-
-_PIECES_A_TURN: Final = 4
-"""After which a thread first does what other captures have put into the pool's queue meanwhile."""
 
 
 @dataclass(slots=True, eq=False)
@@ -27,13 +24,6 @@ class Line:
     most: int
     waiting: deque[Piece] = field(default_factory=deque)
     running: int = 0
-    coming: int = 0
-    """Of the running ones, those that have still to take their first piece of a turn."""
-
-    @property
-    def has_work(self) -> bool:
-        """Whether there is something to do for one more."""
-        return len(self.waiting) > self.coming and self.running < self.most
 
 
 class Crew:
@@ -46,6 +36,7 @@ class Crew:
         self._lines = lines
         self._width = width
         self._running = 0
+        self._awaited = False
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
         self._ended = threading.Event()
@@ -59,6 +50,7 @@ class Crew:
     def wait(self) -> None:
         """Return when all is done, or raise what a piece of work raised; nothing more is begun then."""
         with self._lock:
+            self._awaited = True
             self._end_if_done()
         try:
             self._ended.wait()
@@ -68,44 +60,42 @@ class Crew:
             raise self._failure
 
     def _begin_what_may_run(self) -> None:
-        while (line := self._begun()) is not None:
-            line.pool.submit(self._take_turn, line)
+        while (begun := self._begun()) is not None:
+            line, piece = begun
+            try:
+                line.pool.submit(self._do, line, piece)
+            except BaseException as failure:
+                # Whoever adds work may go on in spite of this, but what was counted in is never done.
+                self._fail(failure)
+                raise
 
-    def _begun(self) -> Line | None:
-        """Count one more in, if a line has work for it."""
+    def _begun(self) -> tuple[Line, Piece] | None:
+        """The next piece that may run, counted in."""
         with self._lock:
             if self._running >= self._width or self._ended.is_set():
                 return None
-            line = next((line for line in self._lines if line.has_work), None)
-            if line is not None:
-                line.running += 1
-                line.coming += 1
-                self._running += 1
-            return line
+            line = next((line for line in self._lines if line.waiting and line.running < line.most), None)
+            if line is None:
+                return None
+            line.running += 1
+            self._running += 1
+            return line, line.waiting.popleft()
 
-    def _take_turn(self, line: Line) -> None:
-        """Do a few pieces, then leave the room to whichever line has work."""
+    def _do(self, line: Line, piece: Piece) -> None:
         try:
-            for number in range(_PIECES_A_TURN):
-                piece = self._next(line, first=number == 0)
-                if piece is None:
-                    break
-                piece()
+            piece()
             with self._lock:
                 line.running -= 1
                 self._running -= 1
                 self._end_if_done()
             self._begin_what_may_run()
         except BaseException as failure:  # noqa: BLE001 (raised again by the thread that waits)
-            self._failure = failure
-            self._ended.set()
+            self._fail(failure)
 
-    def _next(self, line: Line, *, first: bool) -> Piece | None:
-        """The next piece of a line, if there is one."""
-        with self._lock:
-            line.coming -= first
-            return line.waiting.popleft() if line.waiting and not self._ended.is_set() else None
+    def _fail(self, failure: BaseException) -> None:
+        self._failure = failure
+        self._ended.set()
 
     def _end_if_done(self) -> None:
-        if not self._running and not any(line.waiting for line in self._lines):
+        if self._awaited and not self._running and not any(line.waiting for line in self._lines):
             self._ended.set()

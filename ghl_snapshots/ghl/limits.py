@@ -38,15 +38,15 @@ class SharedWindow(Protocol):
         What was noted of the UTC day's quota comes with the place.
         """
 
-    def note_quotas(self, quotas: Mapping[str, Quota]) -> None:
-        """Remember what GHL says is left of days' quotas, by location or company."""
+    def note_quotas(self, quotas: Mapping[str, Quota]) -> bool:
+        """Remember what GHL says is left of days' quotas, by location or company, and tell whether it is."""
 
     def close(self) -> None:
         """Give up the connection to the window."""
 
 
 _NOTED_AFTER: Final = 50
-"""Answers after which what is left of a quota is noted again."""
+"""Answers, or requests fewer, after which what is left of a quota is noted again."""
 
 
 class RateLimiter:
@@ -136,7 +136,7 @@ class RateLimiter:
     def close(self) -> None:
         """Give up the connection to the shared window."""
         if self._shared is not None:
-            self._note({resource_id: self._news(usage) for resource_id, usage in self._usages.items()})
+            self._note({resource_id: self._news(usage) for resource_id, usage in list(self._usages.items())})
             self._shared.close()
 
     def _news(self, usage: Usage) -> Quota | None:
@@ -146,8 +146,11 @@ class RateLimiter:
 
     def _note(self, news: Mapping[str, Quota | None]) -> None:
         quotas = {resource_id: quota for resource_id, quota in news.items() if quota is not None}
-        if quotas and self._shared is not None:
-            self._shared.note_quotas(quotas)
+        if quotas and self._shared is not None and not self._shared.note_quotas(quotas):
+            for resource_id in quotas:
+                usage = self._usage(resource_id)
+                with usage.lock:
+                    usage.not_told()
 
     def _wait_for_place(
         self, shared: SharedWindow, resource_id: str, usage: Usage, deadline: Deadline

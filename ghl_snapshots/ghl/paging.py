@@ -5,8 +5,8 @@ short ends no list, because a server may give fewer than asked for.
 
 A list can move under its pages, so that an entity slips from one to the other unseen. A total that changes
 from page to page tells of it. And where pages are asked for by position, the one after a full page has to
-begin with that one's last entity. What stays unnoticed is one deleted and another one added between two
-pages that are asked for by number, since the total is the same then.
+begin with that one's last entity. What stays unnoticed is a deletion where GHL fills no page and tells no
+total, and one deleted and another one added between two pages that are asked for by number.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -46,16 +46,18 @@ def pages(
     """Each page of a list as `fetch` gives it for the page's query parameters, and what is new on it.
 
     Raises:
-        ListChangedError: of kind PAGING, for a total or a last entity that is not the one of the page before.
-            Followed from its beginning, the list may be whole.
-        GhlError: of kind PAGING, for a repeated entity, a cursor that does not move, a list that ends before
-            its total or never ends; or whatever `fetch` raises. Its `cursor` is that of the page that failed;
+        ListChangedError: of kind PAGING, for an entity that comes again, or a total or a last entity that is
+            not the one of the page before. Followed from its beginning, the list may be whole.
+        GhlError: of kind PAGING, for a cursor that does not move, a list that ends before its total or never
+            ends; or whatever `fetch` raises. Its `cursor` is that of the page that failed;
             the pages yielded before are good.
     """
     walk = _Walk(endpoint)
     for _ in range(most_pages):
         with _noting(walk.cursor):
             page = fetch(walk.query())
+            if walk.was_rounded(page):
+                continue
             new = walk.new(page)
             last = walk.take(page, new)
         yield page, new
@@ -85,9 +87,12 @@ class _Walk:
         self._seen: set[str | bytes] = set()
         self._count = 0
         self._page = 1
+        self._first: Slice | None = None
         self._last: Slice | None = None
         self._overlap = 0
         """Entities of the page before with which the next one is to begin."""
+        self._whole_pages = self._endpoint.paging not in _BY_POSITION
+        """Whether pages begin at whole pages only, so that none can begin with the end of another."""
         self._total: int | None = None
 
     @property
@@ -117,6 +122,17 @@ class _Walk:
                 return {"page": cursor, "pageSize": size}
             case Paging.CURSOR:
                 return {"startAfter": cursor, "limit": size} if cursor else {"limit": size}
+
+    def was_rounded(self, page: Listed) -> bool:
+        """Whether the page before came again, which a server does that begins whole pages only.
+
+        It is then to be asked where the next page begins.
+        """
+        first = page.slices[0].identity if page.slices else None
+        if not self._overlap or self._first is None or first != self._first.identity:
+            return False
+        self._whole_pages, self._overlap = True, 0
+        return True
 
     def new(self, page: Listed) -> tuple[Slice, ...]:
         """The page's entities but for those with which the page before ended.
@@ -183,7 +199,7 @@ class _Walk:
         names = [entity.identity for entity in new]
         repeated = next((name for name in names if name in self._seen), None)
         if repeated is not None:
-            raise _paging(_again(repeated))
+            raise ListChangedError(ErrorKind.PAGING, _again(repeated))
         if len(set(names)) < len(names):
             raise _paging("GHL gave the same entity twice on one page")
 
@@ -199,9 +215,9 @@ class _Walk:
     def _move_on(self, page: Listed, new: tuple[Slice, ...]) -> None:
         """Go on behind the last entity, or from it on if the page was full: then there may be more."""
         full = len(page.slices) >= self._endpoint.page_size > 1
-        self._overlap = int(full and bool(new) and self._endpoint.paging in _BY_POSITION)
+        self._overlap = int(full and bool(new) and not self._whole_pages)
         if new:
-            self._last = new[-1]
+            self._first, self._last = page.slices[0], new[-1]
         if self._endpoint.paging is Paging.CURSOR and self.cursor is None:
             raise _paging("the last entity of the page has no id, by which the next page would be asked")
 

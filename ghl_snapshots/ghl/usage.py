@@ -80,8 +80,10 @@ class Usage:
     daily: int | None = None
     daily_remaining: int | None = None
     day: date | None = None
+    told: Quota | None = None
+    """What other processes know of a day."""
     untold: int = 0
-    """Answers since other processes were told what is left of the day."""
+    """Answers since they were told of it."""
 
     def learn(self, limits: LimitHeaders, day: date) -> None:
         """Take over what the headers of a request sent on this day say of the limits themselves."""
@@ -102,11 +104,28 @@ class Usage:
         self.day = quota.day
 
     def news(self, *, after: int) -> Quota | None:
-        """What to tell other processes of the day, once so many answers have come since they were told."""
-        if self.day is None or self.daily_remaining is None or self.untold < after:
+        """What to tell other processes of the day.
+
+        That is once so many answers have come since they were told, at once if as many requests fewer are
+        left, or none; and the first word of a day, unless more than half of it is left, which can wait.
+        """
+        if self.day is None or self.daily_remaining is None or not self.untold:
+            return None
+        known = self.told.remaining if self.told is not None and self.told.day == self.day else None
+        if known is None:
+            urgent = self.daily is None or 2 * self.daily_remaining <= self.daily
+        else:
+            urgent = known - self.daily_remaining >= after or self.daily_remaining == 0 < known
+        if not urgent and self.untold < after:
             return None
         self.untold = 0
-        return Quota(day=self.day, remaining=self.daily_remaining, daily=self.daily)
+        self.told = Quota(day=self.day, remaining=self.daily_remaining, daily=self.daily)
+        return self.told
+
+    def not_told(self) -> None:
+        """Take it that what was to be told did not reach the other processes."""
+        self.told = None
+        self.untold += 1
 
     def answered(self, now: float) -> None:
         """Begin the interval after which the slot of an answered request becomes free."""
@@ -137,6 +156,7 @@ class Usage:
         self.taken_is_news = True
         if place is not None and place.quota is not None:
             self.learn_quota(place.quota)
+            self.told = place.quota
 
     def check_daily(self, resource_id: str, reserve: float, today: date, *, under_way: int) -> None:
         """Go on only above the reserve of the day's quota, the requests under way besides this one counted.

@@ -45,11 +45,11 @@ class RateWindows:
         self._away_until = 0.0
         self._doubted = False
 
-    def note_quotas(self, quotas: Mapping[str, Quota]) -> None:
-        """Remember what is left of days' quotas, by location or company, unless the database is away."""
+    def note_quotas(self, quotas: Mapping[str, Quota]) -> bool:
+        """Remember what is left of days' quotas, by location or company; not where the database is away."""
         # In order, so that two processes that note the same ones wait for each other in turn.
         named = sorted(quotas.items())
-        self._row(
+        row = self._row(
             "note_quotas",
             {
                 "resource_ids": [resource_id for resource_id, _ in named],
@@ -58,6 +58,7 @@ class RateWindows:
                 "daily": [quota.daily for _, quota in named],
             },
         )
+        return row is not None
 
     def claim(
         self,

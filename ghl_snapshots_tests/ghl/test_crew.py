@@ -1,5 +1,6 @@
 """A capture's work is done by shared threads: all of it, never too much at once, and in turn with others."""
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -61,7 +62,7 @@ def test_a_line_has_a_width_of_its_own(pool: ThreadPoolExecutor) -> None:
 
 
 def test_the_first_line_is_served_first() -> None:
-    """Even if it gets its work while another one's turn is on."""
+    """Even if it gets its work after the other one."""
     served: list[str] = []
     with ThreadPoolExecutor(1) as pool:
         first, second = Line(pool, most=1), Line(pool, most=1)
@@ -73,7 +74,7 @@ def test_the_first_line_is_served_first() -> None:
 
         crew.add(second, [begin])
         crew.wait()
-    assert served == ["second"] * 3 + ["first"] * 6 + ["second"] * 5
+    assert served == ["first"] * 6 + ["second"] * 8
 
 
 def test_work_may_bring_more_work(pool: ThreadPoolExecutor) -> None:
@@ -132,8 +133,35 @@ def test_a_pool_that_was_shut_down_is_told_and_not_waited_for(pool: ThreadPoolEx
         crew.wait()
 
 
+def test_work_that_cannot_be_begun_ends_all_even_if_the_piece_that_adds_it_goes_on(
+    pool: ThreadPoolExecutor,
+) -> None:
+    """A listing records whatever happens to it; the capture must not wait for what never comes."""
+    line = Line(pool, most=8)
+    crew = Crew(line, width=8)
+
+    def listing() -> None:
+        pool.shutdown(wait=False)
+        with contextlib.suppress(RuntimeError):
+            crew.add(line, [lambda: None])
+
+    crew.add(line, [listing])
+    with pytest.raises(RuntimeError, match="after shutdown"):
+        crew.wait()
+
+
+def test_work_that_comes_after_all_is_done_is_done_too(pool: ThreadPoolExecutor) -> None:
+    line, done = Line(pool, most=1), threading.Semaphore(0)
+    crew = Crew(line, width=1)
+    for _ in range(2):
+        crew.add(line, [done.release])
+        assert done.acquire(timeout=PATIENCE_SECONDS)
+        threading.Event().wait(0.01)
+    crew.wait()
+
+
 def test_a_large_capture_lets_others_have_their_turn() -> None:
-    """One thread does both: the second capture's only piece comes long before the first one's last."""
+    """One thread does both: the second capture's only piece waits for one of the first one's."""
     order: list[str] = []
     with ThreadPoolExecutor(1) as pool:
         begin = threading.Event()
@@ -150,4 +178,4 @@ def test_a_large_capture_lets_others_have_their_turn() -> None:
         begin.set()
         for crew in crews:
             crew.wait()
-    assert order == ["large"] * 4 + ["small"] + ["large"] * 17
+    assert order == ["large", "small"] + ["large"] * 20

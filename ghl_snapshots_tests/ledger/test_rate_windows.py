@@ -162,8 +162,8 @@ class CountedWindow:
         self.asked.append(given["wanted"])
         return self._windows.claim(resource_id, **given)
 
-    def note_quotas(self, quotas: Mapping[str, Quota]) -> None:
-        self._windows.note_quotas(quotas)
+    def note_quotas(self, quotas: Mapping[str, Quota]) -> bool:
+        return self._windows.note_quotas(quotas)
 
     def close(self) -> None:
         self._windows.close()
@@ -358,6 +358,48 @@ def test_others_hear_of_a_day_after_fifty_answers_and_at_the_end(windows: RateWi
     limiter.observe(PLACE, quota(900), 200)
     limiter.close()
     assert known(windows) == Quota(day=DAY, remaining=900, daily=1000)
+
+
+@pytest.mark.parametrize("answers", [[500], [0], [900, 880, 10], [999, 949]], ids=str)
+def test_others_hear_at_once_of_a_day_of_which_little_is_left(
+    windows: RateWindows, answers: list[int]
+) -> None:
+    """This process may have nothing more to ask there, and end much later."""
+    limiter = RateLimiter(shared=windows, today=lambda: DAY)
+    for number, remaining in enumerate(answers):
+        if number:
+            limiter.acquire(PLACE, Deadline(1), daily_reserve=0)
+        limiter.observe(PLACE, quota(remaining), 200 if remaining else 429)
+    told = known(windows)
+    assert told == (Quota(day=DAY, remaining=answers[-1], daily=1000) if answers[-1] <= 500 else None)
+
+
+def test_a_fall_is_told_against_what_others_have_told(windows: RateWindows) -> None:
+    windows.note_quotas({PLACE: Quota(day=DAY, remaining=999, daily=1000)})
+    limiter = RateLimiter(shared=windows, today=lambda: DAY)
+    for remaining, told in ((950, 999), (949, 949), (900, 949), (899, 899)):
+        limiter.acquire(PLACE, Deadline(1))
+        limiter.observe(PLACE, quota(remaining), 200)
+        assert known(windows) == Quota(day=DAY, remaining=told, daily=1000)
+
+
+def test_the_word_of_a_day_is_told_later_where_the_database_was_away(database: Database) -> None:
+    seconds = [0.0]
+    windows = RateWindows(database, monotonic=lambda: seconds[0])
+    windows._away_until = 5.0  # as after a failure
+    limiter = RateLimiter(shared=windows, today=lambda: DAY)
+    limiter.observe(PLACE, quota(0), 429)
+    seconds[0] = 6.0
+    assert known(windows) is None
+    limiter.close()
+    assert known(windows) == Quota(day=DAY, remaining=0, daily=1000)
+    windows.close()
+
+
+def test_the_last_request_above_the_reserve_is_sent(windows: RateWindows) -> None:
+    windows.note_quotas({PLACE: Quota(day=DAY, remaining=501, daily=1000)})
+    limiter = RateLimiter(shared=windows, today=lambda: DAY)
+    assert [refused(limiter) for _ in range(2)] == [None, ErrorKind.DAILY_LIMIT]
 
 
 def test_others_hear_at_once_of_a_day_that_is_spent(windows: RateWindows, database: Database) -> None:

@@ -796,7 +796,7 @@ $$;
 REVOKE EXECUTE ON FUNCTION note_quota(text, date, integer, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION note_quota(text, date, integer, integer) TO ghl_snapshots_writer;
 
--- What a process asks before its first request of a day, so that it sends none that GHL is known to refuse.
+-- What a process learns with each place in the window, so that it sends nothing that GHL is known to refuse.
 CREATE FUNCTION known_quota(resource text, on_day date, OUT remaining integer, OUT daily integer)
 RETURNS SETOF record
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ghl, pg_catalog, pg_temp
