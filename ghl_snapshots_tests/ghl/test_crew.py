@@ -10,7 +10,7 @@ import pytest
 
 from ghl_snapshots.ghl.crew import Crew, Line
 
-PATIENCE_SECONDS = 60
+PATIENCE_SECONDS = 20
 
 
 @pytest.fixture
@@ -145,9 +145,15 @@ def test_work_that_cannot_be_begun_ends_all_even_if_the_piece_that_adds_it_goes_
         with contextlib.suppress(RuntimeError):
             crew.add(line, [lambda: None])
 
+    def wait() -> None:
+        with pytest.raises(RuntimeError, match="after shutdown"):
+            crew.wait()
+        raised.set()
+
+    raised = threading.Event()
     crew.add(line, [listing])
-    with pytest.raises(RuntimeError, match="after shutdown"):
-        crew.wait()
+    threading.Thread(target=wait, daemon=True).start()
+    assert raised.wait(PATIENCE_SECONDS)
 
 
 def test_work_that_comes_after_all_is_done_is_done_too(pool: ThreadPoolExecutor) -> None:
