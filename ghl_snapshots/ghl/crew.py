@@ -35,7 +35,6 @@ class Crew:
     def __init__(self, *lines: Line, width: int) -> None:
         self._lines = lines
         self._width = width
-        self._running = 0
         self._awaited = False
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
@@ -72,13 +71,12 @@ class Crew:
     def _begun(self) -> tuple[Line, Piece] | None:
         """The next piece that may run, counted in."""
         with self._lock:
-            if self._running >= self._width or self._ended.is_set():
+            if self._running() >= self._width or self._ended.is_set():
                 return None
             line = next((line for line in self._lines if line.waiting and line.running < line.most), None)
             if line is None:
                 return None
             line.running += 1
-            self._running += 1
             return line, line.waiting.popleft()
 
     def _do(self, line: Line, piece: Piece) -> None:
@@ -86,16 +84,18 @@ class Crew:
             piece()
             with self._lock:
                 line.running -= 1
-                self._running -= 1
                 self._end_if_done()
             self._begin_what_may_run()
         except BaseException as failure:  # noqa: BLE001 (raised again by the thread that waits)
             self._fail(failure)
+
+    def _running(self) -> int:
+        return sum(line.running for line in self._lines)
 
     def _fail(self, failure: BaseException) -> None:
         self._failure = failure
         self._ended.set()
 
     def _end_if_done(self) -> None:
-        if self._awaited and not self._running and not any(line.waiting for line in self._lines):
+        if self._awaited and not self._running() and not any(line.waiting for line in self._lines):
             self._ended.set()
