@@ -17,8 +17,11 @@ from threading import Lock, local
 import requests
 from cryptography.fernet import Fernet
 
-from ghl_snapshots.capture import CaptureEngine
-from ghl_snapshots.composition import capture_engine
+from ghl_snapshots.capture.composition import capture_engine
+from ghl_snapshots.capture.engine import CaptureEngine
+from ghl_snapshots.core.model import AccountKind, Capture, SnapshotType, Source, Tenant
+from ghl_snapshots.core.settings import Settings
+from ghl_snapshots.core.tokens import LocationToken, StoredTokens
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
@@ -36,11 +39,8 @@ from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import AccountKind, Capture, SnapshotType, Source, Tenant
-from ghl_snapshots.settings import Settings
 from ghl_snapshots.simulator.accounts import Accounts
 from ghl_snapshots.simulator.generation import generated_accounts
-from ghl_snapshots.stored_tokens import LocationToken, StoredTokens
 
 SEED = 1
 ALL_TYPES = tuple(SnapshotType)

@@ -23,13 +23,13 @@ from benchmarks.ledger_appends import database_time, parallel, unchanged
 from benchmarks.ledger_week import Week, fill, least_bytes
 from benchmarks.measuring import Comparison, size, timed
 from benchmarks.synthetic_week import START, Account, moments
+from ghl_snapshots.core.model import Capture, SnapshotType
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.ledger.verification import Verification
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import Capture, SnapshotType
 
 TABLES = ("entity", "manifest", "provenance", "snapshot", "audit_event")
 LARGE_LOCATIONS = 600

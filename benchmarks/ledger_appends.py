@@ -17,9 +17,9 @@ from benchmarks import literal_design
 from benchmarks.ledger_week import without_waiting
 from benchmarks.measuring import Comparison, Timer, size
 from benchmarks.synthetic_week import HOURLY, START, Account
+from ghl_snapshots.core.model import Capture, SnapshotType
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
-from ghl_snapshots.model import Capture, SnapshotType
 
 LEDGER = ("entity", "manifest", "provenance", "snapshot")
 KIND = SnapshotType.WORKFLOWS

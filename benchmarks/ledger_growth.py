@@ -15,12 +15,12 @@ from psycopg import Connection
 
 from benchmarks.measuring import Comparison, Timer, timed
 from benchmarks.synthetic_week import HOURLY, START, Account
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import SnapshotType
 
 TENANTS = 200
 HOURS_AT_A_TIME = 1000

@@ -7,7 +7,7 @@ from typing import Any
 
 from psycopg import Connection
 
-from ghl_snapshots.model import Capture, SnapshotType
+from ghl_snapshots.core.model import Capture, SnapshotType
 
 SCHEMA = """
 CREATE TABLE public.literal (

@@ -13,13 +13,13 @@ from pathlib import Path
 import psycopg
 
 from benchmarks.measuring import Comparison, Timer, timed
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.metrics import exposition
-from ghl_snapshots.model import SnapshotType
+from ghl_snapshots.metrics.exposition import exposition
 from ghl_snapshots_tests.ledger.captures import NOON, capture, tenant
 
 # A chain's later snapshots repeat its first one; its links are not what is measured here.

@@ -33,10 +33,10 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from ghl_snapshots.composition import open_database
+from ghl_snapshots.capture.composition import open_database
+from ghl_snapshots.core.model import AccountKind, Tenant
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.environment import migrate_databases, product_environment, variables
-from ghl_snapshots.model import AccountKind, Tenant
 from ghl_snapshots.orchestration.instance import prepare_storage
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions
 from ghl_snapshots.orchestration.schedules import DAILY, HOURLY, Cadence

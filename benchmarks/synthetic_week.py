@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
-from ghl_snapshots.model import (
+from ghl_snapshots.core.model import (
     AccountKind,
     Capture,
     Entity,

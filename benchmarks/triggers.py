@@ -25,7 +25,7 @@ import requests
 from psycopg import sql
 
 from benchmarks.measuring import Comparison
-from ghl_snapshots.api_key import KeyRole
+from ghl_snapshots.core.api_keys import KeyRole
 from ghl_snapshots.ledger.api_keys import ApiKeys
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import migrate

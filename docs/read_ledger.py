@@ -10,9 +10,9 @@ import os
 import sys
 from datetime import datetime
 
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
-from ghl_snapshots.model import SnapshotType
 
 
 def main(tenant_id: str, moment: str, workflow_id: str) -> None:

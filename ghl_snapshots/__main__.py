@@ -6,10 +6,10 @@ import sys
 def main() -> None:
     """Run the command line; Ctrl-C ends it without a traceback even while it is still being imported."""
     try:
-        from ghl_snapshots import cli
+        from ghl_snapshots.cli.app import main as program
     except KeyboardInterrupt:
         sys.exit(130)
-    cli.main()
+    program()
 
 
 if __name__ == "__main__":

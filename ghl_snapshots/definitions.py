@@ -2,8 +2,9 @@
 
 import dagster as dg
 
-from ghl_snapshots.logs import configure_own_logs
-from ghl_snapshots.model import SnapshotType
+from ghl_snapshots.core.logs import configure_own_logs
+from ghl_snapshots.core.model import SnapshotType
+from ghl_snapshots.core.settings import load_settings
 from ghl_snapshots.orchestration.alerts import alerts
 from ghl_snapshots.orchestration.assets import IO_MANAGER_KEY, LISTENER_KEY, snapshot_asset
 from ghl_snapshots.orchestration.checks import validation
@@ -14,14 +15,13 @@ from ghl_snapshots.orchestration.jobs import (
     full_snapshot,
     weekly_checks,
 )
-from ghl_snapshots.orchestration.lost_runs import lost_runs
-from ghl_snapshots.orchestration.requests import api_requests
+from ghl_snapshots.orchestration.orphaned_runs import lost_runs
+from ghl_snapshots.orchestration.request_sensor import api_requests
 from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource, StoredListener, unheard
 from ghl_snapshots.orchestration.run_audit import run_audit
 from ghl_snapshots.orchestration.schedules import DAILY, HOURLY, WEEKLY, snapshot_schedule
 from ghl_snapshots.orchestration.sensors import tenant_sensor
 from ghl_snapshots.orchestration.validation import validation_sensors
-from ghl_snapshots.settings import load_settings
 
 
 @dg.definitions

@@ -29,7 +29,9 @@ def test_prometheus_takes_the_configuration_and_its_alerts_fire_when_they_should
 
 @pytest.mark.parametrize("name", ["alerts.yml", "dashboard.json"])
 def test_only_metrics_that_the_product_has_are_asked_for(name: str) -> None:
-    metrics = (Path(__file__).parents[1] / "ghl_snapshots" / "metrics.py").read_text(encoding="utf-8")
+    metrics = (Path(__file__).parents[1] / "ghl_snapshots" / "metrics" / "exposition.py").read_text(
+        encoding="utf-8"
+    )
     asked = {_base(metric) for metric in _METRIC.findall((FOLDER / name).read_text(encoding="utf-8"))}
     assert len(asked) > 5
     assert {metric for metric in asked if f'"{metric.removesuffix("_total")}"' not in metrics} == set()

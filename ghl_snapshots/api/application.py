@@ -11,11 +11,13 @@ from fastapi_offline import FastAPIOffline
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
-from ghl_snapshots.api import operating, snapshots, triggering
-from ghl_snapshots.api.gate import Gate, refused
+from ghl_snapshots.api import health_routes as operating
+from ghl_snapshots.api import snapshot_routes as snapshots
+from ghl_snapshots.api import trigger_routes as triggering
+from ghl_snapshots.api.middleware import Gate, refused
 from ghl_snapshots.api.problems import CallRefusedError, InvalidPart, Kind, Problem, database_unavailable
 from ghl_snapshots.api.services import Services
-from ghl_snapshots.errors import GhlSnapshotsError
+from ghl_snapshots.core.errors import GhlSnapshotsError
 
 _DESCRIPTION = """Ask for captures of a tenant's GoHighLevel configuration, follow them, and read snapshots.
 

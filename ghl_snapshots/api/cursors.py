@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Self
 
 from ghl_snapshots.api.problems import CallRefusedError, Kind
-from ghl_snapshots.model import Snapshot, iso
+from ghl_snapshots.core.model import Snapshot, iso
 
 _POSITION = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z) ([0-9a-f-]{36})")
 

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
 from pydantic.alias_generators import to_camel
 
-from ghl_snapshots.model import Priority, Snapshot, SnapshotType, Source, Status, iso
-from ghl_snapshots.snapshot_request import RequestStatus, SnapshotRequest
+from ghl_snapshots.core.model import Priority, Snapshot, SnapshotType, Source, Status, iso
+from ghl_snapshots.core.snapshot_requests import RequestStatus, SnapshotRequest
 
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$")]
 """Text without control characters."""

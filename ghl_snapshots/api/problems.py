@@ -8,7 +8,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from ghl_snapshots.errors import (
+from ghl_snapshots.core.errors import (
     AccountMismatchError,
     ConfigurationError,
     GhlSnapshotsError,

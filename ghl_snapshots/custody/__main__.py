@@ -9,14 +9,14 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from ghl_snapshots.core.errors import ConfigurationError, CredentialError, GhlError, LedgerError
 from ghl_snapshots.custody.messages import Deployment, Errand, Failure, Line, Outcome
-from ghl_snapshots.errors import ConfigurationError, CredentialError, GhlError, LedgerError
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.deadline import Deadline
+from ghl_snapshots.ghl.endpoint_fetch import defect
 from ghl_snapshots.ghl.exchange import EXCHANGE_SECONDS, STORING_SECONDS, OAuthApp, StoringExchange
 from ghl_snapshots.ghl.limits import RateLimiter
-from ghl_snapshots.ghl.part import defect
 from ghl_snapshots.ghl.tokens import Token
 from ghl_snapshots.ghl.transport import Transport
 from ghl_snapshots.ledger.database import LOCK_SECONDS, Database

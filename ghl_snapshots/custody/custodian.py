@@ -10,12 +10,12 @@ from typing import Final
 
 from pydantic import TypeAdapter, ValidationError
 
+from ghl_snapshots.core.errors import ErrorKind, GhlError
+from ghl_snapshots.core.model import Tenant
 from ghl_snapshots.custody.messages import Deployment, Errand, Outcome
-from ghl_snapshots.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.quoting import quoted
 from ghl_snapshots.ghl.tokens import Token
-from ghl_snapshots.model import Tenant
 
 # The working folder stays out of the search path: a file there could be taken for a library.
 COMMAND: Final = (sys.executable, "-P", "-m", "ghl_snapshots.custody")

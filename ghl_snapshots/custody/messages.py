@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ghl_snapshots.errors import ConfigurationError, CredentialError, ErrorKind, GhlError, LedgerError
+from ghl_snapshots.core.errors import ConfigurationError, CredentialError, ErrorKind, GhlError, LedgerError
+from ghl_snapshots.core.model import Tenant
 from ghl_snapshots.ghl.policy import Policy
 from ghl_snapshots.ghl.tokens import Token
-from ghl_snapshots.model import Tenant
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,15 +13,15 @@ from typing import Any, Final, TypeVar
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
-from ghl_snapshots.errors import ErrorKind, GhlError
-from ghl_snapshots.ghl.bearer import Bearer
+from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.endpoints import Endpoint
-from ghl_snapshots.ghl.entities import Answer, Slice, read_answer, read_object
+from ghl_snapshots.ghl.json_slices import Answer, Slice, read_answer, read_object
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.quoting import quoted
 from ghl_snapshots.ghl.refusals import refusal
 from ghl_snapshots.ghl.request import Request, Tries
+from ghl_snapshots.ghl.token_source import Bearer
 from ghl_snapshots.ghl.transport import Reply, Transport
 
 _OAUTH_VERSION: Final = "2021-07-28"

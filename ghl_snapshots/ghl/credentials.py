@@ -9,13 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, Protocol
 
-from ghl_snapshots.errors import ConfigurationError, CredentialError
-from ghl_snapshots.ghl.bearer import Bearer
+from ghl_snapshots.core.errors import ConfigurationError, CredentialError
+from ghl_snapshots.core.model import AccountKind, Tenant
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.location_tokens import LocationTokens, OAuthLocation
 from ghl_snapshots.ghl.oauth import Exchange, OAuthAccount, TokenStore
-from ghl_snapshots.model import AccountKind, Tenant
+from ghl_snapshots.ghl.token_source import Bearer
 
 _LONGEST_TOKEN: Final = 16_384
 

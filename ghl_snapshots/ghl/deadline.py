@@ -4,7 +4,7 @@ import threading
 import time
 from collections.abc import Callable
 
-from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.core.errors import ErrorKind, GhlError
 
 
 class Deadline:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
-from ghl_snapshots.model import SnapshotType
+from ghl_snapshots.core.model import SnapshotType
 
 _VERSION_2021_07: Final = "2021-07-28"
 _VERSION_2021_04: Final = "2021-04-15"

@@ -14,16 +14,16 @@ from typing import Any, Final
 
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_random_exponential
 
-from ghl_snapshots.errors import ErrorKind, GhlError, LedgerError
+from ghl_snapshots.core.errors import ErrorKind, GhlError, LedgerError
+from ghl_snapshots.core.model import AccountKind, Tenant
+from ghl_snapshots.core.tokens import StoredTokens
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
-from ghl_snapshots.ghl.entities import malformed
+from ghl_snapshots.ghl.json_slices import malformed
 from ghl_snapshots.ghl.oauth import LockedTokens, TokenStore, access_token, not_authorized, reference, remedy
 from ghl_snapshots.ghl.quoting import quoted
 from ghl_snapshots.ghl.read_only import TOKEN_PATH
 from ghl_snapshots.ghl.tokens import Token, token_of
-from ghl_snapshots.model import AccountKind, Tenant
-from ghl_snapshots.stored_tokens import StoredTokens
 
 EXCHANGE_SECONDS: Final = 120.0
 """How long GHL may take to answer, all tries together."""

@@ -10,11 +10,11 @@ from datetime import UTC, date, datetime
 from http import HTTPStatus
 from typing import Final, Protocol
 
-from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.core.errors import ErrorKind, GhlError
+from ghl_snapshots.core.shared_limits import Place, Quota
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.limit_headers import read_limits
 from ghl_snapshots.ghl.usage import Usage
-from ghl_snapshots.shared_limits import Place, Quota
 
 
 class SharedWindow(Protocol):

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from ghl_snapshots.errors import ConfigurationError, ErrorKind, GhlError, LedgerError
+from ghl_snapshots.core.errors import ConfigurationError, ErrorKind, GhlError, LedgerError
+from ghl_snapshots.core.tokens import LocationToken
 from ghl_snapshots.ghl.oauth import OAuthAccount, TokenStore
 from ghl_snapshots.ghl.read_only import LOCATION_TOKEN_PATH
 from ghl_snapshots.ghl.tokens import Token, token_of
-from ghl_snapshots.stored_tokens import LocationToken
 
 _SCOPE: Final = "oauth.write"
 _READ_EVERY_SECONDS: Final = 1.0

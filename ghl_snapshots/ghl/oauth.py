@@ -6,12 +6,12 @@ from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from typing import Protocol
 
-from ghl_snapshots.errors import CredentialError, GhlError, LedgerError
+from ghl_snapshots.core.errors import CredentialError, GhlError, LedgerError
+from ghl_snapshots.core.model import Tenant
+from ghl_snapshots.core.tokens import LocationToken, StoredTokens
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.tokens import Token
-from ghl_snapshots.model import Tenant
-from ghl_snapshots.stored_tokens import LocationToken, StoredTokens
 
 
 class LockedTokens(Protocol):

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final, Protocol, TypeVar
 
-from ghl_snapshots.errors import ErrorKind, GhlError, ListChangedError
+from ghl_snapshots.core.errors import ErrorKind, GhlError, ListChangedError
 from ghl_snapshots.ghl.endpoints import Endpoint, Paging
-from ghl_snapshots.ghl.entities import Slice
+from ghl_snapshots.ghl.json_slices import Slice
 
 MOST_PAGES: Final = 500
 _BY_POSITION: Final = (Paging.SKIP, Paging.OFFSET)

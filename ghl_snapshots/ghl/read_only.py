@@ -12,7 +12,7 @@ from requests.adapters import HTTPAdapter
 from urllib3 import BaseHTTPResponse
 from urllib3.connectionpool import ConnectionPool
 
-from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.timed_connections import POOL_CLASSES
 
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 (a path)

@@ -9,8 +9,8 @@ from http import HTTPStatus
 from typing import Final
 from urllib.parse import urlsplit
 
-from ghl_snapshots.errors import ErrorKind, GhlError
-from ghl_snapshots.ghl.entities import read_object
+from ghl_snapshots.core.errors import ErrorKind, GhlError
+from ghl_snapshots.ghl.json_slices import read_object
 from ghl_snapshots.ghl.limit_headers import is_daily
 from ghl_snapshots.ghl.quoting import quoted
 from ghl_snapshots.ghl.transport import Reply

@@ -7,7 +7,7 @@ from typing import Final
 
 from tenacity import Future
 
-from ghl_snapshots.errors import GhlError
+from ghl_snapshots.core.errors import GhlError
 
 _SECRET_FIELDS: Final = ("client_secret", "refresh_token", "code")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from ghl_snapshots.ghl.entities import malformed
+from ghl_snapshots.ghl.json_slices import malformed
 
 _EARLY: Final = timedelta(minutes=5)
 _DEFAULT_LIFE_SECONDS: Final = 3600

@@ -11,9 +11,9 @@ from urllib.parse import urlencode
 import requests
 import urllib3
 
-from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.deadline import Deadline
-from ghl_snapshots.ghl.entities import malformed
+from ghl_snapshots.ghl.json_slices import malformed
 from ghl_snapshots.ghl.read_only import ReadOnlyAdapter
 from ghl_snapshots.ghl.timed_connections import reading_until
 

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
-from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.core.errors import ErrorKind, GhlError
+from ghl_snapshots.core.shared_limits import Place, Quota
 from ghl_snapshots.ghl.limit_headers import LimitHeaders
-from ghl_snapshots.shared_limits import Place, Quota
 
 _BURST: Final = 100
 _INTERVAL_SECONDS: Final = 10.0

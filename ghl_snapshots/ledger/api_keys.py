@@ -9,13 +9,13 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from ghl_snapshots.api_key import ApiKey, KeyRole
-from ghl_snapshots.audit import AuditEvent, EventType
-from ghl_snapshots.errors import ConfigurationError, UnknownTenantError
+from ghl_snapshots.core.api_keys import ApiKey, KeyRole
+from ghl_snapshots.core.audit_events import AuditEvent, EventType
+from ghl_snapshots.core.errors import ConfigurationError, UnknownTenantError
+from ghl_snapshots.core.model import Source
 from ghl_snapshots.ledger.audit import record
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.model import Source
 
 _ALPHABET = string.ascii_lowercase + string.digits
 

@@ -9,11 +9,11 @@ from psycopg import Connection
 from psycopg.types.json import Jsonb
 from uuid_utils import uuid7
 
-from ghl_snapshots.audit import AuditEvent, EventType
+from ghl_snapshots.core.audit_events import AuditEvent, EventType
+from ghl_snapshots.core.json_text import legal_json, legal_text
+from ghl_snapshots.core.model import Source
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.legal_json import legal_json, legal_text
-from ghl_snapshots.model import Source
 
 # A line for each operation; commands stay silent unless their process configures its logs (logs.py).
 _log = logging.getLogger(__name__)

@@ -5,10 +5,10 @@ from typing import Any
 
 from psycopg.errors import LockNotAvailable
 
-from ghl_snapshots.errors import LedgerError
+from ghl_snapshots.core.errors import LedgerError
+from ghl_snapshots.core.model import Capture
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.model import Capture
 
 
 def waited_in_vain(error: LedgerError) -> bool:

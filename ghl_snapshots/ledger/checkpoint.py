@@ -23,11 +23,11 @@ from cryptography.hazmat.primitives.serialization import (
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 from pydantic.alias_generators import to_camel
 
-from ghl_snapshots.errors import ConfigurationError
+from ghl_snapshots.core.errors import ConfigurationError
+from ghl_snapshots.core.model import SnapshotType, iso
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.findings import Finding
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.model import SnapshotType, iso
 
 _FORMAT = "ghl-snapshots checkpoint 1"
 

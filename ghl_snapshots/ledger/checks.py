@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
 
-from ghl_snapshots.cron import Cron
+from ghl_snapshots.core.cron import Cron
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.ledger.database import Database
-from ghl_snapshots.ledger.guards import differences
 from ghl_snapshots.ledger.queries import query
+from ghl_snapshots.ledger.schema_integrity import differences
 from ghl_snapshots.ledger.verification import Verification
-from ghl_snapshots.model import SnapshotType
 
 _WEEK = timedelta(days=7)
 _LEAST_GRACE = timedelta(hours=1)

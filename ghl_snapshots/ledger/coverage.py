@@ -2,9 +2,9 @@
 
 from collections.abc import Collection, Mapping
 
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import sql_text
-from ghl_snapshots.model import SnapshotType
 
 
 def never_captured(database: Database) -> frozenset[str]:

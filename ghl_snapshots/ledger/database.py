@@ -15,7 +15,7 @@ from psycopg.errors import LockNotAvailable
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from ghl_snapshots.errors import ConfigurationError, LedgerError
+from ghl_snapshots.core.errors import ConfigurationError, LedgerError
 from ghl_snapshots.ledger.queries import query
 
 OWNER = "ghl_snapshots_owner"

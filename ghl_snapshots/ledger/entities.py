@@ -7,9 +7,9 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import DictRow
 
+from ghl_snapshots.core.json_text import legal_text
+from ghl_snapshots.core.model import Capture, Entity
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.legal_json import legal_text
-from ghl_snapshots.model import Capture, Entity
 
 _BATCH_BYTES = 8_000_000
 

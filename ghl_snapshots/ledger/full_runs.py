@@ -4,11 +4,11 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ghl_snapshots.audit import AuditEvent, EventType
+from ghl_snapshots.core.audit_events import AuditEvent, EventType
+from ghl_snapshots.core.model import SnapshotType, Source
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.model import SnapshotType, Source
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

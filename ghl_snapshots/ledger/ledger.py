@@ -6,23 +6,23 @@ from typing import Any, NoReturn
 
 import psycopg
 
-from ghl_snapshots.audit import AuditEvent, EventType
-from ghl_snapshots.errors import (
+from ghl_snapshots.core.audit_events import AuditEvent, EventType
+from ghl_snapshots.core.errors import (
     LedgerError,
     SnapshotCorruptError,
     SnapshotNotFoundError,
     SnapshotRefusedError,
 )
-from ghl_snapshots.ledger.appending import Appended, append
+from ghl_snapshots.core.json_text import legal_text
+from ghl_snapshots.core.model import Capture, Snapshot, SnapshotType
+from ghl_snapshots.ledger.append import Appended, append
 from ghl_snapshots.ledger.audit import record
 from ghl_snapshots.ledger.chain_holders import kept_from_chain, waited_in_vain
-from ghl_snapshots.ledger.contract import problem_with
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import check_schema
 from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.ledger.records import EntityVersion, snapshot_of
-from ghl_snapshots.legal_json import legal_text
-from ghl_snapshots.model import Capture, Snapshot, SnapshotType
+from ghl_snapshots.ledger.validation import problem_with
 
 _ROWS_AT_A_TIME = 32
 _TRIES = 3

@@ -8,8 +8,9 @@ from psycopg import Connection, sql
 from psycopg.conninfo import make_conninfo
 from uuid_utils import uuid7
 
-from ghl_snapshots.audit import AuditEvent, EventType
-from ghl_snapshots.errors import LedgerError, SchemaError
+from ghl_snapshots.core.audit_events import AuditEvent, EventType
+from ghl_snapshots.core.errors import LedgerError, SchemaError
+from ghl_snapshots.core.model import Source
 from ghl_snapshots.ledger.audit import record
 from ghl_snapshots.ledger.database import (
     AUDITOR,
@@ -22,7 +23,6 @@ from ghl_snapshots.ledger.database import (
     connection_string,
 )
 from ghl_snapshots.ledger.queries import query, sql_text
-from ghl_snapshots.model import Source
 
 _LOCK = 4710
 _OLDEST_SERVER = 160000

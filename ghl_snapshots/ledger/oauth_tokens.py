@@ -11,13 +11,13 @@ from psycopg.errors import LockNotAvailable
 from psycopg.rows import DictRow
 from uuid_utils import uuid7
 
-from ghl_snapshots.audit import AuditEvent, EventType
-from ghl_snapshots.errors import ConfigurationError, CredentialError, LedgerError
+from ghl_snapshots.core.audit_events import AuditEvent, EventType
+from ghl_snapshots.core.errors import ConfigurationError, CredentialError, LedgerError
+from ghl_snapshots.core.model import Source
+from ghl_snapshots.core.tokens import LocationToken, StoredTokens
 from ghl_snapshots.ledger.audit import record
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.model import Source
-from ghl_snapshots.stored_tokens import LocationToken, StoredTokens
 
 _HOW_TO_MAKE_A_KEY = (
     'python -c "from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())"'

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from ghl_snapshots.model import Capture, RequestRecord
+from ghl_snapshots.core.model import Capture, RequestRecord
 
 _MICROSECOND = timedelta(microseconds=1)
 _OWN = frozenset({"requestTimestamp", "durationMs"})

@@ -4,7 +4,7 @@ import re
 from functools import cache
 from importlib.resources import files
 
-_FILES = ("queries.sql", "verify.sql", "guards.sql", "checks.sql", "api.sql", "metrics.sql")
+_FILES = ("queries.sql", "verify.sql", "schema_integrity.sql", "checks.sql", "api.sql", "metrics.sql")
 _STATEMENT = re.compile(r"^-- (\w+) -- .+\n((?:(?!-- \w+ -- ).*\n?)+)", re.MULTILINE)
 
 

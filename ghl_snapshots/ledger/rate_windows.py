@@ -16,10 +16,10 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from ghl_snapshots.errors import LedgerError
+from ghl_snapshots.core.errors import LedgerError
+from ghl_snapshots.core.shared_limits import Place, Quota
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.shared_limits import Place, Quota
 
 _AWAY_SECONDS: Final = 5.0
 _LONGEST_STATEMENT_MS: Final = 2000

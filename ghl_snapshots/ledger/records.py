@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from ghl_snapshots.errors import LedgerError
-from ghl_snapshots.model import SCHEMA_VERSION, Snapshot
+from ghl_snapshots.core.errors import LedgerError
+from ghl_snapshots.core.model import SCHEMA_VERSION, Snapshot
 
 _MAJOR = SCHEMA_VERSION.split(".", maxsplit=1)[0]
 

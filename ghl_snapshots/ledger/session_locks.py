@@ -13,7 +13,7 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from ghl_snapshots.errors import LedgerError
+from ghl_snapshots.core.errors import LedgerError
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
 

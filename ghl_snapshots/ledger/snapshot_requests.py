@@ -24,8 +24,8 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from ghl_snapshots.audit import AuditEvent, EventType
-from ghl_snapshots.errors import (
+from ghl_snapshots.core.audit_events import AuditEvent, EventType
+from ghl_snapshots.core.errors import (
     AccountMismatchError,
     IdempotencyConflictError,
     RequestLimitError,
@@ -33,11 +33,11 @@ from ghl_snapshots.errors import (
     TenantDisabledError,
     UnknownTenantError,
 )
+from ghl_snapshots.core.model import Priority, SnapshotType, Source
+from ghl_snapshots.core.snapshot_requests import SnapshotRequest
 from ghl_snapshots.ledger.audit import record
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.model import Priority, SnapshotType, Source
-from ghl_snapshots.snapshot_request import SnapshotRequest
 
 RATE_WINDOW = timedelta(minutes=1)
 _PICK_UP_SECONDS = 5

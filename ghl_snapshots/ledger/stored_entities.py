@@ -9,9 +9,9 @@ from typing import Any
 
 from psycopg.rows import DictRow
 
-from ghl_snapshots.ledger.at_once import at_once
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.findings import Checked, Finding, finding_of
+from ghl_snapshots.ledger.parallel_map import at_once
 from ghl_snapshots.ledger.queries import query
 
 _ENTITIES_AT_A_TIME = 20_000

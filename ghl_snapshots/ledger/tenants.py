@@ -9,12 +9,12 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 from uuid_utils import uuid7
 
-from ghl_snapshots.audit import AuditEvent, EventType
-from ghl_snapshots.errors import ConfigurationError, UnknownTenantError
+from ghl_snapshots.core.audit_events import AuditEvent, EventType
+from ghl_snapshots.core.errors import ConfigurationError, UnknownTenantError
+from ghl_snapshots.core.model import AccountKind, Source, Tenant
 from ghl_snapshots.ledger.audit import record
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.model import AccountKind, Source, Tenant
 
 
 class TenantRegistry:

@@ -8,15 +8,15 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import DictRow, tuple_row
 
-from ghl_snapshots.errors import UnknownTenantError
-from ghl_snapshots.ledger.at_once import at_once
+from ghl_snapshots.core.errors import UnknownTenantError
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.findings import Checked, Finding, Progress, finding_of
-from ghl_snapshots.ledger.guards import differences
+from ghl_snapshots.ledger.parallel_map import at_once
 from ghl_snapshots.ledger.payloads import Checksums
 from ghl_snapshots.ledger.queries import query
+from ghl_snapshots.ledger.schema_integrity import differences
 from ghl_snapshots.ledger.stored_entities import StoredEntities
-from ghl_snapshots.model import SnapshotType
 
 # A row is a list of all entities of a payload.
 _PAYLOADS_AT_A_TIME = 50

@@ -3,13 +3,13 @@
 from collections import Counter
 from collections.abc import Callable
 
-from ghl_snapshots.composition import open_database
+from ghl_snapshots.capture.composition import open_database
+from ghl_snapshots.core.model import SnapshotType
+from ghl_snapshots.core.settings import Settings
 from ghl_snapshots.ledger.tenants import TenantRegistry
+from ghl_snapshots.local.capture_command import capture
 from ghl_snapshots.local.environment import migrate_databases, product_environment
-from ghl_snapshots.local.manual import capture
 from ghl_snapshots.local.simulated import simulated_ghl
-from ghl_snapshots.model import SnapshotType
-from ghl_snapshots.settings import Settings
 from ghl_snapshots.simulator.server import Simulator
 
 

@@ -15,12 +15,12 @@ from cryptography.fernet import Fernet
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
 
-from ghl_snapshots.composition import database_url
-from ghl_snapshots.errors import ConfigurationError
+from ghl_snapshots.capture.composition import database_url
+from ghl_snapshots.core.errors import ConfigurationError
+from ghl_snapshots.core.settings import Settings, load_settings
 from ghl_snapshots.ledger.migrate import create_database, migrate
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.local.processes import wait_for_custodians
-from ghl_snapshots.settings import Settings, load_settings
 
 PROJECT = Path(__file__).parents[2]
 DATABASE = "ghl_snapshots"

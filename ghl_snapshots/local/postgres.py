@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import psutil
 
-from ghl_snapshots.errors import ConfigurationError
+from ghl_snapshots.core.errors import ConfigurationError
 
 with warnings.catch_warnings():
     # Without XDG_RUNTIME_DIR (containers, cron) the package warns while it is imported that it will use /tmp.

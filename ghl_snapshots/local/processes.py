@@ -20,8 +20,8 @@ from typing import IO, Self
 import psutil
 from rich.console import Console
 
+from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.custody.custodian import COMMAND as CUSTODIAN
-from ghl_snapshots.errors import ConfigurationError
 
 _GRACE_SECONDS = 15
 

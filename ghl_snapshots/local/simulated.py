@@ -4,18 +4,18 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ghl_snapshots.composition import open_database
-from ghl_snapshots.errors import ConfigurationError
+from ghl_snapshots.capture.composition import open_database
+from ghl_snapshots.core.errors import ConfigurationError
+from ghl_snapshots.core.model import AccountKind, Tenant
+from ghl_snapshots.core.settings import Settings
+from ghl_snapshots.core.tokens import StoredTokens
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.environment import variables
-from ghl_snapshots.model import AccountKind, Tenant
-from ghl_snapshots.settings import Settings
 from ghl_snapshots.simulator.accounts import Accounts
 from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.server import Simulator
-from ghl_snapshots.stored_tokens import StoredTokens
 
 _SEED = 1
 

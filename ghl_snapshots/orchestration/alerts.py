@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import requests
 
-from ghl_snapshots.orchestration.ended_runs import cursor_at, ended_since
+from ghl_snapshots.core.settings import Settings, load_settings
 from ghl_snapshots.orchestration.failures import failures_of_run
-from ghl_snapshots.settings import Settings, load_settings
+from ghl_snapshots.orchestration.finished_runs import cursor_at, ended_since
 
 _SILENCE = timedelta(days=1)
 _TIMEOUT_SECONDS = (5, 10)

@@ -13,18 +13,18 @@ from itertools import chain
 
 import dagster as dg
 
-from ghl_snapshots.errors import GhlSnapshotsError, RequestNotFoundError
-from ghl_snapshots.ledger.appending import Appended
+from ghl_snapshots.core.errors import GhlSnapshotsError, RequestNotFoundError
+from ghl_snapshots.core.model import Capture, SnapshotType, Source, Status, Tenant
+from ghl_snapshots.ledger.append import Appended
 from ghl_snapshots.ledger.coverage import stored_for_trigger
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests
 from ghl_snapshots.ledger.tenants import TenantRegistry
-from ghl_snapshots.model import Capture, SnapshotType, Source, Status, Tenant
 from ghl_snapshots.orchestration.descriptions import asset_description
 from ghl_snapshots.orchestration.io_manager import SnapshotIOManager
 from ghl_snapshots.orchestration.partitions import tenants
 from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource, StoredListener
+from ghl_snapshots.orchestration.result_events import Shortfalls, causes, materialization
 from ghl_snapshots.orchestration.trigger import Trigger, trigger_of
-from ghl_snapshots.orchestration.verdicts import Shortfalls, causes, materialization
 
 GROUP = "ghl_snapshots"
 IO_MANAGER_KEY = "snapshots"

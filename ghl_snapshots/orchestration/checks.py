@@ -6,15 +6,15 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from ghl_snapshots.audit import AuditEvent, EventType
+from ghl_snapshots.core.audit_events import AuditEvent, EventType
+from ghl_snapshots.core.model import SnapshotType
+from ghl_snapshots.core.settings import load_settings
+from ghl_snapshots.core.summary import counted
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.checks import GUARDED, INTACT, Fault, faults
-from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.orchestration.resources import DatabaseResource
 from ghl_snapshots.orchestration.schedules import rhythms
 from ghl_snapshots.orchestration.trigger import Trigger, trigger_of
-from ghl_snapshots.settings import load_settings
-from ghl_snapshots.summary import counted
 
 _MOST_ROWS = 100
 

@@ -1,7 +1,7 @@
 """What a person reads about an asset: what it holds, and which GHL calls and scopes it needs."""
 
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.ghl.endpoints import LOCATION_SEARCH, Endpoint, endpoints_of
-from ghl_snapshots.model import SnapshotType
 
 _HOLDS = {
     SnapshotType.LOCATIONS: "The tenant's locations (sub-accounts) with their settings, custom fields, "

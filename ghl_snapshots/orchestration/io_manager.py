@@ -11,9 +11,9 @@ from typing import Any
 
 import dagster as dg
 
-from ghl_snapshots.errors import SnapshotNotFoundError, SnapshotRefusedError
-from ghl_snapshots.ledger.appending import Appended
-from ghl_snapshots.model import Capture, Snapshot, SnapshotType
+from ghl_snapshots.core.errors import SnapshotNotFoundError, SnapshotRefusedError
+from ghl_snapshots.core.model import Capture, Snapshot, SnapshotType
+from ghl_snapshots.ledger.append import Appended
 from ghl_snapshots.orchestration.resources import DatabaseResource
 
 

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from ghl_snapshots.model import SnapshotType
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.orchestration.checks import CHECKS, validation
 from ghl_snapshots.orchestration.schedules import HOURLY
 

@@ -7,13 +7,13 @@ from uuid import uuid4
 
 import dagster as dg
 
-from ghl_snapshots.ledger.appending import Appended
-from ghl_snapshots.model import Priority, SnapshotType, Source
+from ghl_snapshots.core.model import Priority, SnapshotType, Source
+from ghl_snapshots.core.settings import load_settings
+from ghl_snapshots.ledger.append import Appended
 from ghl_snapshots.orchestration.failures import failures
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions, ranges
 from ghl_snapshots.orchestration.resources import StoredListener, unheard
 from ghl_snapshots.orchestration.trigger import Trigger, trigger_tags
-from ghl_snapshots.settings import load_settings
 
 # The webserver lists a run under its code location by this tag; Dagster sets it where it launches the run.
 _CODE_LOCATION_TAG = ".dagster/repository"

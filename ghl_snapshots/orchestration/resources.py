@@ -6,17 +6,17 @@ from contextlib import contextmanager
 import dagster as dg
 from pydantic import PrivateAttr
 
-from ghl_snapshots.composition import capture_engine, open_database
-from ghl_snapshots.ledger.appending import Appended
+from ghl_snapshots.capture.capture_lock import Turns
+from ghl_snapshots.capture.composition import capture_engine, open_database
+from ghl_snapshots.core.model import Capture, SnapshotType, Tenant
+from ghl_snapshots.core.settings import load_settings
+from ghl_snapshots.ledger.append import Appended
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import check_schema
 from ghl_snapshots.ledger.session_locks import SessionLocks
 from ghl_snapshots.ledger.tenants import TenantRegistry
-from ghl_snapshots.model import Capture, SnapshotType, Tenant
 from ghl_snapshots.orchestration.trigger import Trigger
-from ghl_snapshots.settings import load_settings
-from ghl_snapshots.turns import Turns
 
 StoredListener = Callable[[Appended], None]
 

@@ -9,12 +9,12 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from ghl_snapshots.errors import RequestNotFoundError
+from ghl_snapshots.core.errors import RequestNotFoundError
+from ghl_snapshots.core.model import SnapshotType, Source
 from ghl_snapshots.ledger.full_runs import FullRun, record_full_run
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests
-from ghl_snapshots.model import SnapshotType, Source
-from ghl_snapshots.orchestration.ended_runs import ended_since
 from ghl_snapshots.orchestration.failures import failures_of_run
+from ghl_snapshots.orchestration.finished_runs import ended_since
 from ghl_snapshots.orchestration.resources import DatabaseResource
 from ghl_snapshots.orchestration.trigger import first_of, trigger_of
 

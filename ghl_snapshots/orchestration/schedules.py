@@ -11,12 +11,12 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from ghl_snapshots.cron import Cron
-from ghl_snapshots.model import Priority, SnapshotType, Source
+from ghl_snapshots.core.cron import Cron
+from ghl_snapshots.core.model import Priority, SnapshotType, Source
+from ghl_snapshots.core.settings import Settings
 from ghl_snapshots.orchestration.partitions import ranges, tenants
 from ghl_snapshots.orchestration.resources import DatabaseResource
 from ghl_snapshots.orchestration.trigger import Trigger, trigger_tags
-from ghl_snapshots.settings import Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

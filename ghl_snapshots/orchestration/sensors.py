@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 import dagster as dg
 import psycopg
 
-from ghl_snapshots.errors import GhlSnapshotsError
+from ghl_snapshots.core.errors import GhlSnapshotsError
+from ghl_snapshots.core.model import Priority
 from ghl_snapshots.ledger.coverage import never_captured
-from ghl_snapshots.model import Priority
 from ghl_snapshots.orchestration.partitions import covered, tenants
 from ghl_snapshots.orchestration.resources import DatabaseResource
 from ghl_snapshots.orchestration.schedules import run_requests, scheduled

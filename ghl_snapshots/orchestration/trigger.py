@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-from ghl_snapshots.errors import ConfigurationError
-from ghl_snapshots.model import Priority, Source
+from ghl_snapshots.core.errors import ConfigurationError
+from ghl_snapshots.core.model import Priority, Source
 
 CORRELATION_ID_TAG = "ghl_snapshots/correlation_id"
 SOURCE_TAG = "ghl_snapshots/source"

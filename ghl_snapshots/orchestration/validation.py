@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
-from ghl_snapshots.model import Priority, Source
-from ghl_snapshots.orchestration.ended_runs import is_over
+from ghl_snapshots.core.model import Priority, Source
+from ghl_snapshots.orchestration.finished_runs import is_over
 from ghl_snapshots.orchestration.schedules import DAILY, WEEKLY, Cadence
 from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG, Trigger, trigger_tags
 

@@ -14,7 +14,7 @@ import uvicorn
 
 from ghl_snapshots.api.application import application
 from ghl_snapshots.api.services import Services
-from ghl_snapshots.api_key import KeyRole
+from ghl_snapshots.core.api_keys import KeyRole
 from ghl_snapshots.ledger.api_keys import ApiKeys
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots_tests.ledger.conftest import as_role, database, ledger, superuser, template, url

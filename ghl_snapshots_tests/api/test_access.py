@@ -10,9 +10,9 @@ from uuid import uuid4
 import pytest
 from psycopg import Connection
 
-from ghl_snapshots.api.calls import OPERATIONS
+from ghl_snapshots.api.request_context import OPERATIONS
 from ghl_snapshots.api.services import Services
-from ghl_snapshots.api_key import KeyRole
+from ghl_snapshots.core.api_keys import KeyRole
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots_tests.api.conftest import Api, Client
 from ghl_snapshots_tests.ledger.captures import NOON, capture

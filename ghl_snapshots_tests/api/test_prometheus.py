@@ -17,13 +17,13 @@ import pytest
 import requests
 import yaml
 
-from ghl_snapshots.audit import AuditEvent
+from ghl_snapshots.core.audit_events import AuditEvent
+from ghl_snapshots.core.model import SnapshotType, Source, Status
+from ghl_snapshots.core.shared_limits import Quota
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.rate_windows import RateWindows
-from ghl_snapshots.model import SnapshotType, Source, Status
-from ghl_snapshots.shared_limits import Quota
 from ghl_snapshots_tests.api.conftest import Api
 from ghl_snapshots_tests.end_to_end.stack import eventually
 from ghl_snapshots_tests.ledger.captures import ENDPOINT, capture

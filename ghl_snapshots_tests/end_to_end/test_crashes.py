@@ -8,9 +8,9 @@ from itertools import product as pairs
 
 import pytest
 
-from ghl_snapshots.composition import open_database
+from ghl_snapshots.capture.composition import open_database
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.ledger.verification import Verification
-from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.orchestration.partitions import TenantRange
 from ghl_snapshots.simulator.faults import Fault, Hang
 from ghl_snapshots_tests.end_to_end import graphql

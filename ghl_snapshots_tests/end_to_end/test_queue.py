@@ -6,14 +6,14 @@ from functools import partial
 
 import pytest
 
-from ghl_snapshots.composition import open_database
+from ghl_snapshots.capture.composition import open_database
+from ghl_snapshots.core.model import Priority, SnapshotType
+from ghl_snapshots.core.snapshot_requests import RequestStatus, SnapshotRequest
 from ghl_snapshots.ledger.session_locks import SessionLocks
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests, Wish
-from ghl_snapshots.model import Priority, SnapshotType
 from ghl_snapshots.orchestration.partitions import TenantRange
 from ghl_snapshots.orchestration.schedules import scheduled
 from ghl_snapshots.orchestration.trigger import trigger_tags
-from ghl_snapshots.snapshot_request import RequestStatus, SnapshotRequest
 from ghl_snapshots_tests.end_to_end import graphql
 from ghl_snapshots_tests.end_to_end.conftest import Stack
 from ghl_snapshots_tests.end_to_end.stack import eventually

@@ -13,9 +13,9 @@ import dagster as dg
 import pytest
 from requests import Response
 
-from ghl_snapshots.composition import open_database
+from ghl_snapshots.capture.composition import open_database
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.ledger.ledger import Ledger
-from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG
 from ghl_snapshots_tests.api.conftest import Client
 from ghl_snapshots_tests.api.process import running

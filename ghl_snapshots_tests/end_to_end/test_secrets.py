@@ -15,8 +15,8 @@ import psutil
 import psycopg
 import pytest
 
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.local.postgres import EmbeddedPostgres, program
-from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.simulator.faults import Effect, Fault
 from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.messages import Reply, Request

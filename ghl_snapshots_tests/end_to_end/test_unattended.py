@@ -7,8 +7,8 @@ from functools import partial
 import dagster as dg
 import pytest
 
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG
 from ghl_snapshots_tests.end_to_end import graphql
 from ghl_snapshots_tests.end_to_end.conftest import Stack

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from ghl_snapshots.model import SnapshotType
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.orchestration.checks import CHECKS
 from ghl_snapshots.orchestration.failures import failures_of_run
 from ghl_snapshots.orchestration.partitions import TenantRange

@@ -8,7 +8,9 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-from ghl_snapshots.capture import CaptureEngine
+from ghl_snapshots.capture.engine import CaptureEngine
+from ghl_snapshots.core.model import AccountKind, Capture, SnapshotType, Source, Tenant
+from ghl_snapshots.core.tokens import StoredTokens
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import Fetched, GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
@@ -25,10 +27,8 @@ from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import AccountKind, Capture, SnapshotType, Source, Tenant
 from ghl_snapshots.simulator.accounts import Agency, Location
 from ghl_snapshots.simulator.server import Simulator
-from ghl_snapshots.stored_tokens import StoredTokens
 
 PIT = "SIMULATED_TOKEN"
 KEY = base64.urlsafe_b64encode(b"k" * 32).decode()

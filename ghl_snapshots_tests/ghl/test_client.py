@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.retries import Retries
 from ghl_snapshots.ghl.transport import Timeouts
 from ghl_snapshots.simulator.accounts import Location

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ghl_snapshots.errors import ConfigurationError, CredentialError
+from ghl_snapshots.core.errors import ConfigurationError, CredentialError
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.simulator.accounts import Location

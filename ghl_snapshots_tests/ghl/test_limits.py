@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.limit_headers import is_daily
 from ghl_snapshots.ghl.limits import RateLimiter

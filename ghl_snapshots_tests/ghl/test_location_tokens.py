@@ -8,19 +8,19 @@ from contextlib import contextmanager
 import psycopg
 import pytest
 
-from ghl_snapshots.errors import ErrorKind
+from ghl_snapshots.core.errors import ErrorKind
+from ghl_snapshots.core.model import Status
+from ghl_snapshots.core.tokens import LocationToken
 from ghl_snapshots.ghl.location_tokens import LocationTokens
 from ghl_snapshots.ghl.transport import Timeouts
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import Status
 from ghl_snapshots.simulator.accounts import Agency
 from ghl_snapshots.simulator.faults import Fault, Hang
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.profile import Sizes
 from ghl_snapshots.simulator.server import Simulator
-from ghl_snapshots.stored_tokens import LocationToken
 from ghl_snapshots_tests.ghl.rig import KEY, installed, rigged, tenant_of, token_database
 
 EXCHANGE = "/oauth/locationToken"

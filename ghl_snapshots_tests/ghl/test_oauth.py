@@ -9,7 +9,9 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.core.errors import ErrorKind, GhlError
+from ghl_snapshots.core.model import Capture, SnapshotType, Source, Status, Tenant
+from ghl_snapshots.core.tokens import StoredTokens
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
@@ -19,12 +21,10 @@ from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import Capture, SnapshotType, Source, Status, Tenant
 from ghl_snapshots.simulator.accounts import Agency
 from ghl_snapshots.simulator.faults import Effect, Fault, Hang, ReplaceBody, Respond, Wire
 from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.server import Simulator
-from ghl_snapshots.stored_tokens import StoredTokens
 from ghl_snapshots_tests.ghl.rig import KEY, Rig, installed, now, rigged, tenant_of
 
 REFRESH = "/oauth/token"

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 
 import pytest
 
-from ghl_snapshots.errors import ErrorKind
+from ghl_snapshots.core.errors import ErrorKind
+from ghl_snapshots.core.model import SnapshotType, Status, Tenant
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import SnapshotType, Status, Tenant
 from ghl_snapshots.simulator.accounts import Agency
 from ghl_snapshots.simulator.faults import Fault, ReplaceBody, Respond
 from ghl_snapshots.simulator.generation import generated_accounts

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from ghl_snapshots.core.model import SnapshotType, Source, Status, Tenant
 from ghl_snapshots.ghl.endpoints import endpoints_of
 from ghl_snapshots.ghl.transport import Timeouts
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import SnapshotType, Source, Status, Tenant
 from ghl_snapshots.simulator.accounts import Accounts
 from ghl_snapshots.simulator.faults import Effect, Fault, Wire
 from ghl_snapshots.simulator.generation import generated_accounts

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ghl_snapshots.errors import ErrorKind, GhlError, ListChangedError
+from ghl_snapshots.core.errors import ErrorKind, GhlError, ListChangedError
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, Endpoint, Paging
-from ghl_snapshots.ghl.entities import Answer, Slice, read_answer
+from ghl_snapshots.ghl.json_slices import Answer, Slice, read_answer
 from ghl_snapshots.ghl.paging import MOST_PAGES, pages
 from ghl_snapshots.ghl.transport import Timeouts, Transport
 from ghl_snapshots.simulator.accounts import Location

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.read_only import ReadOnlyAdapter
 from ghl_snapshots.ghl.transport import Reply, Timeouts, Transport

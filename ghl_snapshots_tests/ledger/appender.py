@@ -3,9 +3,9 @@
 import sys
 from datetime import timedelta
 
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
-from ghl_snapshots.model import SnapshotType
 from ghl_snapshots_tests.ledger.captures import NOON, capture
 
 TENANTS = ("acme", "zenith")

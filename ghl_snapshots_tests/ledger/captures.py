@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
-from ghl_snapshots.errors import ErrorKind
-from ghl_snapshots.model import (
+from ghl_snapshots.core.errors import ErrorKind
+from ghl_snapshots.core.model import (
     AccountKind,
     Capture,
     CaptureError,

@@ -8,8 +8,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from ghl_snapshots.ledger.database import Database
-from ghl_snapshots.ledger.guards import objects_text
 from ghl_snapshots.ledger.migrate import migrate
+from ghl_snapshots.ledger.schema_integrity import objects_text
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 
 

@@ -6,8 +6,8 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from ghl_snapshots.api_key import KeyRole
-from ghl_snapshots.errors import ConfigurationError, UnknownTenantError
+from ghl_snapshots.core.api_keys import KeyRole
+from ghl_snapshots.core.errors import ConfigurationError, UnknownTenantError
 from ghl_snapshots.ledger.api_keys import ApiKeys
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.database import Database

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from ghl_snapshots.errors import LedgerError
+from ghl_snapshots.core.errors import LedgerError
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import migrate

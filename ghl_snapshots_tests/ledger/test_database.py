@@ -6,7 +6,7 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from ghl_snapshots.errors import ConfigurationError, LedgerError
+from ghl_snapshots.core.errors import ConfigurationError, LedgerError
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots_tests.ledger.captures import capture

@@ -13,14 +13,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from ghl_snapshots.errors import LedgerError
+from ghl_snapshots.core.errors import LedgerError
+from ghl_snapshots.core.model import Capture
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.ledger.verification import Verification
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import Capture
 from ghl_snapshots_tests.ledger.captures import capture, tenant
 
 # Above the 16 MiB of a segment of the write-ahead log, without which the server goes down.

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from psycopg import Connection
 
+from ghl_snapshots.core.model import SnapshotType, Status
 from ghl_snapshots.ledger.ledger import Ledger
-from ghl_snapshots.model import SnapshotType, Status
 from ghl_snapshots_tests.ledger.captures import capture
 
 DOCS = Path(__file__).parents[2] / "docs"

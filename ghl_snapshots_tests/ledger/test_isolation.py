@@ -9,14 +9,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection, sql
 
+from ghl_snapshots.core.model import SnapshotType
+from ghl_snapshots.core.tokens import StoredTokens
 from ghl_snapshots.ledger.database import Database
-from ghl_snapshots.ledger.guards import differences
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
+from ghl_snapshots.ledger.schema_integrity import differences
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import SnapshotType
-from ghl_snapshots.stored_tokens import StoredTokens
 from ghl_snapshots_tests.ledger.captures import capture, tenant
 from ghl_snapshots_tests.ledger.copies import copy_of
 

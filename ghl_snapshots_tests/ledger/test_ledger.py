@@ -7,15 +7,15 @@ from typing import Any, cast
 import pytest
 from psycopg import Connection
 
-from ghl_snapshots.errors import (
+from ghl_snapshots.core.errors import (
     LedgerError,
     SchemaError,
     SnapshotCorruptError,
     SnapshotNotFoundError,
     SnapshotRefusedError,
 )
+from ghl_snapshots.core.model import Capture, SnapshotType, Status, iso
 from ghl_snapshots.ledger.ledger import Ledger
-from ghl_snapshots.model import Capture, SnapshotType, Status, iso
 from ghl_snapshots_tests.ledger.captures import BODIES, NOON, capture, failure, request
 
 

@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator
 import pytest
 from psycopg import Connection
 
-from ghl_snapshots.audit import EventType
-from ghl_snapshots.errors import LedgerError, SnapshotRefusedError
+from ghl_snapshots.core.audit_events import EventType
+from ghl_snapshots.core.errors import LedgerError, SnapshotRefusedError
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.tenants import TenantRegistry
-from ghl_snapshots.model import SnapshotType
 from ghl_snapshots_tests.ledger.captures import capture
 
 CHAIN = "SELECT pg_advisory_lock(hashtextextended('acme workflows', 4711))"

@@ -11,7 +11,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
-from ghl_snapshots.errors import ConfigurationError, LedgerError, SchemaError
+from ghl_snapshots.core.errors import ConfigurationError, LedgerError, SchemaError
 from ghl_snapshots.ledger.database import NETWORK, Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import check_schema, migrate

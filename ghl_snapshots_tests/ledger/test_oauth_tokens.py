@@ -8,10 +8,10 @@ import pytest
 from cryptography.fernet import Fernet
 from psycopg import Connection
 
-from ghl_snapshots.errors import ConfigurationError, CredentialError, LedgerError
+from ghl_snapshots.core.errors import ConfigurationError, CredentialError, LedgerError
+from ghl_snapshots.core.tokens import StoredTokens
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
-from ghl_snapshots.stored_tokens import StoredTokens
 from ghl_snapshots_tests.ledger.captures import NOON
 
 OLD, NEW = (Fernet.generate_key().decode() for _ in range(2))

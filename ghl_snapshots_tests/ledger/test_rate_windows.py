@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from psycopg import Connection
 
-from ghl_snapshots.errors import ErrorKind, GhlError
+from ghl_snapshots.core.errors import ErrorKind, GhlError
+from ghl_snapshots.core.shared_limits import Place, Quota
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.rate_windows import RateWindows
-from ghl_snapshots.shared_limits import Place, Quota
 from ghl_snapshots_tests.ledger.proxies import proxied
 
 DAY = date(2026, 3, 3)

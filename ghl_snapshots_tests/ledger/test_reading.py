@@ -8,11 +8,11 @@ from uuid import NAMESPACE_URL, uuid4, uuid5
 import pytest
 from psycopg import Connection
 
-from ghl_snapshots.audit import AuditEvent
+from ghl_snapshots.core.audit_events import AuditEvent
+from ghl_snapshots.core.model import Snapshot, SnapshotType, Source
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
-from ghl_snapshots.model import Snapshot, SnapshotType, Source
 from ghl_snapshots_tests.ledger.captures import NOON, capture
 
 HOUR = timedelta(hours=1)

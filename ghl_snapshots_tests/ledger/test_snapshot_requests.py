@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg import Connection
 
-from ghl_snapshots.errors import (
+from ghl_snapshots.core.errors import (
     AccountMismatchError,
     IdempotencyConflictError,
     RequestLimitError,
@@ -17,13 +17,13 @@ from ghl_snapshots.errors import (
     TenantDisabledError,
     UnknownTenantError,
 )
+from ghl_snapshots.core.model import Priority, SnapshotType, Status
+from ghl_snapshots.core.snapshot_requests import RequestStatus, SnapshotRequest
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests, Wish
 from ghl_snapshots.ledger.tenants import TenantRegistry
-from ghl_snapshots.model import Priority, SnapshotType, Status
-from ghl_snapshots.snapshot_request import RequestStatus, SnapshotRequest
 from ghl_snapshots_tests.ledger.captures import capture
 
 NOW = datetime(2023, 12, 21, 12, 0, 56, 789000, tzinfo=UTC)

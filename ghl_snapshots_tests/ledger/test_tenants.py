@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from psycopg import Connection
 
-from ghl_snapshots.errors import ConfigurationError, LedgerError, UnknownTenantError
+from ghl_snapshots.core.errors import ConfigurationError, LedgerError, UnknownTenantError
+from ghl_snapshots.core.model import AccountKind, Tenant
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.tenants import TenantRegistry
-from ghl_snapshots.model import AccountKind, Tenant
 from ghl_snapshots_tests.ledger.captures import tenant
 
 

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from ghl_snapshots.core.model import SnapshotType, Status
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
@@ -15,7 +16,6 @@ from ghl_snapshots.ledger.migrate import check_schema, migrate
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.ledger.verification import Verification
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import SnapshotType, Status
 from ghl_snapshots_tests.ledger.captures import BODIES, capture, tenant
 from ghl_snapshots_tests.ledger.earlier_versions import ADDED, MIGRATIONS, earlier_database
 

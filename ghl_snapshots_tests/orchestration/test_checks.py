@@ -11,15 +11,15 @@ import psycopg
 import pytest
 from psycopg.conninfo import conninfo_to_dict
 
+from ghl_snapshots.core.model import SnapshotType
+from ghl_snapshots.core.settings import load_settings
 from ghl_snapshots.definitions import composed, definitions
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.orchestration.checks import CHECKS
 from ghl_snapshots.orchestration.launch import capture_now
 from ghl_snapshots.orchestration.partitions import TenantRange
 from ghl_snapshots.orchestration.schedules import scheduled
 from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG
-from ghl_snapshots.settings import load_settings
 from ghl_snapshots_tests.orchestration.product import Product, running_product
 
 WORKFLOWS = SnapshotType.WORKFLOWS

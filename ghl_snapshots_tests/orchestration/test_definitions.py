@@ -9,10 +9,10 @@ import dagster as dg
 import pytest
 import yaml
 
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.definitions import definitions
 from ghl_snapshots.ghl.endpoints import endpoints_of
 from ghl_snapshots.local.environment import PROJECT
-from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.orchestration.io_manager import SnapshotIOManager
 from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource
 

@@ -8,8 +8,8 @@ from typing import Any
 import dagster as dg
 import psycopg
 
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.definitions import composed
-from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.orchestration.launch import capture_now
 from ghl_snapshots_tests.end_to_end.stack import eventually
 from ghl_snapshots_tests.orchestration.product import Product

@@ -7,9 +7,9 @@ import dagster as dg
 import psycopg
 import pytest
 
+from ghl_snapshots.core.errors import SnapshotCorruptError, SnapshotNotFoundError, SnapshotRefusedError
+from ghl_snapshots.core.model import Capture, Entity, RequestRecord, SnapshotType, Source, Status
 from ghl_snapshots.definitions import composed
-from ghl_snapshots.errors import SnapshotCorruptError, SnapshotNotFoundError, SnapshotRefusedError
-from ghl_snapshots.model import Capture, Entity, RequestRecord, SnapshotType, Source, Status
 from ghl_snapshots.orchestration.io_manager import LoadedSnapshot
 from ghl_snapshots.orchestration.launch import capture_now
 from ghl_snapshots.orchestration.partitions import add_partitions, tenants

@@ -13,7 +13,7 @@ from ghl_snapshots_tests.orchestration.product import Product
 
 PROGRAM = """
 from ghl_snapshots.definitions import composed
-from ghl_snapshots.model import SnapshotType
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.orchestration.launch import capture_now
 
 capture_now(

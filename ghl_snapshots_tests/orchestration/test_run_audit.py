@@ -5,13 +5,13 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 
-from ghl_snapshots.audit import AuditEvent
-from ghl_snapshots.composition import open_database
+from ghl_snapshots.capture.composition import open_database
+from ghl_snapshots.core.audit_events import AuditEvent
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.definitions import composed, definitions
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests, Wish
-from ghl_snapshots.model import SnapshotType
-from ghl_snapshots.orchestration.ended_runs import ended_since
+from ghl_snapshots.orchestration.finished_runs import ended_since
 from ghl_snapshots.orchestration.launch import capture_now
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions, tenants
 from ghl_snapshots.orchestration.resources import unheard

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 import dagster as dg
 import pytest
 
+from ghl_snapshots.core.model import SnapshotType, Status
 from ghl_snapshots.definitions import composed
-from ghl_snapshots.ledger.appending import Appended
-from ghl_snapshots.model import SnapshotType, Status
+from ghl_snapshots.ledger.append import Appended
 from ghl_snapshots.orchestration.launch import Launched, capture_now
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions, tenants
 from ghl_snapshots.orchestration.resources import unheard

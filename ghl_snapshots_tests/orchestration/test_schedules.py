@@ -7,10 +7,10 @@ from itertools import takewhile
 import dagster as dg
 import pytest
 
+from ghl_snapshots.core.settings import Settings
 from ghl_snapshots.definitions import definitions
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions
 from ghl_snapshots.orchestration.schedules import DAILY, HOURLY, WEEKLY, Cadence, scheduled, snapshot_schedule
-from ghl_snapshots.settings import Settings
 from ghl_snapshots_tests.orchestration.product import Product
 
 NOW = datetime.now(UTC).replace(microsecond=0)

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 import dagster as dg
 import psycopg
 
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.definitions import composed, definitions
-from ghl_snapshots.model import SnapshotType
 from ghl_snapshots.orchestration.launch import capture_now
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions, tenants
 from ghl_snapshots.orchestration.sensors import PartitionChanges, partition_changes, tenant_sensor

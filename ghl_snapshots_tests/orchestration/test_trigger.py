@@ -3,8 +3,8 @@
 import pytest
 from dagster import DagsterRun
 
-from ghl_snapshots.errors import ConfigurationError
-from ghl_snapshots.model import Source
+from ghl_snapshots.core.errors import ConfigurationError
+from ghl_snapshots.core.model import Source
 from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG, SOURCE_TAG, Trigger, trigger_of
 
 

@@ -1,0 +1,127 @@
+"""How the parts are put together from the settings, for the Dagster shell, the API and the command line."""
+
+import os
+from datetime import UTC, datetime
+
+from ghl_snapshots.capture.engine import CaptureEngine
+from ghl_snapshots.core.capture_settings import CaptureSettings
+from ghl_snapshots.core.errors import ConfigurationError
+from ghl_snapshots.core.model import Tenant
+from ghl_snapshots.core.settings import Settings
+from ghl_snapshots.custody.custodian import Custodian
+from ghl_snapshots.custody.messages import Deployment
+from ghl_snapshots.ghl.budget import Budget
+from ghl_snapshots.ghl.client import GhlClient
+from ghl_snapshots.ghl.credentials import Credentials
+from ghl_snapshots.ghl.deadline import Deadline
+from ghl_snapshots.ghl.limits import RateLimiter
+from ghl_snapshots.ghl.oauth import Exchange
+from ghl_snapshots.ghl.policy import Policy
+from ghl_snapshots.ghl.retries import Retries
+from ghl_snapshots.ghl.transport import Timeouts, Transport
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
+from ghl_snapshots.ledger.rate_windows import RateWindows
+
+
+def database_url(settings: Settings) -> str:
+    """The URL of the product's database, password included; only for opening connections.
+
+    Raises:
+        ConfigurationError: no database is named.
+    """
+    if settings.database_url is None:
+        raise ConfigurationError(
+            "GHL_SNAPSHOTS_DATABASE_URL is not set; `ghl-snapshots dev` and `demo` set it for an embedded "
+            "PostgreSQL, anything else needs postgresql://user:password@host:port/database."
+        )
+    return settings.database_url.get_secret_value()
+
+
+def auditor_url(settings: Settings) -> str:
+    """The URL with the login that reads across tenants; raises like `database_url`."""
+    if settings.auditor_database_url is None:
+        return database_url(settings)
+    return settings.auditor_database_url.get_secret_value()
+
+
+def open_database(settings: Settings) -> Database:
+    """The product's database as a context manager; nothing connects before it is asked for something.
+
+    Raises:
+        ConfigurationError: no database is named.
+    """
+    return Database(database_url(settings), auditor_url(settings))
+
+
+def capture_engine(settings: Settings, database: Database) -> CaptureEngine:
+    """The engine as a context manager; it reads a tenant's credential only when it captures that tenant."""
+    client = GhlClient(Transport(settings.base_url), RateLimiter(shared=RateWindows(database)), clock=_now)
+    credentials = Credentials(
+        client,
+        environ=os.environ,
+        exchange=_exchange(settings, database),
+        store=OAuthTokens(database, settings.encryption_keys_text),
+        clock=_now,
+    )
+    return CaptureEngine(
+        client,
+        credentials,
+        concurrency=settings.concurrency,
+        policy=lambda tenant: _policy(settings.overridden(tenant.overrides)),
+        clock=_now,
+    )
+
+
+def _exchange(settings: Settings, database: Database) -> Exchange | None:
+    """What exchanges grants for tokens, or None where the settings name no OAuth app."""
+    if settings.oauth_client_id is None or settings.oauth_client_secret is None:
+        return None
+    return Custodian(
+        Deployment(
+            ghl_base_url=settings.base_url,
+            client_id=settings.oauth_client_id,
+            client_secret=settings.oauth_client_secret.get_secret_value(),
+            database_url=database.url,
+            encryption_keys=settings.encryption_keys_text,
+        )
+    )
+
+
+def redeem(settings: Settings, database: Database, tenant: Tenant, code: str) -> None:
+    """Exchange an authorization code for the tenant's tokens and store them.
+
+    Raises:
+        ConfigurationError: the settings name no OAuth app.
+        GhlError: GHL does not take the code, or it opens another account.
+        LedgerError: the tokens could not be stored.
+    """
+    exchange = _exchange(settings, database)
+    if exchange is None:
+        raise ConfigurationError(
+            "GHL_OAUTH_CLIENT_ID and GHL_OAUTH_CLIENT_SECRET are not set; they name the GHL app that "
+            "the code was given to, and exchanging it takes them."
+        )
+    policy = _policy(settings.overridden(tenant.overrides))
+    deadline = Deadline(policy.capture_timeout_seconds)
+    exchange.redeemed(tenant, code, budget=Budget(deadline=deadline, policy=policy))
+
+
+def _policy(settings: CaptureSettings) -> Policy:
+    return Policy(
+        timeouts=Timeouts(
+            connect_seconds=settings.connect_timeout_seconds, read_seconds=settings.read_timeout_seconds
+        ),
+        retries=Retries(
+            max_attempts=settings.max_attempts,
+            first_wait_seconds=settings.retry_wait_seconds,
+            longest_wait_seconds=settings.longest_retry_wait_seconds,
+        ),
+        daily_reserve=settings.daily_reserve,
+        capture_timeout_seconds=settings.capture_timeout_seconds,
+        concurrency=settings.concurrency,
+    )
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

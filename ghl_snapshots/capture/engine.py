@@ -1,0 +1,214 @@
+"""The capture engine: a tenant and a snapshot type in, a capture out, whatever GHL does meanwhile."""
+
+import time
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, replace
+from datetime import datetime
+from types import TracebackType
+from typing import Self
+
+from ghl_snapshots.core.errors import ConfigurationError, ErrorKind
+from ghl_snapshots.core.model import (
+    AccountKind,
+    Capture,
+    CaptureError,
+    Entity,
+    RequestRecord,
+    SnapshotType,
+    Source,
+    Status,
+    Tenant,
+)
+from ghl_snapshots.ghl.account_fetch import AccountReading
+from ghl_snapshots.ghl.budget import Budget
+from ghl_snapshots.ghl.client import GhlClient
+from ghl_snapshots.ghl.credentials import Credentials
+from ghl_snapshots.ghl.deadline import Deadline
+from ghl_snapshots.ghl.endpoint_fetch import Part, Subject, unread_part
+from ghl_snapshots.ghl.endpoints import endpoints_of
+from ghl_snapshots.ghl.policy import Policy
+
+_COMPANIES_AT_ONCE = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Order:
+    """One capture to be made."""
+
+    tenant: Tenant
+    snapshot_type: SnapshotType
+    source: Source
+    correlation_id: str
+    budget: Budget
+    problem: ConfigurationError | None
+    """Why nothing can be asked for the tenant."""
+
+
+class CaptureEngine:
+    """Captures tenants; all its captures share one pool of `concurrency` requests under way.
+
+    As many more may ask for locations' tokens, for which a company's rate limit often makes them wait; one
+    capture takes no more than half of these, so that a company that makes it wait for long holds up no other.
+    A context manager: closing it waits for the captures under way and closes the connections to GHL.
+    """
+
+    def __init__(
+        self,
+        client: GhlClient,
+        credentials: Credentials,
+        *,
+        concurrency: int,
+        policy: Callable[[Tenant], Policy],
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._client = client
+        self._credentials = credentials
+        self._concurrency = concurrency
+        self._policy = policy
+        self._clock = clock
+        self._monotonic = monotonic
+        self._requests = ThreadPoolExecutor(concurrency, thread_name_prefix="ghl-request")
+        self._openings = ThreadPoolExecutor(max(2, concurrency), thread_name_prefix="ghl-opening")
+        self._captures = ThreadPoolExecutor(concurrency, thread_name_prefix="ghl-capture")
+
+    def __enter__(self) -> Self:
+        """Be ready to capture."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections, once the captures under way have ended."""
+        self._captures.shutdown(cancel_futures=True)
+        self._openings.shutdown()
+        self._requests.shutdown()
+        self._client.close()
+
+    def capture(
+        self, tenant: Tenant, snapshot_type: SnapshotType, *, source: Source, correlation_id: str
+    ) -> Capture:
+        """Capture one type of one tenant; what GHL or the credential refuses is in the capture's errors."""
+        order = self._order(tenant, snapshot_type, source, correlation_id)
+        try:
+            return self._made(order)
+        finally:
+            order.budget.deadline.cancel()
+
+    def captures(
+        self, tenants: Iterable[Tenant], snapshot_type: SnapshotType, *, source: Source, correlation_id: str
+    ) -> Generator[Capture, None, None]:
+        """Capture one type of many tenants, several at once, each given as soon as it is finished.
+
+        Tenants are taken up only as far ahead as keeps the requests busy, so what is held in memory does not
+        grow with their number. Closing the generator breaks off the captures under way.
+        """
+        waiting = iter(tenants)
+        running: dict[Future[Capture], _Order] = {}
+        try:
+            while True:
+                while self._has_room(running.values()) and (tenant := next(waiting, None)) is not None:
+                    order = self._order(tenant, snapshot_type, source, correlation_id)
+                    running[self._captures.submit(self._made, order)] = order
+                if not running:
+                    return
+                for finished in wait(running, return_when=FIRST_COMPLETED).done:
+                    yield finished.result()
+                    del running[finished]
+        finally:
+            for order in running.values():
+                order.budget.deadline.cancel()
+
+    def _order(
+        self, tenant: Tenant, snapshot_type: SnapshotType, source: Source, correlation_id: str
+    ) -> _Order:
+        policy, problem = Policy(), None
+        try:
+            policy = self._policy(tenant)
+        except ConfigurationError as error:
+            problem = error
+        return _Order(
+            tenant=tenant,
+            snapshot_type=snapshot_type,
+            source=source,
+            correlation_id=correlation_id,
+            budget=Budget(deadline=Deadline(policy.capture_timeout_seconds), policy=policy),
+            problem=problem,
+        )
+
+    def _has_room(self, running: Iterable[_Order]) -> bool:
+        """Whether another tenant may be taken up; a company counts for several, because it may be large."""
+        heavy = max(1, self._concurrency // _COMPANIES_AT_ONCE)
+        load = sum(heavy if order.tenant.account_kind is AccountKind.COMPANY else 1 for order in running)
+        return load < self._concurrency
+
+    def _made(self, order: _Order) -> Capture:
+        captured_at, started = self._clock(), self._monotonic()
+        listing, parts = self._read(order)
+        entities, requests = _joined(parts)
+        errors = tuple(part.error for part in (listing, *parts) if part.error is not None)
+        return Capture(
+            tenant_id=order.tenant.tenant_id,
+            ghl_account_id=order.tenant.ghl_account_id,
+            snapshot_type=order.snapshot_type,
+            captured_at=captured_at,
+            duration_ms=round((self._monotonic() - started) * 1000),
+            status=_status(requests, errors),
+            entities=entities,
+            requests=(*_empty_handed(listing), *requests),
+            errors=errors,
+            api_calls=order.budget.calls(),
+            api_version=endpoints_of(order.snapshot_type)[0].api_version,
+            source=order.source,
+            correlation_id=order.correlation_id,
+        )
+
+    def _read(self, order: _Order) -> tuple[Part, list[Part]]:
+        """What told which locations there are, and what was read of each."""
+        if order.problem is not None:
+            return _unread(order), []
+        own = order.budget.policy.concurrency
+        reading = AccountReading(
+            order.tenant,
+            order.snapshot_type,
+            access=self._credentials.open(order.tenant, order.budget),
+            client=self._client,
+            budget=order.budget,
+            pool=self._requests,
+            openings=self._openings,
+            width=own if own < self._concurrency else 2 * self._concurrency,
+        )
+        return reading.read()
+
+
+def _unread(order: _Order) -> Part:
+    endpoint = endpoints_of(order.snapshot_type)[0]
+    return unread_part(Subject(endpoint=endpoint), ErrorKind.CONFIGURATION, str(order.problem))
+
+
+def _joined(parts: Sequence[Part]) -> tuple[tuple[Entity, ...], tuple[RequestRecord, ...]]:
+    """The entities of all parts in order, and the requests with their offsets among these."""
+    entities: list[Entity] = []
+    requests: list[RequestRecord] = []
+    for part in parts:
+        start = len(entities)
+        requests += (replace(request, offset=start + request.offset) for request in part.requests)
+        entities += part.entities
+    return tuple(entities), tuple(requests)
+
+
+def _empty_handed(listing: Part) -> Iterator[RequestRecord]:
+    """The requests that told which locations there are; they contribute no entity to a payload."""
+    return (replace(request, offset=0, count=0) for request in listing.requests)
+
+
+def _status(requests: Sequence[RequestRecord], errors: Sequence[CaptureError]) -> Status:
+    """Without an error all was captured; with one, all of it or a part is missing."""
+    if not errors:
+        return Status.SUCCESS
+    return Status.PARTIAL_FAILURE if requests else Status.FAILED

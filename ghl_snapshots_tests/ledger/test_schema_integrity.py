@@ -1,0 +1,70 @@
+"""Whatever of the schema is altered is named; what an administrator may decide is left alone."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from psycopg import Connection
+
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.queries import sql_text
+from ghl_snapshots.ledger.schema_integrity import differences, objects_text
+from ghl_snapshots.ledger.verification import Verification
+from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots_tests.ledger.alterations import ALLOWED, ALTERED
+from ghl_snapshots_tests.ledger.copies import copy_of
+
+WRITE_ANEW = "python -m ghl_snapshots_tests.ledger.objects > ghl_snapshots/ledger/sql/objects.txt"
+
+
+@pytest.fixture(scope="module")
+def url(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+    """One database for the whole module, since what its tests alter they roll back."""
+    with copy_of(postgres, template) as url:
+        yield url
+
+
+def test_the_listed_objects_are_those_that_the_migrations_make(database: Database) -> None:
+    with database.auditor() as connection:
+        assert objects_text(connection) == sql_text("objects.txt"), f"If that is meant: {WRITE_ANEW}"
+
+
+def test_the_oldest_supported_server_describes_the_objects_alike() -> None:
+    """The package of the embedded server brings PostgreSQL 16 as well."""
+    command = [sys.executable, "-m", "ghl_snapshots_tests.ledger.objects"]
+    environment = {**os.environ, "PGSERVER_POSTGRES_VERSION": "16"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == sql_text("objects.txt")
+
+
+@pytest.mark.parametrize(("statements", "expected"), ALTERED.values(), ids=ALTERED)
+def test_an_altered_object_is_named_and_no_other(
+    superuser: Connection, statements: str, expected: list[str]
+) -> None:
+    with superuser.transaction(force_rollback=True):
+        superuser.execute(statements)
+        found = list(differences(superuser))
+    assert len(found) == len(expected), found
+    assert all(problem.startswith(start) for problem, start in zip(found, expected, strict=True)), found
+
+
+@pytest.mark.parametrize("statements", ALLOWED.values(), ids=ALLOWED)
+def test_what_an_administrator_may_decide_is_no_alarm(superuser: Connection, statements: str) -> None:
+    with superuser.transaction(force_rollback=True):
+        superuser.execute(statements)
+        assert list(differences(superuser)) == []
+
+
+def test_a_verification_tells_what_is_altered_of_the_ledger_as_a_whole(
+    database: Database, superuser: Connection
+) -> None:
+    superuser.execute("GRANT UPDATE (status) ON snapshot TO ghl_snapshots_writer")
+    [finding] = Verification(database)
+    superuser.execute("REVOKE UPDATE (status) ON snapshot FROM ghl_snapshots_writer")
+    assert str(finding) == (
+        "right of ghl_snapshots_writer on column status of table snapshot is not of this release: UPDATE"
+    )
+    assert finding.tenant_id is None
