@@ -19,6 +19,7 @@ from cryptography.fernet import Fernet
 
 from ghl_snapshots.capture.composition import capture_engine
 from ghl_snapshots.capture.engine import CaptureEngine
+from ghl_snapshots.core.capture_settings import CaptureSettings
 from ghl_snapshots.core.model import AccountKind, Capture, SnapshotType, Source, Tenant
 from ghl_snapshots.core.settings import Settings
 from ghl_snapshots.core.tokens import LocationToken, StoredTokens
@@ -29,9 +30,7 @@ from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, LOCATION_SEARCH
 from ghl_snapshots.ghl.exchange import OAuthApp, StoringExchange
 from ghl_snapshots.ghl.limits import RateLimiter
-from ghl_snapshots.ghl.policy import Policy
 from ghl_snapshots.ghl.read_only import LOCATION_TOKEN_PATH
-from ghl_snapshots.ghl.retries import Retries
 from ghl_snapshots.ghl.transport import Transport
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
@@ -226,8 +225,10 @@ def _engine(base_url: str, world: World, *, limited: bool) -> CaptureEngine:
     store = _MemoryTokens(StoredTokens(refresh_token=agency.refresh_token))
     exchange = StoringExchange(app=app, store=store, client=client, clock=_now)
     credentials = Credentials(client, environ={}, exchange=exchange, store=store, clock=_now)
-    policy = Policy(retries=Retries(max_attempts=10), capture_timeout_seconds=600, concurrency=world.threads)
-    return CaptureEngine(client, credentials, concurrency=world.threads, policy=lambda _: policy, clock=_now)
+    settings = CaptureSettings(max_attempts=10, capture_timeout_seconds=600, concurrency=world.threads)
+    return CaptureEngine(
+        client, credentials, concurrency=world.threads, settings=lambda _: settings, clock=_now
+    )
 
 
 def _settings(base_url: str, world: World) -> Settings:

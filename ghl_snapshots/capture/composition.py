@@ -4,7 +4,6 @@ import os
 from datetime import UTC, datetime
 
 from ghl_snapshots.capture.engine import CaptureEngine
-from ghl_snapshots.core.capture_settings import CaptureSettings
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.model import Tenant
 from ghl_snapshots.core.settings import Settings
@@ -16,12 +15,10 @@ from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.oauth import Exchange
-from ghl_snapshots.ghl.policy import Policy
-from ghl_snapshots.ghl.retries import Retries
-from ghl_snapshots.ghl.transport import Timeouts, Transport
+from ghl_snapshots.ghl.transport import Transport
+from ghl_snapshots.ledger.daily_quotas import DailyQuotas
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
-from ghl_snapshots.ledger.rate_windows import RateWindows
 
 
 def database_url(settings: Settings) -> str:
@@ -56,7 +53,9 @@ def open_database(settings: Settings) -> Database:
 
 def capture_engine(settings: Settings, database: Database) -> CaptureEngine:
     """The engine as a context manager; it reads a tenant's credential only when it captures that tenant."""
-    client = GhlClient(Transport(settings.base_url), RateLimiter(shared=RateWindows(database)), clock=_now)
+    quotas = DailyQuotas(database)
+    limiter = RateLimiter(quotas=quotas, today=quotas.today)
+    client = GhlClient(Transport(settings.base_url), limiter, clock=_now)
     credentials = Credentials(
         client,
         environ=os.environ,
@@ -68,7 +67,7 @@ def capture_engine(settings: Settings, database: Database) -> CaptureEngine:
         client,
         credentials,
         concurrency=settings.concurrency,
-        policy=lambda tenant: _policy(settings.overridden(tenant.overrides)),
+        settings=lambda tenant: settings.overridden(tenant.overrides),
         clock=_now,
     )
 
@@ -102,25 +101,9 @@ def redeem(settings: Settings, database: Database, tenant: Tenant, code: str) ->
             "GHL_OAUTH_CLIENT_ID and GHL_OAUTH_CLIENT_SECRET are not set; they name the GHL app that "
             "the code was given to, and exchanging it takes them."
         )
-    policy = _policy(settings.overridden(tenant.overrides))
-    deadline = Deadline(policy.capture_timeout_seconds)
-    exchange.redeemed(tenant, code, budget=Budget(deadline=deadline, policy=policy))
-
-
-def _policy(settings: CaptureSettings) -> Policy:
-    return Policy(
-        timeouts=Timeouts(
-            connect_seconds=settings.connect_timeout_seconds, read_seconds=settings.read_timeout_seconds
-        ),
-        retries=Retries(
-            max_attempts=settings.max_attempts,
-            first_wait_seconds=settings.retry_wait_seconds,
-            longest_wait_seconds=settings.longest_retry_wait_seconds,
-        ),
-        daily_reserve=settings.daily_reserve,
-        capture_timeout_seconds=settings.capture_timeout_seconds,
-        concurrency=settings.concurrency,
-    )
+    overridden = settings.overridden(tenant.overrides)
+    deadline = Deadline(overridden.capture_timeout_seconds)
+    exchange.redeemed(tenant, code, budget=Budget(deadline=deadline, settings=overridden))
 
 
 def _now() -> datetime:

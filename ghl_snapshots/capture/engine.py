@@ -8,6 +8,7 @@ from datetime import datetime
 from types import TracebackType
 from typing import Self
 
+from ghl_snapshots.core.capture_settings import CaptureSettings
 from ghl_snapshots.core.errors import ConfigurationError, ErrorKind
 from ghl_snapshots.core.model import (
     AccountKind,
@@ -27,7 +28,6 @@ from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.endpoint_fetch import Part, Subject, unread_part
 from ghl_snapshots.ghl.endpoints import endpoints_of
-from ghl_snapshots.ghl.policy import Policy
 
 _COMPANIES_AT_ONCE = 4
 
@@ -59,14 +59,14 @@ class CaptureEngine:
         credentials: Credentials,
         *,
         concurrency: int,
-        policy: Callable[[Tenant], Policy],
+        settings: Callable[[Tenant], CaptureSettings],
         clock: Callable[[], datetime],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._client = client
         self._credentials = credentials
         self._concurrency = concurrency
-        self._policy = policy
+        self._settings = settings
         self._clock = clock
         self._monotonic = monotonic
         self._requests = ThreadPoolExecutor(concurrency, thread_name_prefix="ghl-request")
@@ -127,9 +127,9 @@ class CaptureEngine:
     def _order(
         self, tenant: Tenant, snapshot_type: SnapshotType, source: Source, correlation_id: str
     ) -> _Order:
-        policy, problem = Policy(), None
+        settings, problem = CaptureSettings(), None
         try:
-            policy = self._policy(tenant)
+            settings = self._settings(tenant)
         except ConfigurationError as error:
             problem = error
         return _Order(
@@ -137,7 +137,7 @@ class CaptureEngine:
             snapshot_type=snapshot_type,
             source=source,
             correlation_id=correlation_id,
-            budget=Budget(deadline=Deadline(policy.capture_timeout_seconds), policy=policy),
+            budget=Budget(deadline=Deadline(settings.capture_timeout_seconds), settings=settings),
             problem=problem,
         )
 
@@ -172,7 +172,7 @@ class CaptureEngine:
         """What told which locations there are, and what was read of each."""
         if order.problem is not None:
             return _unread(order), []
-        own = order.budget.policy.concurrency
+        own = order.budget.settings.concurrency
         reading = AccountReading(
             order.tenant,
             order.snapshot_type,

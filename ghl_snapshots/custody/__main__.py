@@ -51,7 +51,7 @@ def main() -> int:
 
 def done(errand: Errand) -> Outcome:
     """The outcome of an errand; whatever goes wrong is a part of it."""
-    budget = Budget(deadline=Deadline(errand.patience_seconds), policy=errand.policy)
+    budget = Budget(deadline=Deadline(errand.patience_seconds), settings=errand.settings)
     token, failure, logged = None, None, _Logged()
     logging.getLogger("ghl_snapshots").addHandler(logged)
     logging.getLogger("ghl_snapshots").setLevel(logging.INFO)

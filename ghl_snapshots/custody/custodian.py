@@ -41,7 +41,7 @@ class Custodian:
         return Errand(
             deployment=self._deployment,
             tenant=tenant,
-            policy=budget.policy,
+            settings=budget.settings,
             patience_seconds=budget.deadline.remaining,
         )
 

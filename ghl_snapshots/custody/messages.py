@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ghl_snapshots.core.capture_settings import CaptureSettings
 from ghl_snapshots.core.errors import ConfigurationError, CredentialError, ErrorKind, GhlError, LedgerError
 from ghl_snapshots.core.model import Tenant
-from ghl_snapshots.ghl.policy import Policy
 from ghl_snapshots.ghl.tokens import Token
 
 
@@ -27,7 +27,7 @@ class Errand:
 
     deployment: Deployment
     tenant: Tenant
-    policy: Policy
+    settings: CaptureSettings
     patience_seconds: float
     """How long to wait for another process that has the tenant's tokens."""
     refused: str | None = field(default=None, repr=False)

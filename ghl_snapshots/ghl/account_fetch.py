@@ -71,12 +71,16 @@ class AccountReading:
 
     def read(self) -> tuple[Part, list[Part]]:
         """The part that told which locations there are, and what every endpoint tells of each, in order."""
+        self._client.limiter.read_quotas([self._tenant.ghl_account_id])
         if self._tenant.account_kind is AccountKind.LOCATION:
             self._add_location(self._tenant.ghl_account_id, self._access.account)
             self._ask_about([self._tenant.ghl_account_id])
         elif self._readable():
             self._crew.add(self._calls, [self._list_locations])
-        self._crew.wait()
+        try:
+            self._crew.wait()
+        finally:
+            self._client.limiter.note_quotas()
         return self._listing, [*(self._parts[place] for place in sorted(self._parts)), *self._closed()]
 
     def _list_locations(self) -> None:
@@ -95,6 +99,7 @@ class AccountReading:
             for entity in found
             if entity.entity_id is not None and entity.entity_id not in self._turns
         ]
+        self._client.limiter.read_quotas(named)
         for location_id in named:
             self._add_location(location_id, self._access.location(location_id))
         self._ask_about(named)

@@ -5,16 +5,16 @@ from collections import Counter
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from ghl_snapshots.core.capture_settings import CaptureSettings
 from ghl_snapshots.ghl.deadline import Deadline
-from ghl_snapshots.ghl.policy import Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Budget:
-    """One capture's time and way of asking, and a thread-safe count of the requests that it sent."""
+    """One capture's time and settings, and a thread-safe count of the requests that it sent."""
 
     deadline: Deadline
-    policy: Policy = field(default_factory=Policy)
+    settings: CaptureSettings = field(default_factory=CaptureSettings)
     _calls: Counter[tuple[str, int | None]] = field(default_factory=Counter, repr=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 

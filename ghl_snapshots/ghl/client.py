@@ -11,7 +11,7 @@ from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
-from tenacity import Retrying, retry_if_exception, stop_after_attempt
+from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_random_exponential
 
 from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.budget import Budget
@@ -67,7 +67,7 @@ class GhlClient:
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._transport = transport
-        self._limiter = limiter
+        self.limiter = limiter
         self._clock = clock
         self._monotonic = monotonic
 
@@ -123,7 +123,6 @@ class GhlClient:
     def close(self) -> None:
         """Close every connection."""
         self._transport.close()
-        self._limiter.close()
 
     def _fetch(
         self,
@@ -159,9 +158,12 @@ class GhlClient:
         self, request: Request, read: Callable[[bytes], Content], budget: Budget, tries: Tries
     ) -> tuple[Reply, Content]:
         """The answer to the first try that succeeds; the last try's error if none does."""
+        settings = budget.settings
         retrying = Retrying(
-            stop=stop_after_attempt(budget.policy.retries.max_attempts),
-            wait=lambda state: budget.policy.retries.wait(state.attempt_number),
+            stop=stop_after_attempt(settings.max_attempts),
+            wait=wait_random_exponential(
+                multiplier=settings.retry_wait_seconds, max=settings.longest_retry_wait_seconds
+            ),
             retry=retry_if_exception(lambda error: _may_help(error, budget)),
             before_sleep=lambda state: tries.note(state.outcome),
             sleep=budget.deadline.sleep,
@@ -185,14 +187,14 @@ class GhlClient:
         if request.resource_id is None:
             return self._sent(request, budget, tries)
         reply = None
-        day = self._limiter.acquire(
-            request.resource_id, budget.deadline, daily_reserve=budget.policy.daily_reserve
+        day = self.limiter.acquire(
+            request.resource_id, budget.deadline, daily_reserve=budget.settings.daily_reserve
         )
         try:
             reply = self._sent(request, budget, tries)
         finally:
             headers, status = (reply.headers, reply.status) if reply else ({}, None)
-            self._limiter.observe(request.resource_id, headers, status, day=day)
+            self.limiter.observe(request.resource_id, headers, status, day=day)
         return reply
 
     def _sent(self, request: Request, budget: Budget, tries: Tries) -> Reply:
@@ -204,7 +206,7 @@ class GhlClient:
                 request.path,
                 headers=request.headers(),
                 deadline=budget.deadline,
-                timeouts=budget.policy.timeouts,
+                settings=budget.settings,
                 query=request.query,
                 form=request.form,
             )

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.json_slices import read_object
-from ghl_snapshots.ghl.limit_headers import is_daily
+from ghl_snapshots.ghl.limits import is_daily
 from ghl_snapshots.ghl.quoting import quoted
 from ghl_snapshots.ghl.transport import Reply
 

@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 import requests
 import urllib3
 
+from ghl_snapshots.core.capture_settings import CaptureSettings
 from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.json_slices import malformed
@@ -41,14 +42,6 @@ class Reply:
     body: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Timeouts:
-    """Seconds that a connection and the time between two reads may take."""
-
-    connect_seconds: float = 5.0
-    read_seconds: float = 30.0
-
-
 class Transport:
     """Sends requests to one GHL, each thread over connections of its own that are kept open."""
 
@@ -66,7 +59,7 @@ class Transport:
         *,
         headers: Mapping[str, str],
         deadline: Deadline,
-        timeouts: Timeouts,
+        settings: CaptureSettings,
         query: Mapping[str, str] | None = None,
         form: Mapping[str, str] | None = None,
     ) -> Reply:
@@ -82,12 +75,12 @@ class Transport:
             request = _prepared(method, self._base_url + path, headers, query, form)
             with (
                 reading_until(deadline),
-                self._adapter().send(request, stream=True, timeout=_within(timeouts, deadline)) as response,
+                self._adapter().send(request, stream=True, timeout=_timeouts(settings, deadline)) as response,
             ):
                 body = self._body(response.raw)
                 return Reply(status=response.status_code, headers=response.raw.headers, body=body)
         except _TRANSPORT_ERRORS as error:
-            raise self._failure(error, deadline, timeouts, time.monotonic() - started) from None
+            raise self._failure(error, deadline, settings, time.monotonic() - started) from None
 
     def close(self) -> None:
         """Close every connection."""
@@ -114,25 +107,27 @@ class Transport:
             chunks.append(chunk)
         return b"".join(chunks)
 
-    def _failure(self, error: Exception, deadline: Deadline, timeouts: Timeouts, elapsed: float) -> GhlError:
+    def _failure(
+        self, error: Exception, deadline: Deadline, settings: CaptureSettings, elapsed: float
+    ) -> GhlError:
         """What went wrong, in words that name no path and no header."""
         if not deadline.remaining:
             return deadline.error()
         if isinstance(error, requests.ConnectTimeout):
-            seconds = timeouts.connect_seconds
+            seconds = settings.connect_timeout_seconds
             return GhlError(ErrorKind.TIMEOUT, f"no connection to {self._base_url} within {seconds:g} s")
         causes = list(_causes(error))
         if any(isinstance(cause, _TIMEOUTS) for cause in causes):
-            return GhlError(ErrorKind.TIMEOUT, f"GHL was silent for {timeouts.read_seconds:g} s")
+            return GhlError(ErrorKind.TIMEOUT, f"GHL was silent for {settings.read_timeout_seconds:g} s")
         return GhlError(
             ErrorKind.CONNECTION, f"{_described(causes[-1])} after {elapsed:.1f} s ({self._base_url})"
         )
 
 
-def _within(timeouts: Timeouts, deadline: Deadline) -> tuple[float, float]:
+def _timeouts(settings: CaptureSettings, deadline: Deadline) -> tuple[float, float]:
     """Connect and read timeouts; at least a millisecond, because 0 would mean none at all."""
-    most = max(0.001, deadline.remaining)
-    return min(timeouts.connect_seconds, most), min(timeouts.read_seconds, most)
+    remaining = max(0.001, deadline.remaining)
+    return min(settings.connect_timeout_seconds, remaining), min(settings.read_timeout_seconds, remaining)
 
 
 def _prepared(

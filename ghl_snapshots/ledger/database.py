@@ -3,13 +3,11 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from math import ceil
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import psycopg
 from psycopg import Connection
-from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import LockNotAvailable
 from psycopg.rows import DictRow, dict_row
@@ -55,21 +53,7 @@ LOCK_SECONDS = 150.0
 # may not grow for another reason, such as a limit on its size, an internal error.
 _FAILURES = (psycopg.OperationalError, psycopg.errors.InternalError_)
 _WAIT_SECONDS = 10
-_Answer = TypeVar("_Answer")
 _MOST_CONNECTIONS = 20
-
-
-class BoundedConnection(Connection[DictRow]):
-    """A connection that gives an answer up after a while, also where the network keeps silent about its loss.
-
-    The server's own limits do not help there, and TCP's do not where something between acknowledges for it.
-    """
-
-    longest_seconds: float | None = None
-
-    def wait(self, gen: PQGen[_Answer], interval: float = 0.1, timeout: float | None = None) -> _Answer:
-        """Wait for an answer; a psycopg.OperationalError tells that it did not come in time."""
-        return super().wait(gen, interval, self.longest_seconds if timeout is None else timeout)
 
 
 class Database:
@@ -116,6 +100,12 @@ class Database:
             yield connection
 
     @contextmanager
+    def shared_writer(self) -> Iterator[Connection[DictRow]]:
+        """One transaction for what belongs to no tenant; it sees nothing of any, and raises like `writer`."""
+        with self._transaction(WRITER) as connection:
+            yield connection
+
+    @contextmanager
     def reader(self, tenant_id: str) -> Iterator[Connection[DictRow]]:
         """One transaction that may read what belongs to this tenant; raises like `writer`."""
         with self._transaction(READER) as connection:
@@ -128,23 +118,17 @@ class Database:
         with self._transaction(AUDITOR) as connection:
             yield connection
 
-    def session(self, *, longest_seconds: float | None = None) -> Connection[DictRow]:
+    def session(self) -> Connection[DictRow]:
         """A connection apart from the pools, for what is to last as long as it; it sees no tenant.
-
-        With `longest_seconds` neither its opening nor an answer on it is waited for any longer.
 
         Raises:
             LedgerError: the server does not answer.
         """
         conninfo = self._conninfo(WRITER, _LASTING)
-        if longest_seconds is not None:
-            conninfo = make_conninfo(conninfo, connect_timeout=ceil(longest_seconds))
         try:
-            connection = BoundedConnection.connect(conninfo, autocommit=True, row_factory=dict_row)
+            return Connection.connect(conninfo, autocommit=True, row_factory=dict_row)
         except psycopg.OperationalError as error:
             raise LedgerError(f"The database does not answer: {_first_line(error)}.") from error
-        connection.longest_seconds = longest_seconds
-        return connection
 
     @contextmanager
     def _transaction(self, role: str) -> Iterator[Connection[DictRow]]:

@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
@@ -18,12 +18,12 @@ import requests
 import yaml
 
 from ghl_snapshots.core.audit_events import AuditEvent
+from ghl_snapshots.core.daily_quota import DailyQuota
 from ghl_snapshots.core.model import SnapshotType, Source, Status
-from ghl_snapshots.core.shared_limits import Quota
 from ghl_snapshots.ledger.audit import AuditTrail
+from ghl_snapshots.ledger.daily_quotas import DailyQuotas
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
-from ghl_snapshots.ledger.rate_windows import RateWindows
 from ghl_snapshots_tests.api.conftest import Api
 from ghl_snapshots_tests.end_to_end.stack import eventually
 from ghl_snapshots_tests.ledger.captures import ENDPOINT, capture
@@ -129,8 +129,8 @@ def scraped(
             details=details,
         )
         AuditTrail(database).record(event)
-    with closing(RateWindows(database)) as windows:
-        windows.note_quotas({"account-acme": Quota(day=now.date(), remaining=150_000, daily=200_000)})
+    quota = DailyQuota(day=now.date(), remaining=150_000, daily=200_000)
+    assert DailyQuotas(database).note({"account-acme": quota})
     api = serving(metrics_token=TOKEN)
     with prometheus(api.base_url.removeprefix("http://"), tmp_path) as running:
         eventually(

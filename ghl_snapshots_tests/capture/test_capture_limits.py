@@ -9,8 +9,7 @@ import pytest
 from ghl_snapshots.core.errors import ErrorKind
 from ghl_snapshots.core.model import SnapshotType, Source, Status, Tenant
 from ghl_snapshots.ghl.limits import RateLimiter
-from ghl_snapshots.ghl.retries import Retries
-from ghl_snapshots.ledger.rate_windows import RateWindows
+from ghl_snapshots.ledger.daily_quotas import DailyQuotas
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots.simulator.faults import EndlessPages, Fault, Hang, Meanwhile, StuckPage
@@ -73,7 +72,7 @@ def test_a_new_process_sends_nothing_to_a_location_at_its_daily_reserve(
     with token_database(postgres) as database:
         for _ in range(3):
             simulator.clear_request_log()
-            with rigged(simulator, limiter=RateLimiter(shared=RateWindows(database)), concurrency=1) as rig:
+            with rigged(simulator, limiter=RateLimiter(quotas=DailyQuotas(database)), concurrency=1) as rig:
                 capture = rig.capture(rig.pit(place), SnapshotType.CALENDARS)
             assert {error.kind for error in capture.errors} == {ErrorKind.DAILY_LIMIT}
             asked.append(len(simulator.request_log))
@@ -250,7 +249,7 @@ def test_closing_the_generator_breaks_off_what_is_under_way(
 def test_an_endpoint_that_hangs_costs_no_more_than_the_captures_time(
     simulator: Simulator, locations: list[Location]
 ) -> None:
-    with rigged(simulator, capture_timeout_seconds=0.4, retries=Retries(max_attempts=2)) as rig:
+    with rigged(simulator, capture_timeout_seconds=0.4, max_attempts=2) as rig:
         simulator.inject(Fault(effect=Hang(seconds=600), route="/calendars/groups"))
         capture = rig.capture(rig.pit(locations[0]), SnapshotType.CALENDARS)
     assert capture.status is Status.PARTIAL_FAILURE

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Sequence
 import pytest
 
 from ghl_snapshots.core.model import Capture
-from ghl_snapshots.ghl.retries import Retries
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Agency
@@ -86,7 +85,7 @@ def test_no_secret_is_in_a_capture_its_errors_or_the_log(
     location = simulator.accounts.single_locations[0]
     store = installed(database, agency, tenant_id="acme")
     simulator.inject(Fault(effect=effect, route=route))
-    with rigged(simulator, store=store, retries=Retries(max_attempts=1)) as rig:
+    with rigged(simulator, store=store, max_attempts=1) as rig:
         tenants = [tenant_of(agency, credential="oauth"), rig.pit(location), rig.pit(agency)]
         captures = [rig.capture(tenant) for tenant in tenants]
     assert any(capture.errors for capture in captures)

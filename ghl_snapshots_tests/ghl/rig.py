@@ -9,6 +9,7 @@ from typing import Any
 from uuid import uuid4
 
 from ghl_snapshots.capture.engine import CaptureEngine
+from ghl_snapshots.core.capture_settings import CaptureSettings
 from ghl_snapshots.core.model import AccountKind, Capture, SnapshotType, Source, Tenant
 from ghl_snapshots.core.tokens import StoredTokens
 from ghl_snapshots.ghl.budget import Budget
@@ -19,9 +20,7 @@ from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, LOCATION_SEARCH, End
 from ghl_snapshots.ghl.exchange import OAuthApp, StoringExchange
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.oauth import TokenStore
-from ghl_snapshots.ghl.policy import Policy
-from ghl_snapshots.ghl.retries import Retries
-from ghl_snapshots.ghl.transport import Timeouts, Transport
+from ghl_snapshots.ghl.transport import Transport
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
@@ -31,6 +30,15 @@ from ghl_snapshots.simulator.accounts import Agency, Location
 from ghl_snapshots.simulator.server import Simulator
 
 PIT = "SIMULATED_TOKEN"
+_QUICK = {
+    "connect_timeout_seconds": 1,
+    "read_timeout_seconds": 1,
+    "capture_timeout_seconds": 20,
+    "max_attempts": 3,
+    "retry_wait_seconds": 0.001,
+    "longest_retry_wait_seconds": 0.002,
+    "concurrency": 8,
+}
 KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
 ENDPOINTS: Mapping[str, Endpoint] = {
     endpoint.name: endpoint for endpoint in (LOCATION_SEARCH, *LOCATION_ENDPOINTS)
@@ -61,7 +69,7 @@ class Rig:
     client: GhlClient
     credentials: Credentials
     engine: CaptureEngine
-    policy: Policy
+    settings: CaptureSettings
     environment: dict[str, str] = field(repr=False)
 
     def capture(
@@ -81,7 +89,7 @@ class Rig:
         self, tenant: Tenant, endpoint: str = "/workflows/", *, seconds: float = 10.0, **query: str
     ) -> Fetched:
         """One call by the tenant's own token."""
-        budget = Budget(deadline=Deadline(seconds), policy=self.policy)
+        budget = Budget(deadline=Deadline(seconds), settings=self.settings)
         path = endpoint.format(locationId=tenant.ghl_account_id)
         bearer = self.credentials.open(tenant, budget).account
         return self.client.fetch(ENDPOINTS[endpoint], path, query, bearer=bearer, budget=budget)
@@ -94,21 +102,13 @@ def rigged(
     base_url: str | None = None,
     credentials: Credentials | None = None,
     store: TokenStore | None = None,
-    retries: Retries | None = None,
-    timeouts: Timeouts | None = None,
     limiter: RateLimiter | None = None,
-    capture_timeout_seconds: float = 20.0,
-    concurrency: int = 8,
+    **settings: float,
 ) -> Iterator[Rig]:
-    """An engine that lives as long as the block."""
+    """An engine that lives as long as the block; `settings` are some of `CaptureSettings`."""
     environment: dict[str, str] = {}
     client = GhlClient(Transport(base_url or simulator.base_url), limiter or RateLimiter(), clock=now)
-    policy = Policy(
-        timeouts=timeouts or Timeouts(connect_seconds=1, read_seconds=1),
-        retries=retries or Retries(max_attempts=3, first_wait_seconds=0.001, longest_wait_seconds=0.002),
-        capture_timeout_seconds=capture_timeout_seconds,
-        concurrency=concurrency,
-    )
+    capture_settings = CaptureSettings.model_validate({**_QUICK, **settings})
     app = OAuthApp(client_id=simulator.accounts.client_id, client_secret=simulator.accounts.client_secret)
     exchange = StoringExchange(app=app, store=store, client=client, clock=now) if store else None
     credentials = credentials or Credentials(
@@ -117,8 +117,8 @@ def rigged(
     engine = CaptureEngine(
         client,
         credentials,
-        concurrency=concurrency,
-        policy=lambda _: policy,
+        concurrency=capture_settings.concurrency,
+        settings=lambda _: capture_settings,
         clock=now,
     )
     with engine:
@@ -127,7 +127,7 @@ def rigged(
             client=client,
             credentials=credentials,
             engine=engine,
-            policy=policy,
+            settings=capture_settings,
             environment=environment,
         )
 

@@ -21,6 +21,7 @@ from pydantic import TypeAdapter
 
 from ghl_snapshots.capture.composition import capture_engine
 from ghl_snapshots.core.audit_events import EventType
+from ghl_snapshots.core.capture_settings import CaptureSettings
 from ghl_snapshots.core.errors import ConfigurationError, CredentialError, ErrorKind, GhlError, LedgerError
 from ghl_snapshots.core.model import Capture, SnapshotType, Source, Status, Tenant
 from ghl_snapshots.core.settings import Settings
@@ -28,8 +29,6 @@ from ghl_snapshots.core.tokens import StoredTokens
 from ghl_snapshots.custody import messages
 from ghl_snapshots.custody.custodian import COMMAND
 from ghl_snapshots.custody.messages import Errand, Failure
-from ghl_snapshots.ghl.policy import Policy
-from ghl_snapshots.ghl.retries import Retries
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import migrate
@@ -264,14 +263,13 @@ def test_errors_and_requests_are_told_as_if_the_exchange_were_made_here(
     deployment: Deployment, effect: Effect
 ) -> None:
     deployment.simulator.inject(Fault(effect=effect, route=REFRESH))
-    retries = Retries(max_attempts=2, first_wait_seconds=0.01)
     apart = deployment.capture()
     with Database(deployment.url) as database:
         store = OAuthTokens(database, KEY)
         with store.locked("acme") as locked:
             # As good as the first one was.
             locked.install(StoredTokens(refresh_token=refresh_token(1, deployment.agency.company_id, 50)))
-        with rigged(deployment.simulator, store=store, retries=retries) as rig:
+        with rigged(deployment.simulator, store=store, max_attempts=2) as rig:
             here = rig.capture(deployment.tenant)
     assert apart.errors == here.errors
     assert apart.errors[0].attempts in {1, 2}
@@ -377,7 +375,7 @@ def errand_of(deployment: Deployment) -> Errand:
         database_url=deployment.url,
         encryption_keys=KEY,
     )
-    return Errand(deployment=told, tenant=deployment.tenant, policy=Policy(), patience_seconds=60)
+    return Errand(deployment=told, tenant=deployment.tenant, settings=CaptureSettings(), patience_seconds=60)
 
 
 def test_who_waits_for_another_process_that_exchanges_keeps_to_the_captures_time(

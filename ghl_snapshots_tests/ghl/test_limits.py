@@ -4,16 +4,17 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
+from email.utils import format_datetime
 from typing import Final
 
 import pytest
 
+from ghl_snapshots.core.capture_settings import CaptureSettings
 from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.deadline import Deadline
-from ghl_snapshots.ghl.limit_headers import is_daily
-from ghl_snapshots.ghl.limits import RateLimiter
-from ghl_snapshots.ghl.transport import Timeouts, Transport
+from ghl_snapshots.ghl.limits import RateLimiter, is_daily
+from ghl_snapshots.ghl.transport import Transport
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator
 
@@ -79,17 +80,41 @@ def slots(limiter: RateLimiter, place: str = PLACE) -> int:
     return taken
 
 
+FIRST = 4
+"""Requests of a location that may be out before its first answer."""
+
+
+def answer(limiter: RateLimiter, place: str = PLACE) -> None:
+    """One request and its answer."""
+    limiter.acquire(place, Deadline(1))
+    limiter.observe(place, headers(), 200)
+
+
 def test_all_of_a_burst_is_used(limiter: RateLimiter) -> None:
     """A slot is kept from before its request is sent, so no delay can put one too many into GHL's window."""
-    assert slots(limiter) == 100
+    answer(limiter)
+    assert slots(limiter) == 99
+
+
+def test_few_requests_are_out_before_the_first_answer(limiter: RateLimiter) -> None:
+    """It may say that other processes have used the burst up."""
+    assert slots(limiter) == FIRST
+    limiter.observe(PLACE, {}, None)
+    assert slots(limiter) == 1, "a lost request is no answer"
+    limiter.observe(PLACE, headers(remaining=100 - FIRST), 200)
+    assert slots(limiter) == 100 - FIRST - 1
 
 
 def test_each_location_has_a_burst_of_its_own(limiter: RateLimiter) -> None:
-    assert (slots(limiter, "one"), slots(limiter, "two")) == (100, 100)
+    for place in ("one", "two"):
+        answer(limiter, place)
+    assert (slots(limiter, "one"), slots(limiter, "two")) == (99, 99)
 
 
 def test_a_slot_is_free_again_a_whole_interval_after_the_answer(limiter: RateLimiter, time: Time) -> None:
     """GHL may have counted the request as late as when it answered."""
+    answer(limiter)
+    time.seconds += 60
     assert slots(limiter) == 100
     time.seconds += 60
     assert slots(limiter) == 0
@@ -108,19 +133,40 @@ def test_the_limit_is_the_one_that_the_headers_tell(limiter: RateLimiter, time: 
     assert slots(limiter) == 1
 
 
-def test_requests_of_others_count_too(limiter: RateLimiter, time: Time) -> None:
+def sent_one_by_one(limiter: RateLimiter, *, external: int) -> int:
+    """How many requests are sent before GHL would refuse one, each answered at once.
+
+    GHL counts those of somebody else besides.
+    """
+    sent = 0
+    while _taken(limiter, deadline=Deadline(5)) is None:
+        sent += 1
+        limiter.observe(PLACE, headers(remaining=max(0, 100 - external - sent)), 200)
+    return sent
+
+
+@pytest.mark.parametrize("external", [0, 1, 40, 99])
+def test_external_usage_counts_too(limiter: RateLimiter, time: Time, external: int) -> None:
+    assert sent_one_by_one(limiter, external=external) == 100 - external
+    time.seconds += 10.01
+    assert sent_one_by_one(limiter, external=0) == 100
+
+
+def test_with_external_usage_few_of_what_is_left_are_out_at_once(limiter: RateLimiter) -> None:
+    """Several processes see the same slots free; if each took all of them GHL would refuse most."""
     limiter.acquire(PLACE, Deadline(1))
     limiter.observe(PLACE, headers(remaining=40), 200)
-    assert slots(limiter) == 40
-    time.seconds += 10.01
-    assert slots(limiter) == 60
+    assert slots(limiter) == 5
+    for _ in range(5):
+        limiter.observe(PLACE, headers(remaining=3), 200)
+    assert slots(limiter) == 1
 
 
-def test_what_others_use_is_forgotten_as_soon_as_ghl_says_so(limiter: RateLimiter) -> None:
-    for remaining in (10, 90):
+def test_external_usage_is_forgotten_as_soon_as_ghl_says_so(limiter: RateLimiter) -> None:
+    for remaining in (10, 98):
         limiter.acquire(PLACE, Deadline(1))
         limiter.observe(PLACE, headers(remaining=remaining), 200)
-    assert slots(limiter) == 90
+    assert slots(limiter) == 98
 
 
 def test_nothing_is_sent_when_the_headers_leave_nothing(limiter: RateLimiter) -> None:
@@ -145,7 +191,43 @@ def test_a_longer_retry_after_is_waited_out(limiter: RateLimiter, time: Time) ->
     time.seconds += 29
     assert slots(limiter) == 0
     time.seconds += 2
-    assert slots(limiter) == 100
+    assert slots(limiter) == FIRST
+
+
+@pytest.mark.parametrize(
+    ("until", "seconds"),
+    [
+        ("Tue, 03 Mar 2026 12:00:30 GMT", 30),
+        ("Tuesday, 03-Mar-26 12:00:30 GMT", 30),
+        ("Tue, 03 Mar 2026 12:00:30 -0000", 30),
+        ("Tue, 03 Mar 2026 11:00:00 GMT", 10),
+        ("Wed, 04 Mar 2026 12:00:00 GMT", 3600),
+        ("Tue, 03 Mar 99999999999 12:00:00 GMT", 10),
+        ("soon", 10),
+    ],
+)
+def test_a_retry_after_may_be_a_date_by_ghls_own_clock(
+    limiter: RateLimiter, time: Time, until: str, seconds: int
+) -> None:
+    """And the interval is waited out at least, whatever the header says."""
+    limiter.acquire(PLACE, Deadline(1))
+    limiter.observe(PLACE, {"Retry-After": until, "Date": "Tue, 03 Mar 2026 12:00:00 GMT"}, 429)
+    time.seconds += seconds - 0.1
+    assert slots(limiter) == 0
+    time.seconds += 0.2
+    assert slots(limiter) == FIRST
+
+
+def test_a_retry_after_date_is_compared_with_our_clock_where_ghl_tells_no_time(
+    limiter: RateLimiter, time: Time
+) -> None:
+    limiter.acquire(PLACE, Deadline(1))
+    in_a_minute = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+    limiter.observe(PLACE, {"Retry-After": in_a_minute}, 429)
+    time.seconds += 30
+    assert slots(limiter) == 0
+    time.seconds += 31
+    assert slots(limiter) == FIRST
 
 
 def test_a_retry_after_is_believed_for_an_hour_at_most(limiter: RateLimiter, time: Time) -> None:
@@ -155,7 +237,7 @@ def test_a_retry_after_is_believed_for_an_hour_at_most(limiter: RateLimiter, tim
     time.seconds += 3599
     assert slots(limiter) == 0
     time.seconds += 2
-    assert slots(limiter) == 100
+    assert slots(limiter) == FIRST
 
 
 def test_an_interval_is_believed_for_a_minute_at_most(limiter: RateLimiter, time: Time) -> None:
@@ -267,7 +349,7 @@ def test_many_threads_on_two_locations_meet_no_429(tight: Simulator) -> None:
             headers={"Authorization": f"Bearer {place.private_integration_token}", "Version": "2021-07-28"},
             query={"locationId": place.location_id},
             deadline=Deadline(30),
-            timeouts=Timeouts(),
+            settings=CaptureSettings(),
         )
         limiter.observe(place.location_id, reply.headers, reply.status)
         return reply.status

@@ -12,7 +12,6 @@ from ghl_snapshots.core.errors import ErrorKind
 from ghl_snapshots.core.model import Status
 from ghl_snapshots.core.tokens import LocationToken
 from ghl_snapshots.ghl.location_tokens import LocationTokens
-from ghl_snapshots.ghl.transport import Timeouts
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.local.postgres import EmbeddedPostgres
@@ -125,8 +124,9 @@ def test_nothing_is_read_of_the_database_for_locations_whose_captures_time_is_ov
     installed(database, agency, tenant_id="acme")
     store = CountedTokens(database, KEY)
     simulator.inject(Fault(effect=Hang(seconds=60), route=EXCHANGE))
-    timeouts = Timeouts(connect_seconds=1, read_seconds=60)
-    with rigged(simulator, store=store, timeouts=timeouts, capture_timeout_seconds=2.5, concurrency=1) as rig:
+    with rigged(
+        simulator, store=store, read_timeout_seconds=60, capture_timeout_seconds=2.5, concurrency=1
+    ) as rig:
         capture = rig.capture(tenant_of(agency, credential="oauth"))
     assert {error.kind for error in capture.errors} == {ErrorKind.TIMEOUT}
     assert {error.location_id for error in capture.errors} == set(agency.location_ids)

@@ -16,7 +16,6 @@ from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.exchange import OAuthApp, StoringExchange
-from ghl_snapshots.ghl.transport import Timeouts
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
@@ -210,8 +209,7 @@ def test_a_capture_whose_time_is_up_still_stores_the_next_refresh_token(
     simulator: Simulator, store: OAuthTokens, agency: Agency, company: Tenant
 ) -> None:
     simulator.inject(Fault(effect=Hang(seconds=0.5), route=REFRESH))
-    timeouts = Timeouts(connect_seconds=1, read_seconds=5)
-    with rigged(simulator, store=store, timeouts=timeouts, capture_timeout_seconds=0.1) as rig:
+    with rigged(simulator, store=store, read_timeout_seconds=5, capture_timeout_seconds=0.1) as rig:
         capture = rig.capture(company)
     assert {error.kind for error in capture.errors} == {ErrorKind.TIMEOUT}
     stored = store.load("acme")
@@ -297,7 +295,7 @@ def exchange_of(rig: Rig, store: OAuthTokens) -> tuple[StoringExchange, Budget]:
     accounts = rig.simulator.accounts
     app = OAuthApp(client_id=accounts.client_id, client_secret=accounts.client_secret)
     exchange = StoringExchange(app=app, store=store, client=rig.client, clock=now)
-    return exchange, Budget(deadline=Deadline(10), policy=rig.policy)
+    return exchange, Budget(deadline=Deadline(10), settings=rig.settings)
 
 
 def test_an_authorization_code_brings_back_a_lost_account(

@@ -111,7 +111,7 @@ def test_a_refresh_that_ghl_does_not_answer_is_not_begun_anew_for_each_location(
     simulator.inject(Fault(effect=Respond(status=503), route=REFRESH))
     capture = rig.capture(company)
     assert {error.kind for error in capture.errors} == {ErrorKind.SERVER_ERROR}
-    assert asked(simulator, REFRESH) == rig.policy.retries.max_attempts
+    assert asked(simulator, REFRESH) == rig.settings.max_attempts
 
 
 def test_a_token_that_ghl_gives_without_a_life_is_used_all_the_same(

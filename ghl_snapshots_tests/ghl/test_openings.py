@@ -9,7 +9,6 @@ import pytest
 
 from ghl_snapshots.core.model import SnapshotType, Source, Status, Tenant
 from ghl_snapshots.ghl.endpoints import endpoints_of
-from ghl_snapshots.ghl.transport import Timeouts
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Accounts
 from ghl_snapshots.simulator.faults import Effect, Fault, Wire
@@ -55,7 +54,7 @@ def test_a_location_that_takes_long_to_open_holds_up_no_call_to_another(
         rigged(
             simulator,
             store=installed(database, agency, tenant_id="agency"),
-            timeouts=Timeouts(read_seconds=30),
+            read_timeout_seconds=30,
             capture_timeout_seconds=60,
             concurrency=4,
         ) as rig,
@@ -90,7 +89,7 @@ def test_an_agency_that_takes_long_to_open_holds_up_no_other_agency(postgres: Em
         with rigged(
             simulator,
             store=store,
-            timeouts=Timeouts(read_seconds=30),
+            read_timeout_seconds=30,
             capture_timeout_seconds=60,
             concurrency=4,
         ) as rig:

@@ -8,12 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ghl_snapshots.core.capture_settings import CaptureSettings
 from ghl_snapshots.core.errors import ErrorKind, GhlError, ListChangedError
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, Endpoint, Paging
 from ghl_snapshots.ghl.json_slices import Answer, Slice, read_answer
 from ghl_snapshots.ghl.paging import MOST_PAGES, pages
-from ghl_snapshots.ghl.transport import Timeouts, Transport
+from ghl_snapshots.ghl.transport import Transport
 from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots.simulator.faults import EndlessPages, Fault, ReplaceBody, StuckPage
 from ghl_snapshots.simulator.generation import generated_accounts
@@ -80,7 +81,7 @@ def fetcher(
             },
             query={**own, **query},
             deadline=Deadline(20),
-            timeouts=Timeouts(),
+            settings=CaptureSettings(),
         )
         assert reply.status == 200, reply.body
         return read_answer(reply.body, endpoint)

@@ -12,15 +12,17 @@ from typing import Any
 import pytest
 import requests
 
+from ghl_snapshots.core.capture_settings import CaptureSettings
 from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.read_only import ReadOnlyAdapter
-from ghl_snapshots.ghl.transport import Reply, Timeouts, Transport
+from ghl_snapshots.ghl.transport import Reply, Transport
 from ghl_snapshots.simulator.faults import CutBody, Drip, Fault, Hang, ResetConnection, Respond
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator
 
 SECRET = "pit-11111111-2222-3333-4444-555555555555"
+SETTINGS = CaptureSettings()
 METHODS = ["POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "MERGE", "GETX"]
 
 
@@ -37,9 +39,7 @@ def simulator(world: Simulator) -> Iterator[Simulator]:
     world.clear_faults()
 
 
-def ask(
-    base_url: str, *, method: str = "GET", seconds: float = 10, timeouts: Timeouts | None = None
-) -> Reply:
+def ask(base_url: str, *, method: str = "GET", seconds: float = 10, read_timeout_seconds: float = 1) -> Reply:
     """One request over a transport of its own."""
     transport = Transport(base_url, most_body_bytes=1_000_000)
     try:
@@ -47,7 +47,7 @@ def ask(
             method,
             "/workflows/",
             headers={"Authorization": f"Bearer {SECRET}"},
-            timeouts=timeouts or Timeouts(connect_seconds=1, read_seconds=1),
+            settings=CaptureSettings(connect_timeout_seconds=1, read_timeout_seconds=read_timeout_seconds),
             deadline=Deadline(seconds),
         )
     finally:
@@ -108,13 +108,11 @@ def test_no_method_but_get_leaves(simulator: Simulator, method: str) -> None:
 def test_post_leaves_for_the_two_token_paths_only(simulator: Simulator, path: str) -> None:
     transport = Transport(simulator.base_url)
     with pytest.raises(GhlError) as caught:
-        transport.send("POST", path, headers={}, form={"a": "b"}, timeouts=Timeouts(), deadline=Deadline(5))
+        transport.send("POST", path, headers={}, form={"a": "b"}, settings=SETTINGS, deadline=Deadline(5))
     assert caught.value.kind is ErrorKind.REFUSED
     assert not simulator.request_log
     for allowed in ("/oauth/token", "/oauth/locationToken"):
-        transport.send(
-            "POST", allowed, headers={}, form={"a": "b"}, timeouts=Timeouts(), deadline=Deadline(5)
-        )
+        transport.send("POST", allowed, headers={}, form={"a": "b"}, settings=SETTINGS, deadline=Deadline(5))
     transport.close()
     assert [request.method for request in simulator.request_log] == ["POST", "POST"]
 
@@ -176,7 +174,7 @@ def test_a_netrc_entry_does_not_replace_the_token(
         "/workflows/",
         headers={"Authorization": f"Bearer {token}", "Version": "2021-07-28"},
         query={"locationId": simulator.accounts.single_locations[0].location_id},
-        timeouts=Timeouts(),
+        settings=SETTINGS,
         deadline=Deadline(5),
     )
     transport.close()
@@ -196,7 +194,7 @@ def test_a_cookie_that_an_answer_sets_is_not_sent_back() -> None:
     with server(behave) as base_url:
         transport = Transport(base_url)
         for _ in range(2):
-            transport.send("GET", "/workflows/", headers={}, timeouts=Timeouts(), deadline=Deadline(5))
+            transport.send("GET", "/workflows/", headers={}, settings=SETTINGS, deadline=Deadline(5))
         transport.close()
     assert b"GET /workflows/" in heard[0]
     assert b"cookie" not in heard[0].lower()
@@ -216,7 +214,7 @@ def test_a_broken_answer_is_named(
 ) -> None:
     simulator.inject(Fault(effect=effect))
     with pytest.raises(GhlError, match=message) as caught:
-        ask(simulator.base_url, timeouts=Timeouts(read_seconds=0.2))
+        ask(simulator.base_url, read_timeout_seconds=0.2)
     assert caught.value.kind is kind
     assert SECRET not in caught.value.message
 
@@ -249,10 +247,10 @@ def _assert_deadline_holds(base_url: str) -> None:
 def test_a_connection_is_as_good_as_new_after_a_short_deadline(simulator: Simulator) -> None:
     """What was left of one capture's time must not be the timeout of the next one's."""
     transport = Transport(simulator.base_url)
-    transport.send("GET", "/workflows/", headers={}, timeouts=Timeouts(), deadline=Deadline(0.2))
+    transport.send("GET", "/workflows/", headers={}, settings=SETTINGS, deadline=Deadline(0.2))
     simulator.inject(Fault(effect=Hang(seconds=0.4)))
     assert (
-        transport.send("GET", "/workflows/", headers={}, timeouts=Timeouts(), deadline=Deadline(10)).status
+        transport.send("GET", "/workflows/", headers={}, settings=SETTINGS, deadline=Deadline(10)).status
         == 401
     )
     transport.close()
@@ -295,9 +293,7 @@ def test_a_thread_keeps_its_connection(simulator: Simulator) -> None:
         transport = Transport(base_url)
         for _ in range(3):
             assert (
-                transport.send(
-                    "GET", "/workflows/", headers={}, timeouts=Timeouts(), deadline=Deadline(5)
-                ).body
+                transport.send("GET", "/workflows/", headers={}, settings=SETTINGS, deadline=Deadline(5)).body
                 == b"{}"
             )
         transport.close()

@@ -11,13 +11,13 @@ from prometheus_client.samples import Sample
 from psycopg import Connection
 
 from ghl_snapshots.core.audit_events import AuditEvent
+from ghl_snapshots.core.daily_quota import DailyQuota
 from ghl_snapshots.core.model import SnapshotType, Source, Status
-from ghl_snapshots.core.shared_limits import Quota
 from ghl_snapshots.ledger.append import append
 from ghl_snapshots.ledger.audit import AuditTrail
+from ghl_snapshots.ledger.daily_quotas import DailyQuotas
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
-from ghl_snapshots.ledger.rate_windows import RateWindows
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests, Wish
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.metrics.exposition import exposition
@@ -267,7 +267,7 @@ def test_what_a_deep_verification_found_is_told_until_a_deep_one_refutes_it(data
 
 
 def test_what_is_left_of_the_day_is_told_for_each_account(database: Database) -> None:
-    windows = RateWindows(database)
+    quotas = DailyQuotas(database)
     today = datetime.now(UTC).date()
     for resource_id, day, remaining in (
         ("account-acme", today, 500),
@@ -275,8 +275,7 @@ def test_what_is_left_of_the_day_is_told_for_each_account(database: Database) ->
         ("account-zenith", today - timedelta(days=1), 3),
         ("nobodys", today, 1),
     ):
-        windows.note_quotas({resource_id: Quota(day=day, remaining=remaining, daily=200_000)})
-    windows.close()
+        assert quotas.note({resource_id: DailyQuota(day=day, remaining=remaining, daily=200_000)})
     name = "ghl_snapshot_rate_limit_daily_remaining"
     found = [sample for sample in samples(database) if sample.name == name]
     assert [(sample.labels, sample.value) for sample in found] == [

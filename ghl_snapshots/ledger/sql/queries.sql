@@ -236,19 +236,16 @@ ON CONFLICT (tenant_id, location_id) DO UPDATE SET token = EXCLUDED.token, expir
 -- expire_location_tokens -- let a tenant's location tokens be asked for anew
 UPDATE ghl.location_token SET expires_at = 'epoch' WHERE tenant_id = %(tenant_id)s;
 
--- set_statement_timeout -- let no statement of this session last longer
-SELECT set_config('statement_timeout', %(milliseconds)s, false);
-
 -- note_quotas -- remember what GHL says is left of days' quotas
 SELECT ghl.note_quota(resource_id, day, remaining, daily)
 FROM unnest(%(resource_ids)s::text[], %(days)s::date[], %(remaining)s::integer[], %(daily)s::integer[])
     AS each (resource_id, day, remaining, daily);
 
--- claim_slots -- take the next place in the rate limit of a location or company, or several where many are free
-SELECT wait_seconds, taken, places, remaining, daily
-FROM ghl.claim_slots(%(resource_id)s, %(most)s, %(hold_seconds)s * interval '1 second',
-    %(patience_seconds)s * interval '1 second', %(wanted)s, %(keep_seconds)s * interval '1 second')
-LEFT JOIN ghl.known_quota(%(resource_id)s, %(day)s) ON true;
+-- known_quotas -- what was noted today of the quotas of locations and companies, and the server's time
+SELECT clock_timestamp() AS now, resource_id, today AS day, remaining, daily
+FROM (SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date AS today) AS server
+CROSS JOIN unnest(%(resource_ids)s::text[]) AS asked (resource_id)
+LEFT JOIN LATERAL ghl.known_quota(resource_id, today) ON true;
 
 -- try_session_lock -- take a lock for as long as the session lasts, if nobody holds it
 SELECT pg_try_advisory_lock(hashtextextended(%(name)s, 4713)) AS done;

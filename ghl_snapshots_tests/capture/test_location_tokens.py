@@ -1,4 +1,4 @@
-"""Processes that capture one account at once keep to its limits together and share what GHL gave them."""
+"""A location's token is shared by all processes, and several processes may capture one account at once."""
 
 import base64
 import multiprocessing
@@ -25,8 +25,8 @@ PROCESSES = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Errand:
-    """What another process is to capture, and where."""
+class Deployment:
+    """A tenant, the GHL that it is captured from, and the database that all processes share."""
 
     database_url: str
     base_url: str
@@ -35,7 +35,7 @@ class Errand:
     tenant: Tenant
 
     def settings(self) -> Settings:
-        """The settings of a deployment that captures there."""
+        """The settings of each of its processes."""
         return Settings.model_validate(
             {
                 "database_url": self.database_url,
@@ -47,12 +47,12 @@ class Errand:
         )
 
 
-def capture_all(errand: Errand) -> list[tuple[Status, int]]:
+def capture_all(deployment: Deployment) -> list[tuple[Status, int]]:
     """All five types one after the other, put together as the product does it: statuses and calls."""
-    settings = errand.settings()
-    with Database(errand.database_url) as database, capture_engine(settings, database) as engine:
+    settings = deployment.settings()
+    with Database(deployment.database_url) as database, capture_engine(settings, database) as engine:
         captures = [
-            engine.capture(errand.tenant, snapshot_type, source=Source.MANUAL, correlation_id="manual_1")
+            engine.capture(deployment.tenant, snapshot_type, source=Source.MANUAL, correlation_id="manual_1")
             for snapshot_type in SnapshotType
         ]
     return [(capture.status, capture.api_call_count) for capture in captures]
@@ -72,9 +72,9 @@ def exchanges(simulator: Simulator) -> int:
     return sum(count for (_, route, _), count in counts if route == "/oauth/locationToken")
 
 
-def errand(simulator: Simulator, url: str, tenant: Tenant) -> Errand:
-    """To capture the tenant from the simulated GHL."""
-    return Errand(
+def deployed(simulator: Simulator, url: str, tenant: Tenant) -> Deployment:
+    """A deployment that captures the tenant from the simulated GHL."""
+    return Deployment(
         database_url=url,
         base_url=simulator.base_url,
         client_id=simulator.accounts.client_id,
@@ -83,26 +83,25 @@ def errand(simulator: Simulator, url: str, tenant: Tenant) -> Errand:
     )
 
 
-def test_eight_processes_at_once_stay_under_one_locations_limit(url: str, tmp_path: Path) -> None:
-    """Together they need more than a burst; each by itself would take all of it for its own."""
+def test_eight_processes_at_once_all_capture_one_location(url: str, tmp_path: Path) -> None:
+    """Together they need more than a burst, and each learns of the others by GHL's answers only."""
     accounts = demo_accounts(seed=1)
     location = accounts.single_locations[0]
     token = tmp_path / "token"
     token.write_text(location.private_integration_token)
     with Simulator(accounts, burst_window_seconds=2) as simulator:
-        wanted = errand(simulator, url, tenant_of(location, credential=f"file:{token}"))
+        deployment = deployed(simulator, url, tenant_of(location, credential=f"file:{token}"))
         processes = multiprocessing.get_context("forkserver")
         processes.set_forkserver_preload([__name__])
         with ProcessPoolExecutor(PROCESSES, mp_context=processes) as pool:
             captures = [
                 capture
-                for done in [pool.submit(capture_all, wanted) for _ in range(PROCESSES)]
+                for done in [pool.submit(capture_all, deployment) for _ in range(PROCESSES)]
                 for capture in done.result()
             ]
-        statuses = {status for _, _, status in simulator.request_counts()}
+        burst = simulator.limits.burst_limit
     assert [status for status, _ in captures] == [Status.SUCCESS] * PROCESSES * len(SnapshotType)
-    assert sum(calls for _, calls in captures) > simulator.limits.burst_limit
-    assert statuses == {200}
+    assert sum(calls for _, calls in captures) > burst
 
 
 def test_a_locations_token_is_asked_for_once_by_all_processes(url: str) -> None:
@@ -111,9 +110,9 @@ def test_a_locations_token_is_asked_for_once_by_all_processes(url: str) -> None:
     tenant = tenant_of(agency, credential="oauth")
     with Simulator(accounts, burst_limit=10**9) as simulator, Database(url) as database:
         installed(database, agency, tenant_id=tenant.tenant_id)
-        wanted = errand(simulator, url, tenant)
+        deployment = deployed(simulator, url, tenant)
         for _ in range(2):
-            assert {status for status, _ in capture_all(wanted)} == {Status.SUCCESS}
+            assert {status for status, _ in capture_all(deployment)} == {Status.SUCCESS}
         assert exchanges(simulator) == len(agency.location_ids)
 
 
@@ -123,14 +122,14 @@ def test_a_new_installation_brings_new_location_tokens(url: str) -> None:
     agency = next(iter(accounts.agencies.values()))
     tenant = tenant_of(agency, credential="oauth")
     with Simulator(accounts, burst_limit=10**9) as simulator, Database(url) as database:
-        wanted = errand(simulator, url, tenant)
+        deployment = deployed(simulator, url, tenant)
         tokens = installed(database, agency, tenant_id=tenant.tenant_id)
-        capture_all(wanted)
+        capture_all(deployment)
         before = tokens.load(tenant.tenant_id)
         assert before is not None
         with tokens.locked(tenant.tenant_id) as locked:
             locked.install(StoredTokens(refresh_token=before.refresh_token))
-        capture_all(wanted)
+        capture_all(deployment)
         assert exchanges(simulator) == 2 * len(agency.location_ids)
 
 
@@ -141,7 +140,7 @@ def test_location_tokens_are_neither_in_the_clear_nor_readable_with_a_lost_key(u
     tenant = tenant_of(agency, credential="oauth")
     with Simulator(accounts, burst_limit=10**9) as simulator, Database(url) as database:
         store = installed(database, agency, tenant_id=tenant.tenant_id)
-        capture_all(errand(simulator, url, tenant))
+        capture_all(deployed(simulator, url, tenant))
         given = store.location_tokens(tenant.tenant_id)[agency.location_ids[0]]
         with database.writer(tenant.tenant_id) as connection:
             rows = connection.execute("SELECT token FROM ghl.location_token").fetchall()
