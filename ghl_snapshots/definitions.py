@@ -7,7 +7,7 @@ from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.core.settings import load_settings
 from ghl_snapshots.orchestration.alerts import alerts
 from ghl_snapshots.orchestration.assets import IO_MANAGER_KEY, LISTENER_KEY, snapshot_asset
-from ghl_snapshots.orchestration.checks import validation
+from ghl_snapshots.orchestration.checks import ledger_asset, validation
 from ghl_snapshots.orchestration.io_manager import SnapshotIOManager
 from ghl_snapshots.orchestration.jobs import (
     critical_snapshot,
@@ -40,10 +40,13 @@ def composed(on_stored: StoredListener) -> dg.Definitions:
     settings = load_settings()
     return dg.Definitions(
         assets=[
-            snapshot_asset(
-                snapshot_type, tenants_per_run=settings.tenants_per_run, owner=settings.asset_owner
-            )
-            for snapshot_type in SnapshotType
+            *(
+                snapshot_asset(
+                    snapshot_type, tenants_per_run=settings.tenants_per_run, owner=settings.asset_owner
+                )
+                for snapshot_type in SnapshotType
+            ),
+            *(ledger_asset(snapshot_type, owner=settings.asset_owner) for snapshot_type in SnapshotType),
         ],
         asset_checks=[validation],
         jobs=[full_snapshot, critical_snapshot, daily_checks, weekly_checks],

@@ -3,20 +3,20 @@
 import dagster as dg
 
 from ghl_snapshots.core.model import SnapshotType
-from ghl_snapshots.orchestration.checks import CHECKS, validation
+from ghl_snapshots.orchestration.checks import CHECKS, ledger_key, validation
 from ghl_snapshots.orchestration.schedules import HOURLY
 
 # A tenant costs milliseconds within a run and a process of its own would cost seconds, so steps share one.
 full_snapshot = dg.define_asset_job(
     "full_snapshot",
-    selection=dg.AssetSelection.assets(*SnapshotType).without_checks(),
+    selection=dg.AssetSelection.assets(*SnapshotType),
     executor_def=dg.in_process_executor,
     description="Captures all five snapshot types of the run's tenants.",
 )
 
 critical_snapshot = dg.define_asset_job(
     "critical_snapshot",
-    selection=dg.AssetSelection.assets(*sorted(HOURLY.snapshot_types)).without_checks(),
+    selection=dg.AssetSelection.assets(*sorted(HOURLY.snapshot_types)),
     executor_def=dg.in_process_executor,
     description="Captures what changes most and matters soonest: the pipelines and workflows of the run's "
     "tenants.",
@@ -33,7 +33,7 @@ daily_checks = dg.define_asset_job(
     "daily_checks",
     selection=dg.AssetSelection.checks(
         *(
-            dg.AssetCheckKey(dg.AssetKey(kind.value), check.name)
+            dg.AssetCheckKey(ledger_key(kind), check.name)
             for kind in SnapshotType
             for check in CHECKS
             if check.daily

@@ -26,6 +26,11 @@ _BACKFILL = """mutation($params: LaunchBackfillParams!) { launchPartitionBackfil
   ... on LaunchBackfillSuccess { backfillId }
   ... on PythonError { message }
 } }"""
+_REEXECUTE = """mutation($params: ReexecutionParams!) { launchRunReexecution(reexecutionParams: $params) {
+  ... on LaunchRunSuccess { run { runId } }
+  ... on PythonError { message }
+} }"""
+_CANCEL_BACKFILL = """mutation($id: String!) { cancelPartitionBackfill(backfillId: $id) { __typename } }"""
 _RUN = """query($id: ID!) { runOrError(runId: $id) { ... on Run {
   status startTime tags { key value } repositoryOrigin { repositoryLocationName }
   eventConnection { events { ... on EngineEvent { message } } }
@@ -51,7 +56,7 @@ _EVENTS = """query($path: [String!]!, $partitions: [String!]!) {
 def assets(webserver: Webserver) -> Mapping[str, Any]:
     """Every asset by name."""
     nodes = webserver.query(_ASSETS)["assetNodes"]
-    return {node["assetKey"]["path"][-1]: node for node in nodes}
+    return {"/".join(node["assetKey"]["path"]): node for node in nodes}
 
 
 def launch(
@@ -61,16 +66,51 @@ def launch(
     checks: Sequence[tuple[str, str]] = (),
 ) -> str:
     """Materialize assets and run (asset, check)s in one run as the UI's button does; the run's id."""
-    selected = [{"assetKey": {"path": [asset]}, "name": check} for asset, check in checks]
+    selected = [{"assetKey": {"path": asset.split("/")}, "name": check} for asset, check in checks]
     return _launched(webserver, asset_names, selected, tags)
+
+
+def launch_job(webserver: Webserver, job_name: str) -> str:
+    """Run a job whole, as its page's button does; the run's id."""
+    selector = {
+        "repositoryLocationName": "ghl_snapshots.definitions",
+        "repositoryName": "__repository__",
+        "jobName": job_name,
+    }
+    answer = webserver.query(_LAUNCH, params={"selector": selector, "mode": "default"})["launchRun"]
+    assert "run" in answer, answer
+    return str(answer["run"]["runId"])
+
+
+def reexecute(webserver: Webserver, run_id: str) -> str:
+    """Execute a run again as its page's button does; the new run's id."""
+    params = {"parentRunId": run_id, "strategy": "ALL_STEPS"}
+    answer = webserver.query(_REEXECUTE, params=params)["launchRunReexecution"]
+    assert "run" in answer, answer
+    return str(answer["run"]["runId"])
+
+
+def cancel_backfill(webserver: Webserver, backfill_id: str) -> None:
+    """End a backfill as its page's button does."""
+    answer = webserver.query(_CANCEL_BACKFILL, id=backfill_id)["cancelPartitionBackfill"]
+    assert answer["__typename"] == "CancelBackfillSuccess", answer
 
 
 def check_verdict(webserver: Webserver, asset_name: str, check_name: str) -> str:
     """How the check's latest evaluation came out."""
-    found = webserver.query(_CHECKS, path=[asset_name])["assetNodeOrError"]["assetChecksOrError"]["checks"]
-    [check] = [check for check in found if check["name"] == check_name]
-    execution = check["executionForLatestMaterialization"]
-    return str(execution["status"]) if execution else "NEVER"
+    return check_verdicts(webserver, asset_name)[check_name]
+
+
+def check_verdicts(webserver: Webserver, asset_name: str) -> Mapping[str, str]:
+    """How the latest evaluation of each of the asset's checks came out, as its page shows it."""
+    node = webserver.query(_CHECKS, path=asset_name.split("/"))["assetNodeOrError"]
+    executions = {
+        check["name"]: check["executionForLatestMaterialization"]
+        for check in node["assetChecksOrError"].get("checks", [])
+    }
+    return {
+        name: str(execution["status"]) if execution else "NEVER" for name, execution in executions.items()
+    }
 
 
 def _launched(

@@ -30,8 +30,8 @@ def verdicts(stack: Stack, asset_name: str, tenants: Sequence[str]) -> tuple[lis
 
 def test_the_ui_lists_every_asset_with_its_description_and_group(stack: Stack) -> None:
     assets = graphql.assets(stack.webserver)
-    assert set(assets) == set(SnapshotType)
-    for asset in assets.values():
+    assert set(assets) == {*SnapshotType, *(f"ledger/{kind}" for kind in SnapshotType)}
+    for asset in (assets[kind] for kind in SnapshotType):
         assert "GHL call" in asset["description"]
         assert asset["groupName"] == "ghl_snapshots"
         assert "full_snapshot" in asset["jobNames"]
@@ -109,16 +109,32 @@ def test_of_a_run_over_fifty_tenants_three_fail_alone(
 
 def test_a_check_can_be_run_by_hand(stack: Stack) -> None:
     """Over all tenants, without choosing a partition."""
-    run_id = graphql.launch(stack.webserver, [], {}, [("workflows", "counts_match")])
+    run_id = graphql.launch(stack.webserver, [], {}, [("ledger/workflows", "counts_match")])
     assert graphql.finished_run(stack.webserver, run_id)["status"] == "SUCCESS"
-    assert graphql.check_verdict(stack.webserver, "workflows", "counts_match") == "SUCCEEDED"
+    assert graphql.check_verdict(stack.webserver, "ledger/workflows", "counts_match") == "SUCCEEDED"
 
 
-def test_an_asset_materialized_with_its_checks_selected_leaves_judging_to_the_checks_own_runs(
-    stack: Stack,
+def test_no_run_on_demand_takes_a_verdict_out_of_sight(
+    stack: Stack, without_scopes: Callable[..., None]
 ) -> None:
-    """The UI selects an asset's checks along with it; a verdict on all tenants is not one run's business."""
-    checks = [("pipelines", check.name) for check in CHECKS]
-    run_id = graphql.launch(stack.webserver, ["pipelines"], {"dagster/partition": "t06"}, checks)
+    """Not one by the button on an asset's page, of a tenant that fails, or of a backfill that is ended."""
+    run_id = graphql.launch_job(stack.webserver, "weekly_checks")
     assert graphql.finished_run(stack.webserver, run_id)["status"] == "SUCCESS"
-    assert graphql.check_verdict(stack.webserver, "pipelines", "intact") == "SKIPPED"
+    before = {kind: graphql.check_verdicts(stack.webserver, f"ledger/{kind}") for kind in SnapshotType}
+    assert all(set(verdicts) == {check.name for check in CHECKS} for verdicts in before.values())
+    assert "NEVER" not in {verdict for verdicts in before.values() for verdict in verdicts.values()}
+    without_scopes("t07", "opportunities.readonly")
+    whole = TenantRange(first="t06", last="t07").tags()
+    run_id = graphql.launch(stack.webserver, ["pipelines", "workflows"], whole)
+    assert graphql.finished_run(stack.webserver, run_id)["status"] == "FAILURE"
+    again = graphql.reexecute(stack.webserver, run_id)
+    assert graphql.finished_run(stack.webserver, again)["status"] == "FAILURE"
+    backfill_id = graphql.launch_backfill(stack.webserver, list(SnapshotType), ["t06", "t07"])
+    graphql.cancel_backfill(stack.webserver, backfill_id)
+    graphql.finished_backfill(stack.webserver, backfill_id)
+    after = {kind: graphql.check_verdicts(stack.webserver, f"ledger/{kind}") for kind in SnapshotType}
+    assert after == before
+
+
+def test_the_captured_assets_have_no_checks_that_a_launch_could_select(stack: Stack) -> None:
+    assert all(not graphql.check_verdicts(stack.webserver, kind) for kind in SnapshotType)

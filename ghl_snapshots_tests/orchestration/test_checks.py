@@ -15,7 +15,7 @@ from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.core.settings import load_settings
 from ghl_snapshots.definitions import composed, definitions
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.orchestration.checks import CHECKS
+from ghl_snapshots.orchestration.checks import CHECKS, ledger_key
 from ghl_snapshots.orchestration.launch import capture_now
 from ghl_snapshots.orchestration.partitions import TenantRange
 from ghl_snapshots.orchestration.schedules import scheduled
@@ -67,13 +67,12 @@ def evaluations(product: Product, job: str) -> Sequence[dg.AssetCheckEvaluation]
 
 
 def red(product: Product, job: str = "weekly_checks") -> Mapping[str, set[str]]:
-    """The checks that found faults: `type check` and the tenants that they name."""
+    """The checks that found faults: `type check` and the tenants that they name; all hang on ledger/type."""
     verdicts = evaluations(product, job)
     expected = [check for check in CHECKS if check.daily or job == "weekly_checks"]
     assert len(verdicts) == len(expected) * len(SnapshotType)
-    return {
-        f"{one.asset_key.to_user_string()} {one.check_name}": named(one) for one in verdicts if not one.passed
-    }
+    assert {one.asset_key for one in verdicts} == {ledger_key(kind) for kind in SnapshotType}
+    return {f"{one.asset_key.path[-1]} {one.check_name}": named(one) for one in verdicts if not one.passed}
 
 
 def named(evaluation: dg.AssetCheckEvaluation) -> set[str]:

@@ -35,9 +35,12 @@ def test_loading_needs_no_environment_no_database_and_no_network() -> None:
     subprocess.run([sys.executable, "-c", LOAD], env=environment, cwd=PROJECT, check=True, timeout=60)
 
 
-def test_there_is_one_asset_for_each_snapshot_type() -> None:
-    keys = {spec.key.to_user_string() for spec in definitions().resolve_all_asset_specs()}
-    assert keys == {snapshot_type.value for snapshot_type in SnapshotType}
+def test_there_is_one_asset_for_each_snapshot_type_and_one_for_its_checks() -> None:
+    specs = {spec.key.to_user_string(): spec for spec in definitions().resolve_all_asset_specs()}
+    assert set(specs) == {*SnapshotType, *(f"ledger/{kind}" for kind in SnapshotType)}
+    for kind in SnapshotType:
+        [upstream] = specs[f"ledger/{kind}"].deps
+        assert upstream.asset_key == dg.AssetKey(kind.value)
 
 
 @pytest.mark.parametrize("snapshot_type", SnapshotType)
