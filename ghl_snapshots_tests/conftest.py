@@ -1,14 +1,21 @@
-"""The parts that every test may stand on: a real PostgreSQL for the whole session, and a simulated GHL."""
+"""What every test may stand on: a real PostgreSQL for the session, databases in it, a simulated GHL."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
 
 import psycopg
 import pytest
+from psycopg import Connection
 
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Agency
 from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.server import Simulator
+from ghl_snapshots_tests.databases import copy_of, ledger_template
+from ghl_snapshots_tests.orchestration.product import Product, product_template, running_product
 
 
 @pytest.fixture(scope="session")
@@ -16,9 +23,58 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostg
     """An embedded server; durability is off because no test of the session's server cuts its power."""
     with EmbeddedPostgres(tmp_path_factory.mktemp("home")) as server:
         with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-            connection.execute("ALTER SYSTEM SET fsync = off")
+            for setting in ("fsync", "synchronous_commit", "full_page_writes"):
+                connection.execute(f"ALTER SYSTEM SET {setting} = off".encode())
             connection.execute("SELECT pg_reload_conf()")
         yield server
+
+
+@pytest.fixture(scope="session")
+def template(postgres: EmbeddedPostgres) -> str:
+    """Name of a migrated database with the tenants in it that the tests use."""
+    return ledger_template(postgres, tenant_ids=("acme", "zenith"))
+
+
+@pytest.fixture
+def url(postgres: EmbeddedPostgres, template: str) -> Iterator[str]:
+    """Superuser's URL of a fresh ledger that holds two tenants and no snapshot."""
+    with copy_of(postgres, template) as url:
+        yield url
+
+
+@pytest.fixture
+def database(url: str) -> Iterator[Database]:
+    """The fresh ledger's database as the product opens it."""
+    with Database(url) as database:
+        yield database
+
+
+@pytest.fixture
+def ledger(database: Database) -> Ledger:
+    """The fresh ledger."""
+    return Ledger(database)
+
+
+@pytest.fixture
+def superuser(url: str) -> Iterator[Connection]:
+    """A connection that row security does not bind, each statement committed at once."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def as_role(url: str) -> Iterator[Callable[..., Connection]]:
+    """A function that connects with a role's rights (`owner`, `writer`, ...), for a tenant or for none."""
+    with ExitStack() as stack:
+
+        def connect(role: str, tenant_id: str | None = None) -> Connection:
+            options = f"-c role=ghl_snapshots_{role}"
+            if tenant_id is not None:
+                options += f" -c app.tenant_id={tenant_id}"
+            connection = psycopg.connect(url, options=options, autocommit=True)
+            return stack.enter_context(connection)
+
+        yield connect
 
 
 @pytest.fixture
@@ -32,3 +88,16 @@ def simulator() -> Iterator[Simulator]:
 def agency(simulator: Simulator) -> Agency:
     """The simulated GHL's one agency."""
     return next(iter(simulator.accounts.agencies.values()))
+
+
+@pytest.fixture(scope="session")
+def empty_product(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Name of the database that `running_product` copies, Dagster's beside it included."""
+    return product_template(postgres, tmp_path_factory.mktemp("product"))
+
+
+@pytest.fixture
+def product(postgres: EmbeddedPostgres, empty_product: str, tmp_path: Path) -> Iterator[Product]:
+    """The product with five tenants."""
+    with running_product(postgres, empty_product, tmp_path, tenants=5) as running:
+        yield running

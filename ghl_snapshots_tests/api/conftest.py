@@ -17,9 +17,6 @@ from ghl_snapshots.api.services import Services
 from ghl_snapshots.core.api_keys import KeyRole
 from ghl_snapshots.ledger.api_keys import ApiKeys
 from ghl_snapshots.ledger.database import Database
-from ghl_snapshots_tests.ledger.conftest import as_role, database, ledger, superuser, template, url
-
-__all__ = ["as_role", "database", "ledger", "superuser", "template", "url"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,12 +23,14 @@ class Stack:
 
 
 @pytest.fixture(scope="package")
-def stack(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def stack(
+    postgres: EmbeddedPostgres, empty_product: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
     """Fifty tenants, a batch; the tests share them and what happens to them."""
     folder = tmp_path_factory.mktemp("stack")
     with (
         pytest.MonkeyPatch.context() as patch,
-        running_product(postgres, folder, tenants=50) as product,
+        running_product(postgres, empty_product, folder, tenants=50) as product,
     ):
         # No tick comes in between; test_unattended has some.
         for cadence in ("HOURLY", "DAILY", "WEEKLY"):

@@ -20,12 +20,14 @@ PATIENCE_SECONDS = 180
 
 
 @pytest.fixture(scope="module")
-def unattended(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def unattended(
+    postgres: EmbeddedPostgres, empty_product: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
     """A stack whose weekly schedule is due every minute; the last of its three tenants is not enabled yet."""
     folder = tmp_path_factory.mktemp("unattended")
     with (
         pytest.MonkeyPatch.context() as patch,
-        running_product(postgres, folder, tenants=3) as product,
+        running_product(postgres, empty_product, folder, tenants=3) as product,
     ):
         patch.setenv("GHL_SNAPSHOTS_WEEKLY_CRON", "* * * * *")
         patch.setenv("GHL_SNAPSHOTS_TENANTS_PER_RUN", "1")

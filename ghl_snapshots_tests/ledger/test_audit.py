@@ -30,9 +30,6 @@ from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests, Wish
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots_tests.api.conftest import served
 from ghl_snapshots_tests.ledger.captures import capture, tenant
-from ghl_snapshots_tests.ledger.conftest import database, ledger, superuser, template, url
-
-__all__ = ["database", "ledger", "superuser", "template", "url"]
 
 KEY = Fernet.generate_key().decode()
 WISH = Wish(tenant_id="acme", ghl_account_id="account-acme", snapshot_types=(SnapshotType.WORKFLOWS,))

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots_tests.databases import copy_of
 from ghl_snapshots_tests.ledger.captures import capture
-from ghl_snapshots_tests.ledger.copies import copy_of
 
 ESCAPES = st.sampled_from(
     [r"\u0000", r"\ud800", r"\uDFFF", r"\ud83d\ude00", r"\\", r"\\u0000", r"\"", r"\n", r"\/", "é", "😀", "a"]

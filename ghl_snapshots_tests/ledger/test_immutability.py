@@ -11,8 +11,8 @@ from psycopg import Connection
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots_tests.databases import copy_of
 from ghl_snapshots_tests.ledger.captures import capture
-from ghl_snapshots_tests.ledger.copies import copy_of
 
 APPEND_ONLY = ("entity", "manifest", "provenance", "snapshot", "audit_event")
 VIEWS = ("ghl_snapshot", "ghl_snapshot_raw", "ghl_snapshot_audit_event", "snapshot_record")

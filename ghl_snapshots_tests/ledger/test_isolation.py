@@ -17,8 +17,8 @@ from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.schema_integrity import differences
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots_tests.databases import copy_of
 from ghl_snapshots_tests.ledger.captures import capture, tenant
-from ghl_snapshots_tests.ledger.copies import copy_of
 
 Connect = Callable[..., Connection]
 TABLES = ("tenant", "entity", "manifest", "provenance", "snapshot", "audit_event")

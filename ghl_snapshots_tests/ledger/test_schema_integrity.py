@@ -13,8 +13,8 @@ from ghl_snapshots.ledger.queries import sql_text
 from ghl_snapshots.ledger.schema_integrity import differences, objects_text
 from ghl_snapshots.ledger.verification import Verification
 from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots_tests.databases import copy_of
 from ghl_snapshots_tests.ledger.alterations import ALLOWED, ALTERED
-from ghl_snapshots_tests.ledger.copies import copy_of
 
 WRITE_ANEW = "python -m ghl_snapshots_tests.ledger.objects > ghl_snapshots/ledger/sql/objects.txt"
 

@@ -14,13 +14,15 @@ from psycopg.rows import dict_row
 from ghl_snapshots.capture.composition import open_database
 from ghl_snapshots.core.model import AccountKind, Tenant
 from ghl_snapshots.core.settings import Settings
-from ghl_snapshots.ledger.migrate import create_database, migrate
+from ghl_snapshots.ledger.migrate import create_database
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.environment import product_environment
 from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots.orchestration.instance import prepare_storage
 from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator
+from ghl_snapshots_tests.databases import copy_of, ledger_template
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,21 +61,31 @@ class Product:
             return connection.execute(query.encode(), parameters).fetchall()
 
 
+def product_template(server: EmbeddedPostgres, folder: Path) -> str:
+    """Make a ledger without tenants and, beside it, Dagster's database with its tables; the ledger's name."""
+    name = ledger_template(server, tenant_ids=())
+    create_database(server.url(f"{name}_dagster"))
+    with pytest.MonkeyPatch.context() as patch:
+        _name_in_environment(patch, {"GHL_SNAPSHOTS_DATABASE_URL": server.url(name)}, folder)
+        with product_environment():
+            prepare_storage()
+    return name
+
+
 @contextmanager
-def running_product(server: EmbeddedPostgres, folder: Path, *, tenants: int) -> Iterator[Product]:
-    """The product with so many tenants, in the environment of this process."""
+def running_product(
+    server: EmbeddedPostgres, template: str, folder: Path, *, tenants: int
+) -> Iterator[Product]:
+    """The product with so many tenants on copies of the template, in the environment of this process."""
     accounts = generated_accounts(7, tenants=tenants)
     with ExitStack() as stack:
         simulator = stack.enter_context(Simulator(accounts))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
-        url = server.url(f"product_{uuid4().hex[:12]}")
-        patch.delenv("DAGSTER_HOME", raising=False)
-        for name, value in {
-            "GHL_SNAPSHOTS_DATABASE_URL": url,
-            "GHL_SNAPSHOTS_HOME": str(folder),
-            "GHL_BASE_URL": simulator.base_url,
-        }.items():
-            patch.setenv(name, value)
+        name = f"product_{uuid4().hex[:12]}"
+        url = stack.enter_context(copy_of(server, template, name))
+        stack.enter_context(copy_of(server, f"{template}_dagster", f"{name}_dagster"))
+        variables = {"GHL_SNAPSHOTS_DATABASE_URL": url, "GHL_BASE_URL": simulator.base_url}
+        _name_in_environment(patch, variables, folder)
         registered = {}
         for number, location in enumerate(accounts.single_locations):
             tenant_id = f"t{number:02}"
@@ -85,10 +97,14 @@ def running_product(server: EmbeddedPostgres, folder: Path, *, tenants: int) -> 
                 credential=f"env:TOKEN_{tenant_id}",
             )
         settings = stack.enter_context(product_environment())
-        migrate(url)
-        create_database(f"{url.partition('?')[0]}_dagster?{url.partition('?')[2]}")
         product = Product(settings=settings, simulator=simulator, tenants=registered, superuser_url=url)
         with product.registry() as registry:
             for tenant in registered.values():
                 registry.add(tenant)
         yield product
+
+
+def _name_in_environment(patch: pytest.MonkeyPatch, variables: Mapping[str, str], home: Path) -> None:
+    patch.delenv("DAGSTER_HOME", raising=False)
+    for name, value in {**variables, "GHL_SNAPSHOTS_HOME": str(home)}.items():
+        patch.setenv(name, value)

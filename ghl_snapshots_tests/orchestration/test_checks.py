@@ -27,9 +27,11 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 
 @pytest.fixture(scope="module")
-def original(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Product]:
+def original(
+    postgres: EmbeddedPostgres, empty_product: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Product]:
     """Everything of three tenants captured, twice; the registry's other two are disabled."""
-    with running_product(postgres, tmp_path_factory.mktemp("checks"), tenants=5) as product:
+    with running_product(postgres, empty_product, tmp_path_factory.mktemp("checks"), tenants=5) as product:
         with product.registry() as registry:
             for tenant in ("t03", "t04"):
                 registry.set_enabled(tenant, enabled=False)
