@@ -19,6 +19,7 @@ from urllib.parse import quote
 import psutil
 
 from ghl_snapshots.core.errors import ConfigurationError
+from ghl_snapshots.local.endings import runs, wait_for_end
 
 with warnings.catch_warnings():
     # Without XDG_RUNTIME_DIR (containers, cron) the package warns while it is imported that it will use /tmp.
@@ -79,8 +80,7 @@ class EmbeddedPostgres:
     @classmethod
     def runs_in(cls, home: Path) -> bool:
         """Whether a server runs under `home` at this moment, whoever uses it."""
-        info = PostmasterInfo.read_from_pgdata(cls(home).data)
-        return info is not None and info.is_running()
+        return _running(cls(home).data) is not None
 
     @property
     def data(self) -> Path:
@@ -119,7 +119,7 @@ class _Server(PostgresServer):
 
     def ensure_postgres_running(self) -> None:
         """Start the server, listening on a unix socket only, unless it runs."""
-        self._postmaster_info = self._running()
+        self._postmaster_info = _running(self.pgdata)
         if self._postmaster_info is None:
             folder = find_suitable_socket_dir(self.pgdata, self.runtime_path)
             # Nobody but the server's user and root may connect: whoever does is trusted.
@@ -128,11 +128,12 @@ class _Server(PostgresServer):
                 shutil.chown(folder, self.system_user)
             command = ("-w", "-o", options, "-l", str(self.log), "-D", str(self.pgdata), "start")
             pgexec("pg_ctl", command, bin_path=self.bin_path, user=self.system_user, timeout=_START_SECONDS)
-            self._postmaster_info = self._running()
+            self._postmaster_info = _running(self.pgdata)
 
-    def _running(self) -> PostmasterInfo | None:
-        info = PostmasterInfo.read_from_pgdata(self.pgdata)
-        return info if info is not None and info.is_running() else None
+
+def _running(data: Path) -> PostmasterInfo | None:
+    info = PostmasterInfo.read_from_pgdata(data)
+    return info if info is not None and info.process is not None and runs(info.process) else None
 
 
 def program(name: str) -> Path:
@@ -154,7 +155,7 @@ def _stop(server: PostgresServer) -> None:
     with suppress(psutil.NoSuchProcess):  # it was killed
         server.stop()
     # The server removes its pid file, which is what the stop waits for, a moment before it ends.
-    psutil.wait_procs([info.process] if info.process else [], timeout=10)
+    wait_for_end([info.process] if info.process else [], timeout_seconds=10)
     if info.socket_dir and info.socket_dir != server.pgdata:
         # Where the home's path is too long for a socket, the package makes a folder elsewhere and leaves it.
         with suppress(OSError):
@@ -175,7 +176,8 @@ def _drop_stale_pid_file(pid_file: Path) -> None:
     if not pid_file.exists():
         return
     try:
-        is_server = psutil.Process(int(pid_file.read_text().split("\n", 1)[0])).name().startswith("postgres")
+        process = psutil.Process(int(pid_file.read_text().split("\n", 1)[0]))
+        is_server = runs(process) and process.name().startswith("postgres")
     except (psutil.NoSuchProcess, ValueError):
         is_server = False
     if not is_server:

