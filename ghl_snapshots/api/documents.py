@@ -18,7 +18,7 @@ class _Document(BaseModel):
 
 
 class Trigger(_Document):
-    """A wish for captures of one tenant."""
+    """A request for captures of one tenant."""
 
     model_config = ConfigDict(
         extra="forbid",

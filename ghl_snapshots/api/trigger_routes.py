@@ -8,7 +8,7 @@ from fastapi import APIRouter, Depends, Header, Response
 from ghl_snapshots.api.documents import Accepted, Request, Text, Trigger
 from ghl_snapshots.api.problems import Kind, documented
 from ghl_snapshots.api.request_context import Call, current_call
-from ghl_snapshots.ledger.snapshot_requests import Wish
+from ghl_snapshots.ledger.snapshot_requests import NewRequest
 
 router = APIRouter(prefix="/api/snapshots", tags=["requests"])
 
@@ -41,7 +41,7 @@ def trigger_snapshots(
     ] = None,
 ) -> Accepted:
     """Ask for captures of one tenant. When the 202 comes, the request is kept and will be served, once."""
-    wish = Wish(
+    new_request = NewRequest(
         tenant_id=call.bind(body.tenant_id),
         ghl_account_id=body.ghl_account_id,
         snapshot_types=tuple(body.snapshot_types),
@@ -51,7 +51,7 @@ def trigger_snapshots(
         key_id=call.key.key_id if call.key else None,
     )
     accepted = call.services.requests.accept(
-        wish, now=datetime.now(UTC), limit=call.services.triggers_per_minute
+        new_request, now=datetime.now(UTC), limit=call.services.triggers_per_minute
     )
     response.headers["Location"] = f"/api/snapshots/requests/{accepted.request_id}"
     return Accepted.of(accepted)

@@ -22,7 +22,7 @@ class RequestStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotRequest:
-    """A wish for captures that came in through the API, and how far it has come."""
+    """A request for captures that came in through the API, and how far it has come."""
 
     request_id: str
     """Also the correlation id of the run and of all that it stores."""

@@ -47,7 +47,7 @@ _ALPHABET = string.ascii_lowercase + string.digits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
+class NewRequest:
     """What a caller asks for; `reason` is at most 500 characters, `idempotency_key` at most 200."""
 
     tenant_id: str
@@ -66,28 +66,28 @@ class SnapshotRequests:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def accept(self, wish: Wish, *, now: datetime, limit: int) -> SnapshotRequest:
+    def accept(self, new_request: NewRequest, *, now: datetime, limit: int) -> SnapshotRequest:
         """Keep the request, with its audit event, in one transaction; it is durable when this returns.
 
-        A wish with the Idempotency-Key of an earlier one is that one, whose request is returned. At most
+        A request with the Idempotency-Key of an earlier one is that one, whose request is returned. At most
         `limit` requests of a tenant are accepted in RATE_WINDOW.
 
         Raises:
             UnknownTenantError: the registry does not hold the tenant.
             RequestRefusedError: the tenant's account is another, the tenant is disabled, the Idempotency-Key
-                was used for another wish, or the limit is reached; nothing was kept.
+                was used for another request, or the limit is reached; nothing was kept.
             LedgerError: the server does not answer; nothing was kept, unless it went away while it kept it.
         """
-        with self._database.writer(wish.tenant_id) as connection:
-            connection.execute(query("lock_requests"), {"tenant_id": wish.tenant_id})
-            earlier = _accepted_earlier(connection, wish)
+        with self._database.writer(new_request.tenant_id) as connection:
+            connection.execute(query("lock_requests"), {"tenant_id": new_request.tenant_id})
+            earlier = _accepted_earlier(connection, new_request)
             if earlier:
-                record(connection, _event(earlier, wish, replayed=True))
+                record(connection, _event(earlier, new_request, replayed=True))
                 return earlier
-            _check_tenant(connection, wish)
-            _check_limit(connection, wish.tenant_id, limit)
-            accepted = _added(connection, wish, now)
-            record(connection, _event(accepted, wish, replayed=False))
+            _check_tenant(connection, new_request)
+            _check_limit(connection, new_request.tenant_id, limit)
+            accepted = _added(connection, new_request, now)
+            record(connection, _event(accepted, new_request, replayed=False))
             return accepted
 
     def get(self, request_id: str, *, tenant_id: str | None = None) -> SnapshotRequest:
@@ -134,35 +134,40 @@ class SnapshotRequests:
             connection.execute(query(name), {"request_id": request_id, **values})
 
 
-def _accepted_earlier(connection: Connection[DictRow], wish: Wish) -> SnapshotRequest | None:
-    if wish.idempotency_key is None:
+def _accepted_earlier(connection: Connection[DictRow], new_request: NewRequest) -> SnapshotRequest | None:
+    if new_request.idempotency_key is None:
         return None
-    key = {"tenant_id": wish.tenant_id, "idempotency_key": wish.idempotency_key}
+    key = {"tenant_id": new_request.tenant_id, "idempotency_key": new_request.idempotency_key}
     row = connection.execute(query("request_of_idempotency_key"), key).fetchone()
     if row is None:
         return None
     earlier = SnapshotRequest.from_row(row)
-    if _asked(earlier) != _asked(wish):
+    if _asked(earlier) != _asked(new_request):
         raise IdempotencyConflictError(
             f"The Idempotency-Key was used for request {earlier.request_id}, which asked for something else."
         )
     return earlier
 
 
-def _asked(wish: Wish | SnapshotRequest) -> tuple[object, ...]:
-    return wish.ghl_account_id, sorted(wish.snapshot_types), wish.priority, wish.reason
+def _asked(new_request: NewRequest | SnapshotRequest) -> tuple[object, ...]:
+    return (
+        new_request.ghl_account_id,
+        sorted(new_request.snapshot_types),
+        new_request.priority,
+        new_request.reason,
+    )
 
 
-def _check_tenant(connection: Connection[DictRow], wish: Wish) -> None:
-    tenant = connection.execute(query("tenant"), {"tenant_id": wish.tenant_id}).fetchone()
+def _check_tenant(connection: Connection[DictRow], new_request: NewRequest) -> None:
+    tenant = connection.execute(query("tenant"), {"tenant_id": new_request.tenant_id}).fetchone()
     if tenant is None:
-        raise UnknownTenantError(wish.tenant_id)
-    if tenant["ghl_account_id"] != wish.ghl_account_id:
+        raise UnknownTenantError(new_request.tenant_id)
+    if tenant["ghl_account_id"] != new_request.ghl_account_id:
         raise AccountMismatchError(
-            f"GHL account {wish.ghl_account_id!r} is not that of tenant {wish.tenant_id!r}."
+            f"GHL account {new_request.ghl_account_id!r} is not that of tenant {new_request.tenant_id!r}."
         )
     if not tenant["enabled"]:
-        raise TenantDisabledError(f"Tenant {wish.tenant_id!r} is disabled, so it is not captured.")
+        raise TenantDisabledError(f"Tenant {new_request.tenant_id!r} is disabled, so it is not captured.")
 
 
 def _check_limit(connection: Connection[DictRow], tenant_id: str, limit: int) -> None:
@@ -175,18 +180,18 @@ def _check_limit(connection: Connection[DictRow], tenant_id: str, limit: int) ->
         )
 
 
-def _added(connection: Connection[DictRow], wish: Wish, now: datetime) -> SnapshotRequest:
-    types = [str(snapshot_type) for snapshot_type in wish.snapshot_types]
-    scope = {"tenant_id": wish.tenant_id, "snapshot_types": types}
+def _added(connection: Connection[DictRow], new_request: NewRequest, now: datetime) -> SnapshotRequest:
+    types = [str(snapshot_type) for snapshot_type in new_request.snapshot_types]
+    scope = {"tenant_id": new_request.tenant_id, "snapshot_types": types}
     durations = [row["duration_ms"] for row in connection.execute(query("usual_durations"), scope)]
     parameters = {
         **scope,
         "request_id": _request_id(now),
-        "ghl_account_id": wish.ghl_account_id,
-        "priority": wish.priority.value,
-        "reason": wish.reason,
-        "idempotency_key": wish.idempotency_key,
-        "key_id": wish.key_id,
+        "ghl_account_id": new_request.ghl_account_id,
+        "priority": new_request.priority.value,
+        "reason": new_request.reason,
+        "idempotency_key": new_request.idempotency_key,
+        "key_id": new_request.key_id,
         "estimated_seconds": _estimate(durations),
     }
     row = connection.execute(query("add_request"), parameters).fetchone()
@@ -204,12 +209,12 @@ def _estimate(durations_ms: Sequence[int | None]) -> int:
     return _PICK_UP_SECONDS + ceil(typical / 1000)
 
 
-def _event(request: SnapshotRequest, wish: Wish, *, replayed: bool) -> AuditEvent:
+def _event(request: SnapshotRequest, new_request: NewRequest, *, replayed: bool) -> AuditEvent:
     details: Mapping[str, Any] = {
         "snapshotTypes": [str(snapshot_type) for snapshot_type in request.snapshot_types],
         "priority": request.priority.value,
         "reason": request.reason,
-        "keyId": wish.key_id,
+        "keyId": new_request.key_id,
         "replayed": replayed,
     }
     return AuditEvent(

@@ -2,7 +2,7 @@
 
 A run that the retry daemon starts in place of one whose process died continues the same trigger, so that it
 captures only what that trigger still lacks. A run re-executed by hand copies its parent's tags, but is a
-wish for something new: it is a trigger of its own.
+request for something new: it is a trigger of its own.
 """
 
 from collections.abc import Callable
@@ -28,7 +28,7 @@ _QUEUE_PRIORITY = {Priority.LOW: -10, Priority.NORMAL: 0, Priority.HIGH: 10}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trigger:
-    """One wish for captures: where it came from, and the id that all it causes carries."""
+    """One request for captures: where it came from, and the id that all it causes carries."""
 
     source: Source
     correlation_id: str

@@ -59,8 +59,8 @@ class Client:
     def trigger(self, tenant_id: str = "acme", **more: object) -> requests.Response:
         """Ask for captures of a tenant."""
         headers = {"Idempotency-Key": str(more.pop("idempotency_key"))} if "idempotency_key" in more else {}
-        wish = {"tenantId": tenant_id, "ghlAccountId": f"account-{tenant_id}", **more}
-        return self("POST", "/api/snapshots/trigger", json=wish, headers=headers)
+        new_request = {"tenantId": tenant_id, "ghlAccountId": f"account-{tenant_id}", **more}
+        return self("POST", "/api/snapshots/trigger", json=new_request, headers=headers)
 
 
 @contextmanager

@@ -72,7 +72,7 @@ def test_the_same_idempotency_key_is_the_same_request(acme: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "status", "kind"),
+    ("new_request", "status", "kind"),
     [
         ({"tenantId": "nobody"}, 404, "unknown-tenant"),
         ({"ghlAccountId": "account-zenith"}, 403, "account-mismatch"),
@@ -85,11 +85,13 @@ def test_the_same_idempotency_key_is_the_same_request(acme: Client) -> None:
         ({"unknown": 1}, 422, "invalid-request"),
     ],
 )
-def test_a_wish_that_cannot_be_met_is_refused(
-    acme: Client, services: Services, wish: dict[str, object], status: int, kind: str
+def test_a_request_that_cannot_be_met_is_refused(
+    acme: Client, services: Services, new_request: dict[str, object], status: int, kind: str
 ) -> None:
     answer = acme(
-        "POST", "/api/snapshots/trigger", json={"tenantId": "acme", "ghlAccountId": "account-acme", **wish}
+        "POST",
+        "/api/snapshots/trigger",
+        json={"tenantId": "acme", "ghlAccountId": "account-acme", **new_request},
     )
     problem = answer.json()
     assert (answer.status_code, problem["type"]) == (status, f"urn:ghl-snapshots:problem:{kind}")

@@ -10,7 +10,7 @@ from ghl_snapshots.capture.composition import open_database
 from ghl_snapshots.core.model import Priority, SnapshotType
 from ghl_snapshots.core.snapshot_requests import RequestStatus, SnapshotRequest
 from ghl_snapshots.ledger.session_locks import SessionLocks
-from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests, Wish
+from ghl_snapshots.ledger.snapshot_requests import NewRequest, SnapshotRequests
 from ghl_snapshots.orchestration.partitions import TenantRange
 from ghl_snapshots.orchestration.schedules import scheduled
 from ghl_snapshots.orchestration.trigger import trigger_tags
@@ -52,14 +52,16 @@ def test_an_urgent_request_overtakes_the_batches_that_wait(stack: Stack, locks: 
     batches = [graphql.launch(stack.webserver, ["calendars"], tags) for _ in range(2)]
     for run_id in batches:
         eventually(partial(in_status, stack, run_id, "QUEUED"), "the batches wait")
-    wish = Wish(
+    new_request = NewRequest(
         tenant_id="t09",
         ghl_account_id=stack.product.tenants["t09"].ghl_account_id,
         snapshot_types=(SnapshotType.WORKFLOWS,),
         priority=Priority.HIGH,
     )
     with open_database(stack.product.settings) as database:
-        request_id = SnapshotRequests(database).accept(wish, now=datetime.now(UTC), limit=10).request_id
+        request_id = (
+            SnapshotRequests(database).accept(new_request, now=datetime.now(UTC), limit=10).request_id
+        )
     request = eventually(
         partial(request_in_status, stack, request_id, RequestStatus.QUEUED), "the request has a run"
     )

@@ -26,13 +26,15 @@ from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.full_runs import FullRun, record_full_run
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
-from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests, Wish
+from ghl_snapshots.ledger.snapshot_requests import NewRequest, SnapshotRequests
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots_tests.api.conftest import served
 from ghl_snapshots_tests.ledger.captures import capture, tenant
 
 KEY = Fernet.generate_key().decode()
-WISH = Wish(tenant_id="acme", ghl_account_id="account-acme", snapshot_types=(SnapshotType.WORKFLOWS,))
+NEW_REQUEST = NewRequest(
+    tenant_id="acme", ghl_account_id="account-acme", snapshot_types=(SnapshotType.WORKFLOWS,)
+)
 FULL_RUN = FullRun(
     run_id="run",
     correlation_id="tick",
@@ -100,11 +102,13 @@ def verified_checkpoint(at: SimpleNamespace) -> None:
 def called(method: str, path: str, status: int) -> Callable[[SimpleNamespace], None]:
     def call(at: SimpleNamespace) -> None:
         given = Services(database=at.database, streams=at.database, triggers_per_minute=9, open_locally=True)
-        request_id = SnapshotRequests(at.database).accept(WISH, now=datetime.now(UTC), limit=9).request_id
+        request_id = (
+            SnapshotRequests(at.database).accept(NEW_REQUEST, now=datetime.now(UTC), limit=9).request_id
+        )
         with served(given) as base_url, requests.Session() as session:
             session.trust_env = False
-            wish = {"tenantId": "acme", "ghlAccountId": "wrong"} if method == "POST" else None
-            answer = session.request(method, base_url + path.format(request_id), json=wish, timeout=20)
+            new_request = {"tenantId": "acme", "ghlAccountId": "wrong"} if method == "POST" else None
+            answer = session.request(method, base_url + path.format(request_id), json=new_request, timeout=20)
         assert answer.status_code == status, answer.text
 
     return call
@@ -130,7 +134,7 @@ OPERATIONS: Mapping[EventType, Callable[[SimpleNamespace], Any]] = {
     EventType.REQUEST_READ: called("GET", "/api/snapshots/requests/{}", 200),
     EventType.SQL_SESSION: lambda at: at.command("psql", "-c", "SELECT 1"),
     EventType.TRIGGER_ACCEPTED: lambda at: SnapshotRequests(at.database).accept(
-        WISH, now=datetime.now(UTC), limit=9
+        NEW_REQUEST, now=datetime.now(UTC), limit=9
     ),
     EventType.TRIGGER_REFUSED: called("POST", "/api/snapshots/trigger", 403),
     EventType.API_REFUSED: called("GET", "/api/nothing", 404),

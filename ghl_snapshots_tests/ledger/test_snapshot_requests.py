@@ -22,13 +22,13 @@ from ghl_snapshots.core.snapshot_requests import RequestStatus, SnapshotRequest
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
-from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests, Wish
+from ghl_snapshots.ledger.snapshot_requests import NewRequest, SnapshotRequests
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots_tests.ledger.captures import capture
 
 NOW = datetime(2023, 12, 21, 12, 0, 56, 789000, tzinfo=UTC)
 TWO = (SnapshotType.PIPELINES, SnapshotType.WORKFLOWS)
-WISH = Wish(tenant_id="acme", ghl_account_id="account-acme", snapshot_types=TWO)
+NEW_REQUEST = NewRequest(tenant_id="acme", ghl_account_id="account-acme", snapshot_types=TWO)
 
 
 @pytest.fixture
@@ -36,14 +36,16 @@ def requests(database: Database) -> SnapshotRequests:
     return SnapshotRequests(database)
 
 
-def accepted(requests: SnapshotRequests, wish: Wish = WISH, *, limit: int = 100) -> SnapshotRequest:
-    return requests.accept(wish, now=NOW, limit=limit)
+def accepted(
+    requests: SnapshotRequests, new_request: NewRequest = NEW_REQUEST, *, limit: int = 100
+) -> SnapshotRequest:
+    return requests.accept(new_request, now=NOW, limit=limit)
 
 
 def test_an_accepted_request_waits_with_its_audit_event_under_its_own_id(
     requests: SnapshotRequests, database: Database
 ) -> None:
-    request = accepted(requests, replace(WISH, reason="because", priority=Priority.HIGH))
+    request = accepted(requests, replace(NEW_REQUEST, reason="because", priority=Priority.HIGH))
     assert request.request_id.startswith("manual_snapshot_1703160056789_")
     assert requests.get(request.request_id) == request
     assert requests.waiting(limit=10) == [request]
@@ -57,7 +59,7 @@ def test_an_accepted_request_waits_with_its_audit_event_under_its_own_id(
 
 def test_the_most_urgent_request_comes_first_and_then_the_oldest(requests: SnapshotRequests) -> None:
     order = [Priority.LOW, Priority.NORMAL, Priority.HIGH, Priority.HIGH, Priority.NORMAL]
-    made = [accepted(requests, replace(WISH, priority=priority)).request_id for priority in order]
+    made = [accepted(requests, replace(NEW_REQUEST, priority=priority)).request_id for priority in order]
     waiting = [request.request_id for request in requests.waiting(limit=10)]
     assert waiting == [made[2], made[3], made[1], made[4], made[0]]
     assert [request.request_id for request in requests.waiting(limit=2)] == waiting[:2]
@@ -123,13 +125,13 @@ def test_a_run_that_takes_anothers_place_opens_the_request_again(requests: Snaps
     assert (found.status, found.run_id, found.error) == (RequestStatus.RUNNING, "run-2", None)
 
 
-def test_wishes_that_cannot_be_met_are_refused_and_leave_nothing(
+def test_requests_that_cannot_be_met_are_refused_and_leave_nothing(
     requests: SnapshotRequests, database: Database
 ) -> None:
     with pytest.raises(UnknownTenantError):
-        accepted(requests, replace(WISH, tenant_id="nobody"))
+        accepted(requests, replace(NEW_REQUEST, tenant_id="nobody"))
     with pytest.raises(AccountMismatchError):
-        accepted(requests, replace(WISH, ghl_account_id="account-zenith"))
+        accepted(requests, replace(NEW_REQUEST, ghl_account_id="account-zenith"))
     TenantRegistry(database).set_enabled("acme", enabled=False)
     with pytest.raises(TenantDisabledError):
         accepted(requests)
@@ -137,20 +139,22 @@ def test_wishes_that_cannot_be_met_are_refused_and_leave_nothing(
 
 
 def test_an_idempotency_key_stands_for_one_request_of_its_tenant(requests: SnapshotRequests) -> None:
-    wish = replace(WISH, idempotency_key="k1")
-    first = accepted(requests, wish)
-    assert accepted(requests, replace(wish, snapshot_types=TWO[::-1]), limit=1) == first
+    new_request = replace(NEW_REQUEST, idempotency_key="k1")
+    first = accepted(requests, new_request)
+    assert accepted(requests, replace(new_request, snapshot_types=TWO[::-1]), limit=1) == first
     with pytest.raises(IdempotencyConflictError, match=first.request_id):
-        accepted(requests, replace(wish, priority=Priority.LOW))
-    other = replace(wish, tenant_id="zenith", ghl_account_id="account-zenith")
+        accepted(requests, replace(new_request, priority=Priority.LOW))
+    other = replace(new_request, tenant_id="zenith", ghl_account_id="account-zenith")
     assert accepted(requests, other).request_id != first.request_id
     assert len(requests.waiting(limit=10)) == 2
 
 
 def test_callers_at_once_with_one_idempotency_key_get_one_request(requests: SnapshotRequests) -> None:
-    wish = replace(WISH, idempotency_key="k1")
+    new_request = replace(NEW_REQUEST, idempotency_key="k1")
     with ThreadPoolExecutor(8) as pool:
-        made = {request.request_id for request in pool.map(lambda _: accepted(requests, wish), range(24))}
+        made = {
+            request.request_id for request in pool.map(lambda _: accepted(requests, new_request), range(24))
+        }
     assert len(made) == 1
 
 
@@ -168,13 +172,17 @@ def test_no_more_requests_than_the_limit_are_accepted_however_many_come_at_once(
         waits = sorted(pool.map(wait, range(20)))
     assert waits[:5] == [0] * 5
     assert all(1 <= seconds <= 60 for seconds in waits[5:])
-    assert accepted(requests, replace(WISH, tenant_id="zenith", ghl_account_id="account-zenith"), limit=1)
+    assert accepted(
+        requests, replace(NEW_REQUEST, tenant_id="zenith", ghl_account_id="account-zenith"), limit=1
+    )
 
 
 def test_the_estimate_follows_from_what_captures_took_lately(
     requests: SnapshotRequests, ledger: Ledger
 ) -> None:
-    assert accepted(requests, replace(WISH, snapshot_types=tuple(SnapshotType))).estimated_seconds == 30
+    assert (
+        accepted(requests, replace(NEW_REQUEST, snapshot_types=tuple(SnapshotType))).estimated_seconds == 30
+    )
     for snapshot_type in TWO:
         ledger.append(replace(capture(snapshot_type=snapshot_type), duration_ms=20_500))
     assert accepted(requests).estimated_seconds == 46

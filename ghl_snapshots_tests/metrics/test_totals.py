@@ -18,7 +18,7 @@ from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.daily_quotas import DailyQuotas
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
-from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests, Wish
+from ghl_snapshots.ledger.snapshot_requests import NewRequest, SnapshotRequests
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.metrics.exposition import exposition
 from ghl_snapshots_tests.ledger.captures import ENDPOINT, NOON, capture
@@ -187,8 +187,8 @@ def test_without_the_tenant_label_there_is_one_series_for_all_tenants(
 
 def test_requests_are_counted_by_status(database: Database) -> None:
     requests = SnapshotRequests(database)
-    wish = Wish(tenant_id="acme", ghl_account_id="account-acme")
-    made = [requests.accept(wish, now=NOON, limit=10).request_id for _ in range(3)]
+    new_request = NewRequest(tenant_id="acme", ghl_account_id="account-acme")
+    made = [requests.accept(new_request, now=NOON, limit=10).request_id for _ in range(3)]
     requests.queued(made[0], "run-1")
     requests.running(made[1], "run-2")
     requests.ended(made[1])

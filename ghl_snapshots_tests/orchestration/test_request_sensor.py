@@ -8,7 +8,7 @@ from ghl_snapshots.capture.composition import open_database
 from ghl_snapshots.core.model import Priority, SnapshotType
 from ghl_snapshots.core.snapshot_requests import RequestStatus, SnapshotRequest
 from ghl_snapshots.definitions import composed, definitions
-from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests, Wish
+from ghl_snapshots.ledger.snapshot_requests import NewRequest, SnapshotRequests
 from ghl_snapshots.orchestration.partitions import add_partitions
 from ghl_snapshots.orchestration.request_sensor import api_requests
 from ghl_snapshots.orchestration.resources import unheard
@@ -20,7 +20,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 
 def asked(product: Product, tenant: str = "t01", priority: Priority = Priority.NORMAL) -> SnapshotRequest:
     """An accepted request for a tenant's pipelines and workflows."""
-    wish = Wish(
+    new_request = NewRequest(
         tenant_id=tenant,
         ghl_account_id=product.tenants[tenant].ghl_account_id,
         snapshot_types=(SnapshotType.WORKFLOWS, SnapshotType.PIPELINES),
@@ -28,7 +28,7 @@ def asked(product: Product, tenant: str = "t01", priority: Priority = Priority.N
         reason="before a migration",
     )
     with open_database(product.settings) as database:
-        return SnapshotRequests(database).accept(wish, now=datetime.now(UTC), limit=10)
+        return SnapshotRequests(database).accept(new_request, now=datetime.now(UTC), limit=10)
 
 
 def seen(product: Product, request: SnapshotRequest) -> SnapshotRequest:

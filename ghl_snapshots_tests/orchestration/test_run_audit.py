@@ -10,7 +10,7 @@ from ghl_snapshots.core.audit_events import AuditEvent
 from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.definitions import composed, definitions
 from ghl_snapshots.ledger.audit import AuditTrail
-from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests, Wish
+from ghl_snapshots.ledger.snapshot_requests import NewRequest, SnapshotRequests
 from ghl_snapshots.orchestration.finished_runs import ended_since
 from ghl_snapshots.orchestration.launch import capture_now
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions, tenants
@@ -150,9 +150,9 @@ def test_each_launch_is_a_trigger_of_its_own(product: Product) -> None:
 
 def test_a_request_of_the_api_ends_with_its_run(product: Product) -> None:
     product.location("t00").scopes.discard("workflows.readonly")
-    wish = Wish(tenant_id="t00", ghl_account_id=product.tenants["t00"].ghl_account_id)
+    new_request = NewRequest(tenant_id="t00", ghl_account_id=product.tenants["t00"].ghl_account_id)
     with open_database(product.settings) as database:
-        request = SnapshotRequests(database).accept(wish, now=datetime.now(UTC), limit=10)
+        request = SnapshotRequests(database).accept(new_request, now=datetime.now(UTC), limit=10)
     api = {"ghl_snapshots/correlation_id": request.request_id, "ghl_snapshots/source": "api"}
     executed(product, "critical_snapshot", **api)
     assert sorted(events(product, request.request_id)) == ["t00", "t01"]
