@@ -1,7 +1,7 @@
 """Bringing a database's schema up to this release: numbered migrations, forward only."""
 
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from importlib.resources import files
 
 import psycopg
 from psycopg import Connection, sql
@@ -22,6 +22,12 @@ from ghl_snapshots.ledger.database import (
     connection_parameters,
     connection_string,
 )
+from ghl_snapshots.ledger.migrations import (
+    Migration,
+    never_released,
+    pending_migrations,
+    released_migrations,
+)
 from ghl_snapshots.ledger.queries import query, sql_text
 
 _LOCK = 4710
@@ -38,13 +44,18 @@ ORDER BY rolname
 """
 
 
-def migrate(url: str, *, lock_seconds: float = LOCK_SECONDS) -> list[str]:
+def migrate(
+    url: str, migrations: Sequence[Migration] | None = None, *, lock_seconds: float = LOCK_SECONDS
+) -> list[str]:
     """Create the database if it is missing and apply what it lacks; names of the migrations applied.
+
+    Without `migrations` they are those of this release.
 
     Safe to repeat and safe under two at once: the second waits and finds nothing to do.
 
     Raises:
-        SchemaError: the database is newer than this release, or the server older than PostgreSQL 16.
+        SchemaError: the database is newer than this release or of a state that was never released, or the
+            server is older than PostgreSQL 16.
         LedgerError: the server does not answer or refuses; says why.
         ConfigurationError: the URL cannot be understood.
     """
@@ -52,7 +63,7 @@ def migrate(url: str, *, lock_seconds: float = LOCK_SECONDS) -> list[str]:
     try:
         with psycopg.connect(connection_string(url)) as connection:
             connection.execute(query("set_lock_timeout"), {"milliseconds": f"{lock_seconds * 1000:.0f}"})
-            return _migrated(connection)
+            return _migrated(connection, migrations or released_migrations())
     except psycopg.errors.LockNotAvailable as error:
         raise LedgerError(
             f"The database could not be migrated: another session kept what it waited {lock_seconds:g} s "
@@ -102,52 +113,53 @@ def check_schema(database: Database) -> None:
     """Make sure that the database has the schema that this release works with.
 
     Raises:
-        SchemaError: it is missing, older or newer; says what to do.
+        SchemaError: it is missing, older, newer or of a state that was never released; says what to do.
         LedgerError: the server does not answer.
     """
-    found, newest = _version(database), max(_migrations())
-    if found < newest:
-        at = f"at version {found}" if found else "missing"
+    applied = _applied_seen_by_auditor(database)
+    if pending_migrations(applied, released_migrations()):
+        at = f"at version {max(applied)}" if applied else "missing"
         raise SchemaError(
-            f"The database's schema is {at} and this release needs version {newest}: "
-            "run `ghl-snapshots migrate`."
+            f"The database's schema is {at} and this release needs version "
+            f"{released_migrations()[-1].version}: run `ghl-snapshots migrate`."
         )
-    _refuse_newer(found, newest)
 
 
-def _version(database: Database) -> int:
-    """The newest migration that the database has, 0 if it has none."""
+def _applied_seen_by_auditor(database: Database) -> Mapping[int, bytes]:
+    """Digests of the migrations that the database has, by version."""
     try:
         with database.auditor() as connection:
-            row = connection.execute(query("schema_version")).fetchone()
+            rows = connection.execute(query("applied_migrations")).fetchall()
+    except psycopg.errors.UndefinedColumn:
+        raise never_released() from None
     except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
-        return 0
+        return {}
     except LedgerError as error:
         # The server says so of the database or of the role, in words only: a refused login has no code.
         if "does not exist" in str(error):
-            return 0
+            return {}
         raise
-    return int(row["version"] or 0) if row else 0
+    return {row["version"]: row["digest"] for row in rows}
 
 
-def _migrated(connection: Connection) -> list[str]:
+def _migrated(connection: Connection, migrations: Sequence[Migration]) -> list[str]:
     if connection.info.server_version < _OLDEST_SERVER:
         raise SchemaError("PostgreSQL 16 or newer is needed.")
     connection.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-    migrations = _migrations()
-    found = _found(connection)
-    _refuse_newer(found, max(migrations))
-    pending = {number: name for number, name in migrations.items() if number > found}
+    applied = _applied(connection)
+    pending = pending_migrations(applied, migrations)
     if pending or not _finds_the_schema(connection):
         _make_roles(connection)
         connection.execute("SET LOCAL ROLE ghl_snapshots_owner")
-    for number, name in pending.items():
-        connection.execute(sql_text(f"migrations/{name}.sql"))
-        connection.execute("INSERT INTO ghl.schema_version (version) VALUES (%s)", [number])
+    for migration in pending:
+        connection.execute(migration.text)
+        named = {"version": migration.version, "digest": migration.digest}
+        connection.execute(query("add_applied_migration"), named)
+    names = [migration.name for migration in pending]
     if pending:
         connection.execute("SET LOCAL ROLE ghl_snapshots_writer")
-        record(connection, _event(found, list(pending.values())))
-    return list(pending.values())
+        record(connection, _event(max(applied, default=0), names))
+    return names
 
 
 def _make_roles(connection: Connection) -> None:
@@ -170,21 +182,21 @@ def _refuse_wide_roles(connection: Connection) -> None:
     """
     wide = connection.execute(_WIDE_ROLES, [[OWNER, WRITER, READER, AUDITOR]]).fetchall()
     if wide:
-        told = ", ".join(f"{name} ({attributes})" for name, attributes in wide)
+        described = ", ".join(f"{name} ({attributes})" for name, attributes in wide)
         raise SchemaError(
-            f"The server has roles of our names with rights that would void the ledger's protection: {told}. "
-            "They must be NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB NOREPLICATION: change them "
-            "by ALTER ROLE, or use another server if they belong to something else."
+            "The server has roles of our names with rights that would void the ledger's protection: "
+            f"{described}. They must be NOLOGIN NOSUPERUSER NOBYPASSRLS NOCREATEROLE NOCREATEDB "
+            "NOREPLICATION: change them by ALTER ROLE, or use another server if they are not ours."
         )
 
 
-def _event(found: int, applied: list[str]) -> AuditEvent:
+def _event(version_before: int, applied: list[str]) -> AuditEvent:
     return AuditEvent(
         event_type=EventType.MIGRATED,
         correlation_id=f"migration_{uuid7()}",
         success=True,
         source=Source.MANUAL,
-        details={"fromVersion": found, "applied": applied},
+        details={"fromVersion": version_before, "applied": applied},
     )
 
 
@@ -194,23 +206,12 @@ def _finds_the_schema(connection: Connection) -> bool:
     return bool(row and row[0])
 
 
-def _found(connection: Connection) -> int:
+def _applied(connection: Connection) -> Mapping[int, bytes]:
+    """Digests of the migrations that the database has, by version."""
     known = connection.execute("SELECT to_regclass('ghl.schema_version') IS NOT NULL").fetchone()
     if not known or not known[0]:
-        return 0
-    row = connection.execute("SELECT max(version) FROM ghl.schema_version").fetchone()
-    return (row[0] or 0) if row else 0
-
-
-def _refuse_newer(found: int, newest: int) -> None:
-    if found > newest:
-        raise SchemaError(
-            f"The database's schema is at {found}, newer than this release's {newest}: use a newer release."
-        )
-
-
-def _migrations() -> dict[int, str]:
-    """Names of the migrations without their ending, by number, in order."""
-    folder = files("ghl_snapshots.ledger").joinpath("sql", "migrations")
-    names = sorted(file.name.removesuffix(".sql") for file in folder.iterdir())
-    return {int(name.split("_", maxsplit=1)[0]): name for name in names}
+        return {}
+    try:
+        return dict(connection.execute(query("applied_migrations")).fetchall())
+    except psycopg.errors.UndefinedColumn:
+        raise never_released() from None

@@ -80,10 +80,10 @@ ALTERED: Mapping[str, tuple[str, Sequence[str]]] = {
         ["function metadata(ghl.snapshot,jsonb) is altered: "],
     ),
     "a function's other owner": (
-        "ALTER FUNCTION claim_slots OWNER TO postgres",
+        "ALTER FUNCTION note_quota OWNER TO postgres",
         [
             (
-                "owner of function claim_slots(text,integer,interval,interval,integer,interval) is altered: "
+                "owner of function note_quota(text,date,integer,integer) is altered: "
                 "postgres instead of ghl_snapshots_owner"
             )
         ],

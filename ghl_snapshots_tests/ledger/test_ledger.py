@@ -199,7 +199,7 @@ def test_a_newer_schema_is_told_and_not_taken_for_a_broken_capture(
 ) -> None:
     """A process that was at work when the database was migrated meets a constraint that it does not know."""
     superuser.execute("ALTER TABLE snapshot ADD COLUMN needed text CHECK (needed IS NOT NULL)")
-    superuser.execute("INSERT INTO schema_version (version) VALUES (99)")
+    superuser.execute("INSERT INTO schema_version VALUES (99, sha256(''))")
     with pytest.raises(SchemaError, match="newer than this release's"):
         ledger.append(capture())
     assert refusals(superuser) == 0
@@ -212,7 +212,7 @@ def test_a_schema_that_lacks_what_is_written_to_is_told_and_not_taken_for_a_brok
     with pytest.raises(LedgerError, match=r'release stores: .*"ghl.provenance" does not exist') as failed:
         ledger.append(capture())
     assert not isinstance(failed.value, SnapshotRefusedError)
-    superuser.execute("INSERT INTO schema_version (version) VALUES (99)")
+    superuser.execute("INSERT INTO schema_version VALUES (99, sha256(''))")
     with pytest.raises(SchemaError, match="newer than this release's"):
         ledger.append(capture())
     assert refusals(superuser) == 0

@@ -119,7 +119,7 @@ def test_failed_tenants_are_red_and_the_others_green_with_one_event_each(product
 
 
 def test_a_run_of_an_older_release_fails_before_it_asks_ghl_for_anything(product: Product) -> None:
-    product.rows("INSERT INTO ghl.schema_version (version) VALUES (99) RETURNING version")
+    product.rows("INSERT INTO ghl.schema_version VALUES (99, sha256('')) RETURNING version")
     [failure] = captured(product).failures
     assert "newer than this release's" in failure
     assert "use a newer release" in failure

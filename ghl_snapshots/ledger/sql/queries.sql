@@ -3,8 +3,11 @@
 -- set_tenant -- bind this transaction to one tenant for row security
 SELECT set_config('app.tenant_id', %(tenant_id)s, true);
 
--- schema_version -- the newest migration that was applied
-SELECT max(version) AS version FROM ghl.schema_version;
+-- applied_migrations -- the migrations that were applied, in order
+SELECT version, digest FROM ghl.schema_version ORDER BY version;
+
+-- add_applied_migration -- remember that a migration was applied
+INSERT INTO ghl.schema_version (version, digest) VALUES (%(version)s, %(digest)s);
 
 -- snapshot_of_trigger -- the snapshot that a trigger has already led to
 SELECT * FROM ghl.snapshot_record

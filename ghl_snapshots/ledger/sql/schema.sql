@@ -1,4 +1,5 @@
--- The ledger's schema, whole: what the migrations beside it add up to. Run as ghl_snapshots_owner.
+-- The ledger's schema, whole: what the migrations beside it add up to. Run as ghl_snapshots_owner. Until the first
+-- release it is the only migration: migrations/0001_ledger.sql is a link to it.
 --
 -- entity      one distinct JSON object of a tenant, as the exact bytes received
 -- manifest    the ordered entities of a payload; equal payloads share one
@@ -12,6 +13,8 @@ SET LOCAL search_path = ghl, pg_catalog;
 
 CREATE TABLE schema_version (
     version integer PRIMARY KEY,
+    -- SHA-256 of the migration's text, by which a state of it that was never released is known.
+    digest bytea NOT NULL CHECK (octet_length(digest) = 32),
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
@@ -262,61 +265,6 @@ ALTER TABLE audit_event ENABLE ALWAYS TRIGGER append_only;
 CREATE TRIGGER keep_tenant BEFORE DELETE OR TRUNCATE ON tenant EXECUTE FUNCTION refuse_change();
 ALTER TABLE tenant ENABLE ALWAYS TRIGGER keep_tenant;
 
--- Limits that processes share ----------------------------------------------------------------------------
-
--- When each location's and company's latest requests to GHL were allowed, by whichever process. After a crash of
--- the server it is empty: should that be up again before the requests have left GHL's window, GHL gets more of
--- them than it allows and refuses some, and a refused request is sent again later.
-CREATE UNLOGGED TABLE rate_window (
-    resource_id text PRIMARY KEY,
-    grants timestamptz[] NOT NULL
-) WITH (fillfactor = 50);
-ALTER TABLE rate_window ENABLE ROW LEVEL SECURITY;
-ALTER TABLE rate_window FORCE ROW LEVEL SECURITY;
--- For claim_slots, which runs with the owner's rights; nobody else reads or writes it.
-CREATE POLICY claimed ON rate_window TO ghl_snapshots_owner USING (true) WITH CHECK (true);
-
--- The seconds after which the caller may send a request, with its place in the window taken: of any `most` + 1
--- requests the last is `hold` or more later than the first. A place further off than `patience` is not taken.
--- Where up to `wanted` places are no more than a quarter of what is free, they are taken together, each for a request
--- within `keep` from now; `grants` has the last moment of each. Whichever of `most` + 1 requests had its place taken
--- last, so few of the others could have been sent less than `hold` before it that the window still had room.
--- `taken` tells how many places of the window were taken before, by requests that GHL may count already: each up to now,
--- and those of others' blocks, which have until `keep` from now at the latest.
-CREATE FUNCTION claim_slots(
-    resource text, most integer, hold interval, patience interval, wanted integer, keep interval,
-    OUT wait_seconds float8, OUT taken integer, OUT places integer
-)
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = ghl, pg_catalog, pg_temp
-AS $$
-DECLARE
-    recent timestamptz[];
-    moment timestamptz;
-    place timestamptz;
-BEGIN
-    SELECT grants INTO recent FROM rate_window WHERE resource_id = resource FOR UPDATE;
-    IF NOT FOUND THEN
-        INSERT INTO rate_window VALUES (resource, '{}') ON CONFLICT DO NOTHING;
-        SELECT grants INTO recent FROM rate_window WHERE resource_id = resource FOR UPDATE;
-    END IF;
-    moment := clock_timestamp();
-    recent := ARRAY(SELECT granted FROM unnest(recent) AS granted WHERE granted > moment - hold ORDER BY granted);
-    taken := (SELECT count(*) FROM unnest(recent) AS granted WHERE granted <= moment + keep);
-    places := least(wanted, (most - cardinality(recent)) / 4);
-    IF places > 1 THEN
-        wait_seconds := 0;
-        UPDATE rate_window SET grants = recent || array_fill(moment + keep, ARRAY[places])
-        WHERE resource_id = resource;
-        RETURN;
-    END IF;
-    places := 1;
-    place := greatest(moment, recent[cardinality(recent) - most + 1] + hold);
-    wait_seconds := extract(epoch FROM place - moment);
-    IF place - moment <= patience THEN
-        UPDATE rate_window SET grants = recent || place WHERE resource_id = resource;
-    END IF;
-END $$;
-
 -- Reading -------------------------------------------------------------------------------------------------
 
 -- The value with numbers that jsonb cannot hold as texts.
@@ -474,8 +422,6 @@ GRANT SELECT, INSERT ON manifest, provenance, snapshot, audit_event TO ghl_snaps
 -- Neither its id, which others wait for, nor when it was first seen is a writer's to say.
 GRANT SELECT, INSERT (tenant_id, digest, endpoint, location_id, entity_id, body) ON entity TO ghl_snapshots_writer;
 GRANT SELECT, INSERT, UPDATE ON tenant, oauth_token, location_token TO ghl_snapshots_writer;
-REVOKE EXECUTE ON FUNCTION claim_slots(text, integer, interval, interval, integer, interval) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION claim_slots(text, integer, interval, interval, integer, interval) TO ghl_snapshots_writer;
 GRANT SELECT ON entity, manifest, provenance, snapshot, audit_event TO ghl_snapshots_reader, ghl_snapshots_auditor;
 GRANT SELECT ON tenant TO ghl_snapshots_reader, ghl_snapshots_auditor;
 GRANT SELECT ON snapshot_record, ghl_snapshot, ghl_snapshot_raw, ghl_snapshot_audit_event
@@ -529,7 +475,7 @@ CREATE TABLE api_key_tenant (
     PRIMARY KEY (key_id, tenant_id)
 );
 
--- A wish for captures that came in through the API; its id is the correlation id of all that it leads to.
+-- A request for captures that came in through the API; its id is the correlation id of all that it leads to.
 -- What was asked for never changes; the columns after created_at tell how far the run that serves it has come.
 CREATE TABLE snapshot_request (
     request_id text PRIMARY KEY CHECK (request_id ~ '^manual_snapshot_[0-9]{13}_[0-9a-z]{6,32}$'),
@@ -796,7 +742,7 @@ $$;
 REVOKE EXECUTE ON FUNCTION note_quota(text, date, integer, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION note_quota(text, date, integer, integer) TO ghl_snapshots_writer;
 
--- What a process learns with each place in the window, so that it sends nothing that GHL is known to refuse.
+-- What a capture reads at its start, so that it sends nothing that GHL is known to refuse.
 CREATE FUNCTION known_quota(resource text, on_day date, OUT remaining integer, OUT daily integer)
 RETURNS SETOF record
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ghl, pg_catalog, pg_temp

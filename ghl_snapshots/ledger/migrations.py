@@ -1,0 +1,63 @@
+"""The numbered migrations that this release knows, and whether a database is one of theirs."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cache
+from importlib.resources import files
+
+from ghl_snapshots.core.errors import SchemaError
+from ghl_snapshots.ledger.queries import sql_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Migration:
+    """One step of the schema; once it was released its text never changes."""
+
+    version: int
+    """Counted from 1 without a gap."""
+    name: str
+    text: str = field(repr=False)
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the text, 32 bytes."""
+        return hashlib.sha256(self.text.encode()).digest()
+
+
+@cache
+def released_migrations() -> Sequence[Migration]:
+    """The migrations of this release, in order."""
+    folder = files("ghl_snapshots.ledger").joinpath("sql", "migrations")
+    names = sorted(file.name.removesuffix(".sql") for file in folder.iterdir())
+    return tuple(
+        Migration(
+            version=int(name.split("_", maxsplit=1)[0]), name=name, text=sql_text(f"migrations/{name}.sql")
+        )
+        for name in names
+    )
+
+
+def pending_migrations(applied: Mapping[int, bytes], migrations: Sequence[Migration]) -> Sequence[Migration]:
+    """What a database lacks, to which migrations of these digests were applied.
+
+    Raises:
+        SchemaError: the database is newer, or was made by a state that was never released; says what to do.
+    """
+    if any(applied.get(migration.version, migration.digest) != migration.digest for migration in migrations):
+        raise never_released()
+    newest, known = max(applied, default=0), migrations[-1].version
+    if newest > known:
+        raise SchemaError(
+            f"The database's schema is at {newest}, newer than this release's {known}: use a newer release."
+        )
+    return [migration for migration in migrations if migration.version > newest]
+
+
+def never_released() -> SchemaError:
+    """The error of a database that was made before the first release."""
+    return SchemaError(
+        "The database was made by a version of the product that was never released, and there is no way from "
+        "it to this one. Export what you need with that version (or with pg_dump), remove the home folder or "
+        "the database, and run `ghl-snapshots migrate` to begin anew."
+    )
