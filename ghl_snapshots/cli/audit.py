@@ -1,57 +1,56 @@
-"""The audit trail on the command line."""
+"""`ghl-snapshots audit`: the audit trail."""
 
 import json
-from collections.abc import Iterator
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
+from typing import Annotated, Any
 
-from ghl_snapshots.capture.composition import open_database
+import typer
+
+from ghl_snapshots.cli.database import checked_database
 from ghl_snapshots.core.audit_events import AuditEvent, EventType
 from ghl_snapshots.core.model import iso
 from ghl_snapshots.core.summary import columns
 from ghl_snapshots.ledger.audit import AuditTrail
-from ghl_snapshots.ledger.migrate import check_schema
-from ghl_snapshots.local.environment import product_environment
 
-_HEADINGS = ("moment", "type", "tenant", "result", "source", "correlation id")
+commands = typer.Typer()
+
+_HEADINGS = ("time", "type", "tenant", "result", "source", "correlation id")
 
 
-def events(
+@commands.command()
+def audit(
     *,
-    tenant_id: str | None,
-    event_type: EventType | None,
-    correlation_id: str | None,
-    since: datetime | None,
-    limit: int,
-) -> list[AuditEvent]:
-    """The newest audit events that match everything that is given."""
-    with product_environment() as settings, open_database(settings) as database:
-        check_schema(database)
-        return AuditTrail(database).events(
-            tenant_id=tenant_id,
-            event_type=event_type,
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's events.")] = None,
+    type_: Annotated[
+        EventType | None, typer.Option("--type", metavar="TYPE", help=f"One of: {', '.join(EventType)}.")
+    ] = None,
+    correlation_id: Annotated[str | None, typer.Option(help="Only events with this correlation id.")] = None,
+    since: Annotated[datetime | None, typer.Option(help="Only since then (UTC), such as 2026-03-01.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="Maximum number of events.")] = 100,
+    as_json: Annotated[bool, typer.Option("--json", help="A JSON object a line, with the details.")] = False,
+) -> None:
+    """Print the audit events that match all given options, the newest first."""
+    with checked_database() as (_, database):
+        events = AuditTrail(database).events(
+            tenant_id=tenant,
+            event_type=type_,
             correlation_id=correlation_id,
-            since=since,
+            since=since.replace(tzinfo=UTC) if since else None,
             limit=limit,
         )
+    if as_json:
+        lines = [json.dumps(_document(event), ensure_ascii=False) for event in events]
+    elif events:
+        lines = list(columns([_HEADINGS, *(_row(event) for event in events)]))
+    else:
+        lines = ["No audit event matches."]
+    for line in lines:
+        typer.echo(line)
 
 
-def as_table(found: list[AuditEvent]) -> Iterator[str]:
-    """A line for each event, without its details."""
-    if not found:
-        yield "No audit event matches."
-        return
-    yield from columns([_HEADINGS, *(_cells(event) for event in found)])
-
-
-def as_json(found: list[AuditEvent]) -> Iterator[str]:
-    """A JSON object for each event, with its details."""
-    return (json.dumps(_document(event), ensure_ascii=False) for event in found)
-
-
-def _cells(event: AuditEvent) -> tuple[str, ...]:
+def _row(event: AuditEvent) -> tuple[str, ...]:
     return (
-        _moment(event) or "-",
+        _timestamp(event) or "-",
         event.event_type,
         event.tenant_id or "-",
         "ok" if event.success else "failed",
@@ -66,12 +65,12 @@ def _document(event: AuditEvent) -> dict[str, Any]:
         "tenantId": event.tenant_id,
         "ghlAccountId": event.ghl_account_id,
         "correlationId": event.correlation_id,
-        "timestamp": _moment(event),
+        "timestamp": _timestamp(event),
         "success": event.success,
         "source": event.source.value,
         "details": dict(event.details),
     }
 
 
-def _moment(event: AuditEvent) -> str | None:
+def _timestamp(event: AuditEvent) -> str | None:
     return iso(event.occurred_at) if event.occurred_at else None

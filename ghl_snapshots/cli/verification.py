@@ -1,4 +1,4 @@
-"""Verifying the ledger from the command line, and signing its heads."""
+"""`ghl-snapshots verify` and `checkpoint`: proofs that the ledger is what was captured."""
 
 import hashlib
 import os
@@ -6,123 +6,144 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Annotated
 
+import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ghl_snapshots.capture.composition import open_database
+from ghl_snapshots.cli.database import checked_database
 from ghl_snapshots.core.audit_events import EventType
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.model import SnapshotType, iso
 from ghl_snapshots.core.settings import load_settings
 from ghl_snapshots.ledger import checkpoint, findings
 from ghl_snapshots.ledger.audit import AuditTrail, by_hand
-from ghl_snapshots.ledger.database import Database
-from ghl_snapshots.ledger.migrate import check_schema
 from ghl_snapshots.ledger.verification import Verification
-from ghl_snapshots.local.environment import product_environment
+
+commands = typer.Typer()
+checkpoint_commands = typer.Typer(
+    help="Sign the heads of all chains, to store outside the database, and verify the ledger against them.",
+    no_args_is_help=True,
+)
+
+_Key = Annotated[
+    Path | None,
+    typer.Option("--key", metavar="FILE", help="Ed25519 key in PEM; GHL_SNAPSHOTS_CHECKPOINT_KEY otherwise."),
+]
 
 
+@commands.command()
 def verify(
-    *, tenant_id: str | None, snapshot_type: SnapshotType | None, since: datetime | None, deep: bool
-) -> int:
-    """Recompute what the ledger says of itself, print each row that does not hold; 1 if there is any."""
-    console = Console(soft_wrap=True, highlight=False)
-    with _database() as database, _progress(console) as on_progress:
+    *,
+    tenant: Annotated[str | None, typer.Option(help="Only this tenant's snapshots.")] = None,
+    type_: Annotated[SnapshotType | None, typer.Option("--type", help="Only this snapshot type.")] = None,
+    since: Annotated[
+        datetime | None, typer.Option(help="Only snapshots stored since then (UTC), such as 2026-03-01.")
+    ] = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Also recompute each entity's digest.")] = False,
+) -> None:
+    """Recompute chains, checksums and digests; print each row that does not match, and exit with 1 then."""
+    console = _console()
+    since = since.replace(tzinfo=UTC) if since else None
+    with checked_database() as (_, database), _progress(console) as on_progress:
         walk = Verification(
             database,
-            tenant_id=tenant_id,
-            snapshot_type=snapshot_type,
+            tenant_id=tenant,
+            snapshot_type=type_,
             since=since,
             deep=deep,
             on_progress=on_progress,
         )
-        found = _told(console, walk)
+        problems = _print_findings(console, walk)
         details = {
             "deep": deep,
-            "snapshotType": snapshot_type,
+            "snapshotType": type_,
             "since": iso(since) if since else None,
             "snapshots": walk.checked.snapshots,
-            "problems": found,
+            "problems": problems,
         }
-        event = by_hand(EventType.VERIFICATION, tenant_id=tenant_id, success=not found, details=details)
+        event = by_hand(EventType.VERIFICATION, tenant_id=tenant, success=not problems, details=details)
         AuditTrail(database).record(event)
     checked = walk.checked
     entities = f", {checked.entities:,} entities ({checked.bytes:,} bytes)" if deep else ""
     console.print(
         f"Verified {checked.snapshots:,} snapshots, {checked.payloads:,} payloads{entities}: "
-        f"{_counted(found)}."
+        f"{_format_count(problems)}."
     )
-    return 1 if found else 0
+    raise typer.Exit(1 if problems else 0)
 
 
-def create_key(path: Path) -> None:
-    """Write a new private key, readable by its owner only, and the public one beside it.
-
-    Raises:
-        ConfigurationError: one of the files is there already, or cannot be written.
-    """
+@checkpoint_commands.command()
+def keygen(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the private key goes; .pub is added.")],
+) -> None:
+    """Create a key pair to sign checkpoints with."""
     private, public = checkpoint.new_key()
-    _write_new(path, private, 0o600)
-    _write_new(path.with_name(f"{path.name}.pub"), public, 0o644)
+    _write_new(file, private, 0o600)
+    _write_new(file.with_name(f"{file.name}.pub"), public, 0o644)
+    typer.echo(f"Wrote {file} (private: sign with it, store it off the database server) and {file}.pub.")
 
 
-def create_checkpoint(key: Path | None) -> str:
-    """A signed checkpoint of every chain, as JSON text."""
-    signing = checkpoint.private_key(_key(key))
-    with _database() as database:
-        text = checkpoint.create_checkpoint(database, signing, datetime.now(UTC))
+@checkpoint_commands.command()
+def create(
+    key: _Key = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Where the checkpoint goes; standard output otherwise."),
+    ] = None,
+) -> None:
+    """Write a signed statement of the newest snapshot of every chain."""
+    private_key = checkpoint.private_key(_key_text(key))
+    with checked_database() as (_, database):
+        text = checkpoint.create_checkpoint(database, private_key, datetime.now(UTC))
         details = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
         AuditTrail(database).record(by_hand(EventType.CHECKPOINT_CREATED, details=details))
-        return text
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        _write_new(output, text.encode(), 0o644)
+        typer.echo(f"Wrote {output}; store it where nobody who can write to the database can change it.")
 
 
-def write_checkpoint(path: Path, text: str) -> None:
-    """Write a checkpoint to a file that must not be there yet.
-
-    Raises:
-        ConfigurationError: it is, or cannot be written.
-    """
-    _write_new(path, text.encode(), 0o644)
-
-
-def verify_checkpoint(file: Path, key: Path | None) -> int:
-    """Print what of the ledger contradicts a checkpoint; 1 if anything does."""
-    console = Console(soft_wrap=True, highlight=False)
-    verifying = checkpoint.public_key(_key(key))
+@checkpoint_commands.command("verify")
+def verify_checkpoint(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint made by `checkpoint create`.")],
+    key: _Key = None,
+) -> None:
+    """Print each chain that was cut off or rewritten since the checkpoint, and exit with 1 then."""
+    console = _console()
+    public_key = checkpoint.public_key(_key_text(key))
     text = _read(file)
-    with _database() as database:
-        found = _told(console, checkpoint.verify_checkpoint(database, text, verifying))
-        details = {"sha256": hashlib.sha256(text).hexdigest(), "problems": found}
-        event = by_hand(EventType.CHECKPOINT_VERIFICATION, success=not found, details=details)
+    with checked_database() as (_, database):
+        problems = _print_findings(console, checkpoint.verify_checkpoint(database, text, public_key))
+        details = {"sha256": hashlib.sha256(text).hexdigest(), "problems": problems}
+        event = by_hand(EventType.CHECKPOINT_VERIFICATION, success=not problems, details=details)
         AuditTrail(database).record(event)
-    console.print(f"Verified {file}: {_counted(found)}.", markup=False)
-    return 1 if found else 0
+    console.print(f"Verified {file}: {_format_count(problems)}.", markup=False)
+    raise typer.Exit(1 if problems else 0)
 
 
-def _told(console: Console, told: Iterable[findings.Finding]) -> int:
-    """Print each finding as it is found; their number."""
-    found = 0
-    for finding in told:
+def _console() -> Console:
+    return Console(soft_wrap=True, highlight=False)
+
+
+def _print_findings(console: Console, found: Iterable[findings.Finding]) -> int:
+    """Print each finding as soon as it is found; returns how many there were."""
+    count = 0
+    for finding in found:
         console.print(str(finding), style="red", markup=False)
-        found += 1
-    return found
+        count += 1
+    return count
 
 
-def _counted(found: int) -> str:
-    return {0: "no problem found", 1: "1 problem found"}.get(found, f"{found:,} problems found")
-
-
-@contextmanager
-def _database() -> Iterator[Database]:
-    with product_environment() as settings, open_database(settings) as database:
-        check_schema(database)
-        yield database
+def _format_count(problems: int) -> str:
+    return {0: "no problem found", 1: "1 problem found"}.get(problems, f"{problems:,} problems found")
 
 
 @contextmanager
 def _progress(console: Console) -> Iterator[Callable[[findings.Progress], None]]:
-    """A bar on a terminal, nothing elsewhere."""
+    """A progress bar on a terminal, nothing elsewhere."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("verifying", total=None)
@@ -131,14 +152,14 @@ def _progress(console: Console) -> Iterator[Callable[[findings.Progress], None]]
         )
 
 
-def _key(path: Path | None) -> bytes:
+def _key_text(path: Path | None) -> bytes:
     if path is not None:
         return _read(path)
     key = load_settings().checkpoint_key
     if key is None:
         raise ConfigurationError(
             "There is no key: give --key FILE or set GHL_SNAPSHOTS_CHECKPOINT_KEY to its PEM text. "
-            "`ghl-snapshots checkpoint keygen FILE` makes one."
+            "`ghl-snapshots checkpoint keygen FILE` creates one."
         )
     return key.get_secret_value().encode()
 
@@ -151,6 +172,7 @@ def _read(path: Path) -> bytes:
 
 
 def _write_new(path: Path, content: bytes, mode: int) -> None:
+    """Write a file that must not exist yet."""
     try:
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(content)

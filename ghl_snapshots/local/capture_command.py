@@ -9,28 +9,9 @@ from contextlib import contextmanager
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from ghl_snapshots.capture.composition import open_database
 from ghl_snapshots.core import summary
-from ghl_snapshots.core.errors import ConfigurationError, UnknownTenantError
 from ghl_snapshots.core.model import SnapshotType
-from ghl_snapshots.core.settings import Settings
 from ghl_snapshots.ledger.append import Appended
-from ghl_snapshots.ledger.tenants import TenantRegistry
-from ghl_snapshots.local.environment import migrate_databases, product_environment
-
-
-def snapshot(tenant_ids: Sequence[str], snapshot_types: Sequence[SnapshotType]) -> int:
-    """Capture the tenants in the environment's database; the exit code.
-
-    Raises:
-        UnknownTenantError: the registry does not hold one of them; nothing was captured.
-        ConfigurationError: one of them is disabled; nothing was captured.
-    """
-    with product_environment() as settings:
-        migrate_databases(settings)
-        wanted = list(dict.fromkeys(tenant_ids))
-        _check(settings, wanted)
-        return capture(wanted, snapshot_types, reason="ghl-snapshots snapshot")
 
 
 def capture(tenant_ids: Sequence[str], snapshot_types: Sequence[SnapshotType], *, reason: str) -> int:
@@ -80,15 +61,3 @@ def _progress(console: Console, total: int) -> Iterator[Callable[[], None]]:
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task("capturing", total=total)
         yield lambda: progress.advance(task)
-
-
-def _check(settings: Settings, tenant_ids: Sequence[str]) -> None:
-    with open_database(settings) as database:
-        known = {tenant.tenant_id: tenant for tenant in TenantRegistry(database).list()}
-    for tenant_id in tenant_ids:
-        if tenant_id not in known:
-            raise UnknownTenantError(tenant_id)
-        if not known[tenant_id].enabled:
-            raise ConfigurationError(
-                f"Tenant {tenant_id!r} is disabled; `ghl-snapshots tenants enable {tenant_id}` enables it."
-            )

@@ -115,7 +115,7 @@ def test_a_tenant_is_updated_in_what_is_given(ghl_snapshots: CommandLine) -> Non
         "tenants", "update", "acme", "--account", "loc2", "--set", "max_attempts=2", "--set", "concurrency=3"
     )
     assert changed.stdout == b"Updated acme.\n"
-    assert ghl_snapshots("tenants", "update", "acme").stdout == b"acme was just so already.\n"
+    assert ghl_snapshots("tenants", "update", "acme").stdout == b"acme is unchanged.\n"
     for option in ("--account", "--credential"):
         assert ghl_snapshots("tenants", "update", "acme", option, "").returncode == 2
     assert b"does not override daily" in ghl_snapshots("tenants", "update", "acme", "--unset", "daily").stderr

@@ -203,7 +203,7 @@ def test_the_command_finds_events_by_each_of_their_properties(
     assert found("--tenant", "acme") == found("--correlation-id", "tick-1") == ["tick-1"]
     assert found("--since", "2999-01-01") == []
     heading, line = command(*captures, "--tenant", "acme").splitlines()
-    assert heading.split() == ["moment", "type", "tenant", "result", "source", "correlation", "id"]
+    assert heading.split() == ["time", "type", "tenant", "result", "source", "correlation", "id"]
     assert line.split()[1:] == ["ghl_snapshot_capture", "acme", "ok", "scheduled", "tick-1"]
     assert command(*captures, "--since", "2999-01-01") == "No audit event matches.\n"
 

@@ -1,0 +1,123 @@
+"""`ghl-snapshots demo`, `dev`, `api`, `migrate`, `psql` and `config`: running the product.
+
+What takes long to import (Dagster, FastAPI) is imported by the commands that use it.
+"""
+
+import os
+import signal
+import subprocess
+from typing import Annotated
+
+import typer
+from psycopg.conninfo import conninfo_to_dict
+
+from ghl_snapshots.capture.composition import auditor_url
+from ghl_snapshots.cli.database import checked_database
+from ghl_snapshots.core.audit_events import EventType
+from ghl_snapshots.core.logs import configure_logs
+from ghl_snapshots.core.settings import load_settings, told, told_for
+from ghl_snapshots.ledger.audit import AuditTrail, by_hand
+from ghl_snapshots.ledger.database import AUDITOR
+from ghl_snapshots.ledger.tenants import TenantRegistry
+from ghl_snapshots.local.environment import migrate_databases, product_environment
+from ghl_snapshots.local.postgres import program
+from ghl_snapshots.local.signals import ended_by_signals
+
+commands = typer.Typer()
+
+_LIBPQ_VARIABLES = {
+    "host": "PGHOST",
+    "port": "PGPORT",
+    "user": "PGUSER",
+    "password": "PGPASSWORD",
+    "dbname": "PGDATABASE",
+    "sslmode": "PGSSLMODE",
+}
+
+
+@commands.command()
+def demo() -> None:
+    """Capture every simulated account into PostgreSQL, as a real Dagster run, and print the result."""
+    from ghl_snapshots.local import demo
+
+    raise typer.Exit(demo.run(typer.echo))
+
+
+@commands.command()
+def dev(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of Dagster's UI.")] = 3000,
+    api_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the HTTP API.")] = 8000,
+) -> None:
+    """Run the whole product in the foreground; Ctrl-C ends it.
+
+    PostgreSQL, Dagster's webserver and daemon, the HTTP API, and without GHL_BASE_URL the simulated GHL.
+    """
+    from ghl_snapshots.local import dev
+
+    dev.run(port, api_port, typer.echo)
+
+
+@commands.command()
+def api(
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
+) -> None:
+    """Serve the HTTP API: trigger, follow, read and monitor snapshots; Ctrl-C ends it."""
+    from ghl_snapshots.api.server import serve
+
+    # uvicorn sends itself the signal that ended it once more; without a handler the process would die of it
+    # before the embedded PostgreSQL is stopped.
+    with ended_by_signals(), product_environment() as settings:
+        migrate_databases(settings)
+        configure_logs()
+        serve(settings, host=host, port=port, say=lambda line: typer.echo(line, err=True))
+
+
+@commands.command()
+def migrate() -> None:
+    """Create the databases and bring their schema up to this release; safe to run again at any time."""
+    with product_environment() as settings:
+        applied = migrate_databases(settings)
+    typer.echo(f"Applied: {', '.join(applied)}." if applied else "The schema is up to date; nothing to do.")
+
+
+@commands.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def psql(context: typer.Context) -> None:
+    """Open psql on the product's database with the auditor's rights: reading all tenants.
+
+    Every argument is passed on to psql, for instance -c 'SELECT 1'.
+    """
+    with checked_database() as (settings, database):
+        AuditTrail(database).record(by_hand(EventType.SQL_SESSION))
+        # psql cancels its statement on Ctrl-C; this process only waits for it.
+        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            done = subprocess.run(
+                [program("psql"), *context.args], env=_libpq_environment(auditor_url(settings)), check=False
+            )
+        finally:
+            signal.signal(signal.SIGINT, previous)
+    raise typer.Exit(done.returncode)
+
+
+@commands.command()
+def config(
+    tenant: Annotated[
+        str | None, typer.Option(help="Only the capture settings of this tenant, its overrides included.")
+    ] = None,
+) -> None:
+    """Print every setting with its environment variable, its present value and its meaning; no secrets."""
+    if tenant is None:
+        lines = list(told(load_settings()))
+    else:
+        with checked_database() as (settings, database):
+            lines = list(told_for(settings, TenantRegistry(database).get(tenant)))
+    for line in lines:
+        typer.echo(line)
+
+
+def _libpq_environment(url: str) -> dict[str, str]:
+    """The connection as environment variables; arguments could be read by every user of the machine."""
+    connection = conninfo_to_dict(url)
+    values = {name: str(connection[key]) for key, name in _LIBPQ_VARIABLES.items() if connection.get(key)}
+    return {**os.environ, **values, "PGOPTIONS": f"-c role={AUDITOR}"}
