@@ -22,28 +22,9 @@ LOCATION_SCOPES = frozenset(
 )
 AGENCY_SCOPES = frozenset({"locations.readonly", "oauth.write"})
 
-KINDS = (
-    "location",
-    "location_summaries",
-    "custom_fields",
-    "custom_values",
-    "tags",
-    "pipelines",
-    "workflows",
-    "calendars",
-    "calendar_groups",
-    "rooms",
-    "equipments",
-    "voice_ai_agents",
-    "conversation_ai_agents",
-    "agent_studio_agents",
-)
-"""Keys of `Location.entities`; `location` and `location_summaries` hold one entity each, the latter being
-what /locations/search tells of the location."""
-
 
 class EntityLists(MutableMapping[str, list[bytes]]):
-    """Lists of entities by key, each made when it is first asked for and kept from then on."""
+    """Lists of entities by key, each made when it is first asked for."""
 
     def __init__(
         self,
@@ -56,7 +37,7 @@ class EntityLists(MutableMapping[str, list[bytes]]):
 
     def __getitem__(self, key: str) -> list[bytes]:
         """The list under the key, to read or to change."""
-        lists = self._known()
+        lists = self._by_key()
         entities = lists[key]
         if entities is None:
             # Two threads may both make it; the content is the same and the first one stays.
@@ -65,18 +46,18 @@ class EntityLists(MutableMapping[str, list[bytes]]):
         return entities
 
     def __setitem__(self, key: str, entities: list[bytes]) -> None:
-        self._known()[key] = entities
+        self._by_key()[key] = entities
 
     def __delitem__(self, key: str) -> None:
-        del self._known()[key]
+        del self._by_key()[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._known())
+        return iter(self._by_key())
 
     def __len__(self) -> int:
-        return len(self._known())
+        return len(self._by_key())
 
-    def _known(self) -> dict[str, list[bytes] | None]:
+    def _by_key(self) -> dict[str, list[bytes] | None]:
         if self._lists is None:
             self._lists = dict.fromkeys(self._keys())
         return self._lists
@@ -84,7 +65,7 @@ class EntityLists(MutableMapping[str, list[bytes]]):
 
 @dataclass(slots=True, kw_only=True)
 class Location:
-    """A sub-account; `entities` holds raw JSON by KINDS, `agent_actions` by conversation agent id."""
+    """A sub-account; `entities` holds raw JSON by kind, `children` by child kind and the parent's id."""
 
     location_id: str
     company_id: str
@@ -95,7 +76,7 @@ class Location:
     scopes: set[str] = field(default_factory=lambda: set(LOCATION_SCOPES), repr=False)
     """What any token of the location may read; taking one out plays a missing permission."""
     entities: EntityLists = field(default_factory=EntityLists, repr=False)
-    agent_actions: EntityLists = field(default_factory=EntityLists, repr=False)
+    children: dict[str, EntityLists] = field(default_factory=dict, repr=False)
 
 
 @dataclass(slots=True, kw_only=True)

@@ -3,6 +3,7 @@
 import hashlib
 import string
 import uuid
+from collections.abc import Callable, Mapping
 
 _ALPHABET = string.ascii_uppercase + string.ascii_lowercase + string.digits
 
@@ -25,6 +26,10 @@ def object_id(*parts: object) -> str:
 def uuid_id(*parts: object) -> str:
     """A UUID, as workflows, stages and Private Integration Tokens have."""
     return str(uuid.UUID(bytes=_digest(parts)[:16], version=4))
+
+
+ID_FORMS: Mapping[str, Callable[..., str]] = {"short": short_id, "object": object_id, "uuid": uuid_id}
+"""The forms by name."""
 
 
 def _digest(parts: tuple[object, ...]) -> bytes:

@@ -61,7 +61,7 @@ def _agent_actions(call: Call) -> Sequence[bytes]:
     agents = call.subject.entities["conversation_ai_agents"]
     if agent_id not in map(entity_id, agents):
         raise Refusal(HTTPStatus.NOT_FOUND, "Agent not found.")
-    return call.subject.agent_actions.get(agent_id, [])
+    return call.subject.children["agent_actions"].get(agent_id, [])
 
 
 ROUTES = (

@@ -78,7 +78,7 @@ def expected(location: Location, snapshot_type: SnapshotType) -> list[bytes]:
     for endpoint in endpoints_of(snapshot_type):
         if endpoint.name == ACTIONS:
             for agent in location.entities["conversation_ai_agents"]:
-                bodies += location.agent_actions.get(json.loads(agent)["id"], [])
+                bodies += location.children["agent_actions"].get(json.loads(agent)["id"], [])
         else:
             bodies += location.entities[KINDS[endpoint.name]]
     return bodies
@@ -230,7 +230,7 @@ def test_a_failing_agent_costs_no_other_agents_actions(rig: Rig) -> None:
     capture = rig.capture(rig.pit(location), SnapshotType.AI_WORKERS)
     (error,) = capture.errors
     assert (error.endpoint, error.parent_id) == (ACTIONS, agent_id)
-    lost = set(location.agent_actions[agent_id])
+    lost = set(location.children["agent_actions"][agent_id])
     assert bodies(capture) == [
         body for body in expected(location, SnapshotType.AI_WORKERS) if body not in lost
     ]

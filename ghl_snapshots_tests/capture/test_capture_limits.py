@@ -15,11 +15,10 @@ from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots.simulator.faults import EndlessPages, Fault, Hang, Meanwhile, StuckPage
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.limits import SECONDS_A_DAY
-from ghl_snapshots.simulator.profile import Sizes
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots_tests.ghl.rig import Rig, installed, rigged, tenant_of, token_database
 
-SMALL = Sizes(workflows=1, rooms=1, equipments=1, conversation_ai_agents=1)
+SMALL = {"workflows": 1, "rooms": 1, "equipments": 1, "conversation_ai_agents": 1}
 
 
 @pytest.fixture
@@ -149,7 +148,7 @@ def test_one_location_of_an_agency_at_its_quota_costs_no_other_location(postgres
 
 def test_a_tight_burst_limit_is_kept_without_a_429() -> None:
     """Thirty agents have a list of actions each, and only ten requests may be made in half a second."""
-    sizes = Sizes(conversation_ai_agents=30)
+    sizes = {"conversation_ai_agents": 30}
     with (
         Simulator(
             generated_accounts(5, tenants=1, sizes=sizes), burst_limit=10, burst_window_seconds=0.4

@@ -12,12 +12,17 @@ from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots.simulator.faults import Fault, Meanwhile, ReplaceBody, Respond, ShortPage
 from ghl_snapshots.simulator.generation import generated_accounts
-from ghl_snapshots.simulator.profile import Sizes
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots_tests.ghl.rig import Rig, installed, rigged, tenant_of, token_database
 
 NEW_ROOM = b'{"_id":"a-new-room","name":"New"}'
-SMALL = Sizes(workflows=3, rooms=230, voice_ai_agents=60, conversation_ai_agents=101, agent_studio_agents=60)
+SMALL = {
+    "workflows": 3,
+    "rooms": 230,
+    "voice_ai_agents": 60,
+    "conversation_ai_agents": 101,
+    "agent_studio_agents": 60,
+}
 LISTS = {
     "/voice-ai/agents": "voice_ai_agents",
     "/conversation-ai/agents/search": "conversation_ai_agents",
@@ -41,7 +46,7 @@ def simulator() -> Iterator[Simulator]:
 @pytest.fixture
 def location(simulator: Simulator) -> Location:
     location = simulator.accounts.single_locations[0]
-    location.agent_actions.clear()
+    location.children["agent_actions"].clear()
     return location
 
 
@@ -219,7 +224,7 @@ def test_a_list_without_a_total_that_moves_again_and_again_is_read_twice_and_nam
 @pytest.fixture
 def many() -> Iterator[Simulator]:
     """An agency with more locations than a page of its list holds."""
-    accounts = generated_accounts(4, tenants=1, locations_per_agency=130, sizes=Sizes(workflows=1))
+    accounts = generated_accounts(4, tenants=1, locations_per_agency=130, sizes={"workflows": 1})
     with Simulator(accounts, burst_limit=10**9) as simulator:
         yield simulator
 

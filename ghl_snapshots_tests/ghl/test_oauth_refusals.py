@@ -13,7 +13,6 @@ from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Agency
 from ghl_snapshots.simulator.faults import Fault, ReplaceBody, Respond
 from ghl_snapshots.simulator.generation import generated_accounts
-from ghl_snapshots.simulator.profile import Sizes
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots_tests.ghl.rig import Rig, installed, rigged, tenant_of, token_database
 
@@ -27,7 +26,7 @@ CONCURRENCY = 8
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    accounts = generated_accounts(4, tenants=1, locations_per_agency=LOCATIONS, sizes=Sizes(workflows=1))
+    accounts = generated_accounts(4, tenants=1, locations_per_agency=LOCATIONS, sizes={"workflows": 1})
     with Simulator(accounts, burst_limit=10**9) as simulator:
         yield simulator
 

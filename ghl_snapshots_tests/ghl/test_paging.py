@@ -18,7 +18,6 @@ from ghl_snapshots.ghl.transport import Transport
 from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots.simulator.faults import EndlessPages, Fault, ReplaceBody, StuckPage
 from ghl_snapshots.simulator.generation import generated_accounts
-from ghl_snapshots.simulator.profile import Sizes
 from ghl_snapshots.simulator.server import Simulator
 
 LISTS = {
@@ -36,12 +35,12 @@ COUNT = 7
 @pytest.fixture(scope="module")
 def world() -> Iterator[Simulator]:
     """One location with seven entities of every paged kind, and no limits."""
-    sizes = Sizes(
-        rooms=COUNT,
-        voice_ai_agents=COUNT,
-        conversation_ai_agents=COUNT,
-        agent_studio_agents=COUNT,
-    )
+    sizes = {
+        "rooms": COUNT,
+        "voice_ai_agents": COUNT,
+        "conversation_ai_agents": COUNT,
+        "agent_studio_agents": COUNT,
+    }
     with Simulator(generated_accounts(1, tenants=1, sizes=sizes), burst_limit=10**9) as simulator:
         yield simulator
 

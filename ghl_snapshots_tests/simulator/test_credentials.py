@@ -14,7 +14,9 @@ LOCATION_ROUTES = [route for route in ROUTES if route.template != "/locations/se
 def ask_for(client: Client, template: str, location: Location, token: str | None = None) -> tuple[int, str]:
     """Status and message of an endpoint asked about a location, with every parameter it may need."""
     route = next(route for route in ROUTES if route.template == template)
-    path = template.format(locationId=location.location_id, agentId=next(iter(location.agent_actions)))
+    path = template.format(
+        locationId=location.location_id, agentId=next(iter(location.children["agent_actions"]))
+    )
     query = {"locationId": location.location_id} if "locationId" in route.parameters else {}
     required = {"skip": "0", "limit": "5", "offset": "0"}
     paging = {name: required[name] for name in route.paging.parameters & required.keys()}

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from ghl_snapshots.simulator.accounts import KINDS, Accounts, Agency, Location
+from ghl_snapshots.simulator.accounts import Accounts, Agency, Location
+from ghl_snapshots.simulator.content import KINDS
 from ghl_snapshots.simulator.generation import demo_accounts, generated_accounts
-from ghl_snapshots.simulator.profile import Sizes
 from ghl_snapshots_tests.simulator.conftest import Client
 
 PLANTED = (
@@ -29,7 +29,8 @@ ENDPOINTS: tuple[tuple[str, str, dict[str, str]], ...] = (
 def everything(accounts: Accounts) -> dict[str, dict[str, list[bytes]]]:
     """Every entity of a world by location and kind."""
     return {
-        place.location_id: {**place.entities, **place.agent_actions} for place in accounts.locations.values()
+        place.location_id: {**place.entities, **place.children["agent_actions"]}
+        for place in accounts.locations.values()
     }
 
 
@@ -58,7 +59,7 @@ def test_a_planted_agent_has_the_actions_planted_for_it(client: Client, location
     location.entities["conversation_ai_agents"].append(PLANTED[0])
     path = "/conversation-ai/agents/planted/actions/list"
     assert client.get(path).json()["data"] == []
-    location.agent_actions["planted"] = [PLANTED[1]]
+    location.children["agent_actions"]["planted"] = [PLANTED[1]]
     assert client.get(path).content.startswith(b'{"data":[' + PLANTED[1] + b"],")
 
 
@@ -71,7 +72,7 @@ def test_the_same_seed_gives_the_same_world_and_another_seed_another() -> None:
 def test_the_order_in_which_kinds_are_asked_for_changes_nothing() -> None:
     one, other = demo_accounts(3), demo_accounts(3)
     for place in other.locations.values():
-        assert {kind: place.entities[kind] for kind in reversed(KINDS)}
+        assert {kind: place.entities[kind] for kind in reversed(list(KINDS))}
     assert everything(one) == everything(other)
 
 
@@ -100,10 +101,29 @@ def test_ids_are_unique_and_every_entity_names_its_location() -> None:
 def test_generated_worlds_have_the_asked_shape() -> None:
     singles = generated_accounts(1, tenants=30)
     assert (len(singles.locations), len(singles.agencies), len(singles.single_locations)) == (30, 0, 30)
-    agencies = generated_accounts(1, tenants=2, locations_per_agency=40, sizes=Sizes(workflows=3))
+    agencies = generated_accounts(1, tenants=2, locations_per_agency=40, sizes={"workflows": 3})
     assert [len(agency.location_ids) for agency in agencies.agencies.values()] == [40, 40]
     assert len({place.name for place in agencies.locations.values()}) == 80
     assert len(agencies.locations[next(iter(agencies.locations))].entities["workflows"]) == 3
+
+
+def test_a_size_of_an_unknown_kind_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"of the kind workflow$"):
+        generated_accounts(1, tenants=1, sizes={"workflow": 3})
+
+
+def test_references_lead_to_entities_of_the_same_location() -> None:
+    for place in demo_accounts(1).locations.values():
+        ids = {kind: {json.loads(body).get("id") for body in place.entities[kind]} for kind in KINDS}
+        for calendar in map(json.loads, place.entities["calendars"]):
+            assert calendar["groupId"] in ids["calendar_groups"]
+        for agent in map(json.loads, place.entities["voice_ai_agents"]):
+            assert set(agent["callEndWorkflowIds"]) <= ids["workflows"]
+
+
+def test_no_placeholder_is_left_in_any_entity() -> None:
+    for lists in everything(demo_accounts(1)).values():
+        assert not [body for bodies in lists.values() for body in bodies if b"${" in body or b'"$' in body]
 
 
 def test_credentials_are_not_in_a_repr() -> None:

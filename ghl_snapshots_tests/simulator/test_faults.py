@@ -222,7 +222,7 @@ def test_a_fault_hits_after_so_many_for_so_many(client: Client, simulator: Simul
 def test_a_fault_hits_only_what_it_names(
     client: Client, simulator: Simulator, agency: Agency, stranger: Location
 ) -> None:
-    agent_id = next(iter(client.location.agent_actions))
+    agent_id = next(iter(client.location.children["agent_actions"]))
     wrong_places = (
         Fault(effect=BROKEN, route="/calendars/"),
         Fault(effect=BROKEN, location_id=stranger.location_id),
@@ -252,7 +252,7 @@ def test_a_fault_finds_the_location_in_query_path_token_and_form(
 
 
 def test_a_fault_finds_agent_and_query(client: Client, simulator: Simulator) -> None:
-    first, second = list(client.location.agent_actions)[:2]
+    first, second = list(client.location.children["agent_actions"])[:2]
     simulator.inject(Fault(effect=BROKEN, agent_id=second))
     simulator.inject(Fault(effect=BROKEN, query={"page": "2"}))
     statuses = [

@@ -152,11 +152,11 @@ def test_actions_are_given_for_each_agent_of_the_location(client: Client, locati
         found = client.get(f"/conversation-ai/agents/{agent['id']}/actions/list").json()
         assert [{"id": one["id"], "type": one["type"]} for one in found["data"]] == agent["actions"]
         assert found["success"] is True
-    assert len(location.agent_actions) == 12
+    assert len(location.children["agent_actions"]) == 12
 
 
 def test_actions_of_an_unknown_agent_are_not_found(client: Client, stranger: Location) -> None:
-    foreign = next(iter(stranger.agent_actions))
+    foreign = next(iter(stranger.children["agent_actions"]))
     for agent_id in ("nobody", foreign):
         assert client.get(f"/conversation-ai/agents/{agent_id}/actions/list").status_code == 404
 
