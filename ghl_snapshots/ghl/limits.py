@@ -22,9 +22,11 @@ from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.deadline import Deadline
 
 _MAX_BEFORE_ANSWER: Final = 4
-"""Requests of a resource that are out before its first answer, or before the first one after a 429."""
-_EXTERNAL_SHARE: Final = 8
+"""Requests of a resource that are out before an answer tells of external usage."""
+_EXTERNAL_SHARE: Final = 16
 """With external usage, one in so many of the slots that are left may be in flight at once."""
+_EXTERNAL_MARGIN: Final = 16
+"""With external usage, one in so many slots of a burst is not used."""
 _POLL_SECONDS: Final = 0.01
 _MAX_INTERVAL_SECONDS: Final = 60
 _MAX_RETRY_AFTER_SECONDS: Final = 3600
@@ -64,21 +66,26 @@ class _Window:
         """Seconds after which a slot may be free; 0 when one is."""
         while self.releases and self.releases[0] <= now:
             self.releases.popleft()
-        if self.external_until <= now:
-            self.external = 0
+        if self.external and self.external_until <= now:
+            self.external, self.answered = 0, False
         if now < self.blocked_until:
             return self.blocked_until - now
-        surplus = self.in_flight + len(self.releases) + self.external - self.burst
+        surplus = self.in_flight + len(self.releases) + self.external - self._usable
         if surplus < 0:
             return 0.0 if self.in_flight < self._max_in_flight() else _POLL_SECONDS
         freed = [self.releases[surplus]] if surplus < len(self.releases) else []
         freed += [self.external_until] if self.external else []
         return max(_POLL_SECONDS, min(freed, default=now) - now)
 
+    @property
+    def _usable(self) -> int:
+        """Slots of a burst that are used, all processes' together: what is told of others comes late."""
+        return self.burst - (self.burst // _EXTERNAL_MARGIN if self.external else 0)
+
     def _max_in_flight(self) -> int:
         if not self.answered:
             return _MAX_BEFORE_ANSWER
-        left = self.burst - len(self.releases) - self.external
+        left = self._usable - len(self.releases) - self.external
         return max(1, left // _EXTERNAL_SHARE) if self.external else left
 
     def release(self, headers: Mapping[str, str], status: int | None, now: float) -> None:
