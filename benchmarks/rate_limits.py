@@ -2,7 +2,7 @@
 
 python -m benchmarks.rate_limits [--before /path/to/another/checkout] [--latency-ms 50] [--repeat 1]
 
-About five minutes for each checkout. The simulated GHL keeps to GHL's real limits, 100 requests in ten seconds
+About five minutes for each checkout. The simulated GHL keeps to GHL's real limits, 100 requests in 10 seconds
 for each location and company. Every row begins with an empty database and without tokens of locations; its
 processes begin at once, and each captures what the row says as the product does it. With `--before`, rows of
 the other checkout (with a .venv of its own) take turns with those of this one.

@@ -1,22 +1,39 @@
 """The choke point: an adapter of `requests` that reads one GHL and refuses everything else.
 
 It is used without a session. A session would put the entry of a `.netrc` in the place of our Authorization
-header, follow redirects, and send a cookie that came with one tenant's answer along with the next one's call.
+header, follow redirects, use proxies of the environment, and send a cookie that came with one tenant's answer
+along with the next one's call.
+
+What of `requests` and urllib3 is overridden, and why:
+- `send`, so that no way of using the adapter leads past the choke point.
+- the connections' `response_class`, whose reads keep to the capture's deadline. The timeout of `requests` is
+  one of each read, so a server that sends a byte a second, of the head or of the body, never meets it; nor
+  may an interrupted capture wait for GHL. To these reads urllib3 leads only by a class of pool and a class of
+  connection for each scheme.
 """
 
+import http.client
+import io
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3 import BaseHTTPResponse
-from urllib3.connectionpool import ConnectionPool
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 from ghl_snapshots.core.errors import ErrorKind, GhlError
-from ghl_snapshots.ghl.timed_connections import POOL_CLASSES
+from ghl_snapshots.ghl.deadline import Deadline
 
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 (a path)
 LOCATION_TOKEN_PATH: Final = "/oauth/locationToken"  # noqa: S105 (a path)
+_SLICE_SECONDS: Final = 0.5
+"""A read waits no longer at once, so that an interruption is noticed."""
+_current: ContextVar[Deadline | None] = ContextVar("ghl_deadline", default=None)
 
 
 class ReadOnlyAdapter(HTTPAdapter):
@@ -24,13 +41,8 @@ class ReadOnlyAdapter(HTTPAdapter):
 
     def __init__(self, base_url: str) -> None:
         self._base = urlsplit(base_url)
-        self._pool: ConnectionPool | None = None
         super().__init__(pool_connections=1, pool_maxsize=1, max_retries=0)
-
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (passed on)
-        """Use connections whose reads keep to the deadline."""
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = POOL_CLASSES
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
 
     def send(
         self,
@@ -45,23 +57,6 @@ class ReadOnlyAdapter(HTTPAdapter):
         """
         self._permit(request)
         return super().send(request, *args, **kwargs)
-
-    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> ConnectionPool:  # noqa: ANN401 (passed on)
-        """The one connection pool, which the first request has opened: only one server is ever asked."""
-        if self._pool is None:
-            self._pool = super().get_connection_with_tls_context(*args, **kwargs)
-        return self._pool
-
-    def request_url(self, request: requests.PreparedRequest, _proxies: object) -> str:
-        """The path to ask for; a proxy there is none."""
-        return request.path_url
-
-    def build_response(self, _req: requests.PreparedRequest, resp: BaseHTTPResponse) -> requests.Response:
-        """The answer as urllib3 has it, in `raw`: without its cookies, which would never be sent back."""
-        response = requests.Response()
-        response.status_code = resp.status
-        response.raw = resp
-        return response
 
     def _permit(self, request: requests.PreparedRequest) -> None:
         url = urlsplit(request.url or "")
@@ -83,3 +78,66 @@ class ReadOnlyAdapter(HTTPAdapter):
 
 def _refused(what: str) -> GhlError:
     return GhlError(ErrorKind.REFUSED, f"refused to send {what}", attempts=0)
+
+
+@contextmanager
+def reading_until(deadline: Deadline) -> Iterator[None]:
+    """Let the answers to requests that this thread sends meanwhile keep to the deadline."""
+    marker = _current.set(deadline)
+    try:
+        yield
+    finally:
+        _current.reset(marker)
+
+
+class _TimedReads(io.RawIOBase):
+    """A socket's incoming bytes; a read keeps to the connection's timeout and to the deadline."""
+
+    def __init__(self, raw: io.RawIOBase, connection: socket.socket) -> None:
+        self._raw = raw
+        self._connection = connection
+        self._timeout_seconds = connection.gettimeout()
+        self._deadline = _current.get()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:  # noqa: ANN401 (as declared by the base)
+        if self._deadline is None or self._timeout_seconds is None:
+            return self._raw.readinto(buffer)
+        silent = 0.0
+        while seconds := min(_SLICE_SECONDS, self._timeout_seconds - silent, self._deadline.remaining):
+            self._connection.settimeout(seconds)  # urllib3 sets its own again before it sends
+            try:
+                return self._connection.recv_into(buffer)
+            except TimeoutError:
+                silent += seconds
+        raise TimeoutError("the deadline is over, or the other side was silent for too long")
+
+    def close(self) -> None:
+        self._raw.close()
+        super().close()
+
+
+class _TimedResponse(http.client.HTTPResponse):
+    """An answer that is read by `_TimedReads`."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:  # noqa: ANN401 (passed on)
+        super().__init__(sock, *args, **kwargs)
+        self.fp = io.BufferedReader(_TimedReads(self.fp.detach(), sock))
+
+
+class _HTTPConnection(HTTPConnection):
+    response_class = _TimedResponse
+
+
+class _HTTPSConnection(HTTPSConnection):
+    response_class = _TimedResponse
+
+
+class _HTTPPool(HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection

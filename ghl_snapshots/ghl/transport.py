@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Final
-from urllib.parse import urlencode
 
 import requests
 import urllib3
@@ -15,8 +14,7 @@ from ghl_snapshots.core.capture_settings import CaptureSettings
 from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.json_slices import malformed
-from ghl_snapshots.ghl.read_only import ReadOnlyAdapter
-from ghl_snapshots.ghl.timed_connections import reading_until
+from ghl_snapshots.ghl.read_only import ReadOnlyAdapter, reading_until
 
 _CHUNK_BYTES: Final = 65_536
 _HEADERS: Final = {
@@ -45,9 +43,9 @@ class Reply:
 class Transport:
     """Sends requests to one GHL, each thread over connections of its own that are kept open."""
 
-    def __init__(self, base_url: str, *, most_body_bytes: int = 64 * 1024 * 1024) -> None:
+    def __init__(self, base_url: str, *, max_body_bytes: int = 64 * 1024 * 1024) -> None:
         self._base_url = base_url.rstrip("/")
-        self._most_body_bytes = most_body_bytes
+        self._max_body_bytes = max_body_bytes
         self._thread = threading.local()
         self._adapters: list[ReadOnlyAdapter] = []
         self._lock = threading.Lock()
@@ -72,7 +70,9 @@ class Transport:
         deadline.check()
         started = time.monotonic()
         try:
-            request = _prepared(method, self._base_url + path, headers, query, form)
+            request = requests.Request(
+                method, self._base_url + path, {**_HEADERS, **headers}, data=form, params=query
+            ).prepare()
             with (
                 reading_until(deadline),
                 self._adapter().send(request, stream=True, timeout=_timeouts(settings, deadline)) as response,
@@ -102,8 +102,8 @@ class Transport:
         size = 0
         for chunk in incoming.stream(_CHUNK_BYTES, decode_content=True):
             size += len(chunk)
-            if size > self._most_body_bytes:
-                raise malformed(f"the body is larger than {self._most_body_bytes:,} bytes")
+            if size > self._max_body_bytes:
+                raise malformed(f"the body is larger than {self._max_body_bytes:,} bytes")
             chunks.append(chunk)
         return b"".join(chunks)
 
@@ -120,7 +120,7 @@ class Transport:
         if any(isinstance(cause, _TIMEOUTS) for cause in causes):
             return GhlError(ErrorKind.TIMEOUT, f"GHL was silent for {settings.read_timeout_seconds:g} s")
         return GhlError(
-            ErrorKind.CONNECTION, f"{_described(causes[-1])} after {elapsed:.1f} s ({self._base_url})"
+            ErrorKind.CONNECTION, f"{_description(causes[-1])} after {elapsed:.1f} s ({self._base_url})"
         )
 
 
@@ -128,26 +128,6 @@ def _timeouts(settings: CaptureSettings, deadline: Deadline) -> tuple[float, flo
     """Connect and read timeouts; at least a millisecond, because 0 would mean none at all."""
     remaining = max(0.001, deadline.remaining)
     return min(settings.connect_timeout_seconds, remaining), min(settings.read_timeout_seconds, remaining)
-
-
-def _prepared(
-    method: str,
-    url: str,
-    headers: Mapping[str, str],
-    query: Mapping[str, str] | None,
-    form: Mapping[str, str] | None,
-) -> requests.PreparedRequest:
-    """The request without what `Request.prepare` does for any URL and any session, which costs time.
-
-    The adapter refuses a URL of another server, so the URL needs no taking apart here.
-    """
-    request = requests.PreparedRequest()
-    request.method = method
-    request.url = f"{url}?{urlencode(query)}" if query else url
-    request.prepare_headers({**_HEADERS, **headers})
-    if form is not None:
-        request.prepare_body(form, None)
-    return request
 
 
 # urllib3 counts a refused connection among the timeouts of connecting, so those are told apart before.
@@ -163,15 +143,14 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             return
 
 
-def _described(error: BaseException) -> str:
+def _description(error: BaseException) -> str:
     if isinstance(error, OSError) and error.strerror:
         return error.strerror
-    if isinstance(error, http.client.IncompleteRead):
-        return "the body was cut off"
     return _WORDS.get(type(error).__name__, type(error).__name__)
 
 
 _WORDS: Final = {
+    "IncompleteRead": "the body was cut off",
     "RemoteDisconnected": "the connection was closed before an answer",
     "ConnectionResetError": "the connection was reset",
     "ConnectionRefusedError": "the connection was refused",

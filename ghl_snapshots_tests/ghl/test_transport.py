@@ -41,7 +41,7 @@ def simulator(world: Simulator) -> Iterator[Simulator]:
 
 def ask(base_url: str, *, method: str = "GET", seconds: float = 10, read_timeout_seconds: float = 1) -> Reply:
     """One request over a transport of its own."""
-    transport = Transport(base_url, most_body_bytes=1_000_000)
+    transport = Transport(base_url, max_body_bytes=1_000_000)
     try:
         return transport.send(
             method,
