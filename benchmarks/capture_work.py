@@ -22,15 +22,15 @@ from ghl_snapshots.capture.engine import CaptureEngine
 from ghl_snapshots.core.capture_settings import CaptureSettings
 from ghl_snapshots.core.model import AccountKind, Capture, SnapshotType, Source, Tenant
 from ghl_snapshots.core.settings import Settings
-from ghl_snapshots.core.tokens import LocationToken, StoredTokens
+from ghl_snapshots.core.tokens import AccessToken, StoredTokens
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, LOCATION_SEARCH
-from ghl_snapshots.ghl.exchange import OAuthApp, StoringExchange
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.read_only import LOCATION_TOKEN_PATH
+from ghl_snapshots.ghl.token_exchange import OAuthApp, TokenExchange
 from ghl_snapshots.ghl.transport import Transport
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
@@ -223,7 +223,7 @@ def _engine(base_url: str, world: World, *, limited: bool) -> CaptureEngine:
     client = GhlClient(Transport(base_url), RateLimiter() if limited else _NoLimiter(), clock=_now)
     app = OAuthApp(client_id=accounts.client_id, client_secret=accounts.client_secret)
     store = _MemoryTokens(StoredTokens(refresh_token=agency.refresh_token))
-    exchange = StoringExchange(app=app, store=store, client=client, clock=_now)
+    exchange = TokenExchange(app=app, store=store, client=client, clock=_now)
     credentials = Credentials(client, environ={}, exchange=exchange, store=store, clock=_now)
     settings = CaptureSettings(max_attempts=10, capture_timeout_seconds=600, concurrency=world.threads)
     return CaptureEngine(
@@ -252,8 +252,8 @@ def _install(database: Database, settings: Settings, accounts: Accounts, base_ur
         locked.install(StoredTokens(refresh_token=next(iter(accounts.agencies.values())).refresh_token))
     app = OAuthApp(client_id=accounts.client_id, client_secret=accounts.client_secret)
     with closing(GhlClient(Transport(base_url), _NoLimiter(), clock=_now)) as client:
-        exchange = StoringExchange(app=app, store=store, client=client, clock=_now)
-        exchange.refreshed(tenant, refused=None, budget=Budget(deadline=Deadline(60)))
+        exchange = TokenExchange(app=app, store=store, client=client, clock=_now)
+        exchange.refresh(tenant, budget=Budget(deadline=Deadline(60)))
 
 
 class _NoLimiter(RateLimiter):
@@ -281,24 +281,24 @@ class _MemoryTokens:
         return self.tokens
 
     @contextmanager
-    def locked(self, tenant_id: str, *, patience_seconds: float = 600) -> Iterator["_MemoryTokens"]:
+    def locked(self, tenant_id: str, *, timeout_seconds: float = 600) -> Iterator["_MemoryTokens"]:
         """The tokens, to be replaced by one thread at a time."""
         with self._lock:
             yield self
 
-    def store(self, tokens: StoredTokens) -> None:
+    def store(self, tokens: StoredTokens, *, timeout_seconds: float = 0) -> None:
         """Replace the tokens."""
         self.tokens = tokens
 
-    def install(self, tokens: StoredTokens) -> None:
+    def install(self, tokens: StoredTokens, *, timeout_seconds: float = 0) -> None:
         """Replace the tokens."""
         self.tokens = tokens
 
-    def location_tokens(self, tenant_id: str, *, known: Collection[str] = ()) -> dict[str, LocationToken]:
+    def location_tokens(self, tenant_id: str, *, known: Collection[str] = ()) -> dict[str, AccessToken]:
         """None are kept here: an engine keeps them itself."""
         return {}
 
-    def keep_location_tokens(self, tenant_id: str, tokens: Mapping[str, LocationToken]) -> None:
+    def store_location_tokens(self, tenant_id: str, tokens: Mapping[str, AccessToken]) -> None:
         """Leave it to the engine."""
 
 

@@ -24,6 +24,7 @@ from typing import Any
 
 import requests
 from cryptography.fernet import Fernet
+from ghl_snapshots.simulator.profile import Sizes
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -31,7 +32,6 @@ from rich.table import Table
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Accounts
 from ghl_snapshots.simulator.generation import generated_accounts
-from ghl_snapshots.simulator.profile import Sizes
 from ghl_snapshots.simulator.server import Simulator
 
 _HERE = Path(__file__).parents[1]

@@ -10,7 +10,6 @@ PACKAGE = Path(ghl_snapshots.__file__).parent
 FLOORS = (
     {"core"},
     {"ghl", "ledger"},
-    {"custody"},
     {"capture", "metrics"},
     {"api"},
     {"orchestration"},

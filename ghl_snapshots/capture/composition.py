@@ -1,20 +1,21 @@
 """How the parts are put together from the settings, for the Dagster shell, the API and the command line."""
 
 import os
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
 from ghl_snapshots.capture.engine import CaptureEngine
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.model import Tenant
 from ghl_snapshots.core.settings import Settings
-from ghl_snapshots.custody.custodian import Custodian
-from ghl_snapshots.custody.messages import Deployment
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
+from ghl_snapshots.ghl.exchange_thread import wait_for_exchanges
 from ghl_snapshots.ghl.limits import RateLimiter
-from ghl_snapshots.ghl.oauth import Exchange
+from ghl_snapshots.ghl.token_exchange import OAuthApp, TokenExchange
 from ghl_snapshots.ghl.transport import Transport
 from ghl_snapshots.ledger.daily_quotas import DailyQuotas
 from ghl_snapshots.ledger.database import Database
@@ -59,7 +60,7 @@ def capture_engine(settings: Settings, database: Database) -> CaptureEngine:
     credentials = Credentials(
         client,
         environ=os.environ,
-        exchange=_exchange(settings, database),
+        exchange=_exchange(settings, database, client),
         store=OAuthTokens(database, settings.encryption_keys_text),
         clock=_now,
     )
@@ -72,21 +73,6 @@ def capture_engine(settings: Settings, database: Database) -> CaptureEngine:
     )
 
 
-def _exchange(settings: Settings, database: Database) -> Exchange | None:
-    """What exchanges grants for tokens, or None where the settings name no OAuth app."""
-    if settings.oauth_client_id is None or settings.oauth_client_secret is None:
-        return None
-    return Custodian(
-        Deployment(
-            ghl_base_url=settings.base_url,
-            client_id=settings.oauth_client_id,
-            client_secret=settings.oauth_client_secret.get_secret_value(),
-            database_url=database.url,
-            encryption_keys=settings.encryption_keys_text,
-        )
-    )
-
-
 def redeem(settings: Settings, database: Database, tenant: Tenant, code: str) -> None:
     """Exchange an authorization code for the tenant's tokens and store them.
 
@@ -95,15 +81,49 @@ def redeem(settings: Settings, database: Database, tenant: Tenant, code: str) ->
         GhlError: GHL does not take the code, or it opens another account.
         LedgerError: the tokens could not be stored.
     """
-    exchange = _exchange(settings, database)
-    if exchange is None:
-        raise ConfigurationError(
-            "GHL_OAUTH_CLIENT_ID and GHL_OAUTH_CLIENT_SECRET are not set; they name the GHL app that "
-            "the code was given to, and exchanging it takes them."
-        )
+    with token_exchange(settings, database) as exchange:
+        exchange.redeem(tenant, code, budget=exchange_budget(settings, tenant))
+
+
+@contextmanager
+def token_exchange(settings: Settings, database: Database) -> Iterator[TokenExchange]:
+    """What exchanges grants for tokens; the end of the block waits for an exchange under way.
+
+    Raises:
+        ConfigurationError: the settings name no OAuth app.
+    """
+    client = GhlClient(Transport(settings.base_url), RateLimiter(), clock=_now)
+    with closing(client):
+        exchange = _exchange(settings, database, client)
+        if exchange is None:
+            raise ConfigurationError(
+                "GHL_OAUTH_CLIENT_ID and GHL_OAUTH_CLIENT_SECRET are not set; they name the GHL app that "
+                "the tenants' accounts have installed, and exchanging a code or token takes them."
+            )
+        try:
+            yield exchange
+        finally:
+            wait_for_exchanges()
+
+
+def exchange_budget(settings: Settings, tenant: Tenant) -> Budget:
+    """The time that an exchange is waited for, and how GHL is asked for the tenant."""
     overridden = settings.overridden(tenant.overrides)
-    deadline = Deadline(overridden.capture_timeout_seconds)
-    exchange.redeemed(tenant, code, budget=Budget(deadline=deadline, settings=overridden))
+    return Budget(deadline=Deadline(overridden.capture_timeout_seconds), settings=overridden)
+
+
+def _exchange(settings: Settings, database: Database, client: GhlClient) -> TokenExchange | None:
+    """What exchanges grants for tokens, or None where the settings name no OAuth app."""
+    if settings.oauth_client_id is None or settings.oauth_client_secret is None:
+        return None
+    return TokenExchange(
+        app=OAuthApp(
+            client_id=settings.oauth_client_id, client_secret=settings.oauth_client_secret.get_secret_value()
+        ),
+        store=OAuthTokens(database, settings.encryption_keys_text),
+        client=client,
+        clock=_now,
+    )
 
 
 def _now() -> datetime:

@@ -28,6 +28,7 @@ from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.endpoint_fetch import Part, Subject, unread_part
 from ghl_snapshots.ghl.endpoints import endpoints_of
+from ghl_snapshots.ghl.exchange_thread import wait_for_exchanges
 
 _COMPANIES_AT_ONCE = 4
 
@@ -88,6 +89,7 @@ class CaptureEngine:
         self._captures.shutdown(cancel_futures=True)
         self._openings.shutdown()
         self._requests.shutdown()
+        wait_for_exchanges()
         self._client.close()
 
     def capture(

@@ -16,12 +16,12 @@ from ghl_snapshots.cli.database import checked_database
 from ghl_snapshots.core.audit_events import EventType
 from ghl_snapshots.core.logs import configure_logs
 from ghl_snapshots.core.settings import load_settings, told, told_for
+from ghl_snapshots.core.signals import ended_by_signals
 from ghl_snapshots.ledger.audit import AuditTrail, by_hand
 from ghl_snapshots.ledger.database import AUDITOR
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.environment import migrate_databases, product_environment
 from ghl_snapshots.local.postgres import program
-from ghl_snapshots.local.signals import ended_by_signals
 
 commands = typer.Typer()
 

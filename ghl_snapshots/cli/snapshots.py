@@ -12,6 +12,7 @@ from ghl_snapshots.cli.database import checked_database
 from ghl_snapshots.core.audit_events import EventType
 from ghl_snapshots.core.errors import ConfigurationError, UnknownTenantError
 from ghl_snapshots.core.model import SnapshotType
+from ghl_snapshots.core.signals import ended_by_signals
 from ghl_snapshots.core.snapshot_json import document, raw_lines
 from ghl_snapshots.ledger.audit import AuditTrail, by_hand
 from ghl_snapshots.ledger.ledger import Ledger
@@ -32,7 +33,7 @@ def snapshot(
 ) -> None:
     """Capture tenants now, as a real Dagster run, and print the result."""
     tenant_ids = list(dict.fromkeys(tenant))
-    with product_environment() as settings:
+    with ended_by_signals(), product_environment() as settings:
         migrate_databases(settings)
         with open_database(settings) as database:
             _check_enabled(TenantRegistry(database), tenant_ids)

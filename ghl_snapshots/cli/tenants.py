@@ -14,6 +14,7 @@ from ghl_snapshots.cli.tenant_file import read_tenants
 from ghl_snapshots.core.capture_settings import parsed_overrides
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.model import AccountKind, Tenant
+from ghl_snapshots.core.signals import ended_by_signals
 from ghl_snapshots.core.summary import columns
 from ghl_snapshots.core.tokens import StoredTokens
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
@@ -149,7 +150,7 @@ def authorize(
         bool,
         typer.Option(
             "--code",
-            help="Exchange an authorization code, as installing the app or GHL's reconnect API gives it.",
+            help="Exchange an authorization code, as installing the app in the account gives it.",
         ),
     ] = False,
 ) -> None:
@@ -160,7 +161,7 @@ def authorize(
     """
     name = "Authorization code" if code else "Refresh token"
     grant = typer.prompt(name, hide_input=True) if sys.stdin.isatty() else sys.stdin.read()
-    with migrated_database() as (settings, database):
+    with ended_by_signals(), migrated_database() as (settings, database):
         registered = TenantRegistry(database).get(tenant)
         if registered.credential != "oauth":
             raise ConfigurationError(

@@ -17,6 +17,7 @@ GhlSnapshotsError
     ├── SnapshotRefusedError    a capture that breaks the contract; nothing was stored
     ├── SnapshotNotFoundError
     ├── SnapshotCorruptError    stored bytes that no longer match their checksum or chain
+    ├── TokensLockedError       another process is refreshing the tenant's OAuth tokens
     └── SchemaError             the database's schema is missing, older or newer than this release
 """
 
@@ -154,6 +155,10 @@ class SnapshotNotFoundError(LedgerError):
 
 class SnapshotCorruptError(LedgerError):
     """Stored bytes no longer match their checksum or chain."""
+
+
+class TokensLockedError(LedgerError):
+    """Another process is refreshing the tenant's OAuth tokens."""
 
 
 class SchemaError(LedgerError):

@@ -1,21 +1,35 @@
-"""The OAuth tokens that are kept between captures."""
+"""OAuth tokens as GHL gives them and as a token store keeps them."""
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
+
+EXCHANGE_SECONDS: Final = 60.0
+"""How long an exchange takes at most once it has begun: asking GHL and storing the answer, with all tries.
+
+Whatever ends processes leaves them as much time, since GHL gives the answer to a single-use grant once.
+"""
+
+_EARLY: Final = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccessToken:
+    """An access token of an account or a location."""
+
+    value: str = field(repr=False)
+    expires_at: datetime
+    early: timedelta = _EARLY
+    """How long before its end it is no longer used, so that it does not expire on its way."""
+
+    def good(self, now: datetime) -> bool:
+        """Whether it may still be used."""
+        return now + self.early < self.expires_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredTokens:
-    """A tenant's OAuth tokens as a token store keeps them; the refresh token is single use."""
+    """A tenant's OAuth tokens; the refresh token is single use."""
 
     refresh_token: str = field(repr=False)
-    access_token: str | None = field(default=None, repr=False)
-    access_expires_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LocationToken:
-    """The access token of a company's location, and when it runs out."""
-
-    value: str = field(repr=False)
-    expires_at: datetime
+    access: AccessToken | None = None

@@ -12,10 +12,10 @@ from ghl_snapshots.core.model import AccountKind, CaptureError, Entity, Snapshot
 from ghl_snapshots.ghl.bounded_executor import Crew, Line
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
-from ghl_snapshots.ghl.credentials import Access
+from ghl_snapshots.ghl.credentials import AccountCredentials
 from ghl_snapshots.ghl.endpoint_fetch import Part, Subject, failed_part, read_part, unread_part
 from ghl_snapshots.ghl.endpoints import LOCATION_SEARCH, Endpoint, Paging, endpoints_of
-from ghl_snapshots.ghl.token_source import Bearer
+from ghl_snapshots.ghl.token_source import TokenSource
 
 _Place: TypeAlias = tuple[int, int, int]
 """Where a part stands in a payload: its location's, its endpoint's and its parent entity's turn."""
@@ -46,7 +46,7 @@ class AccountReading:
         tenant: Tenant,
         snapshot_type: SnapshotType,
         *,
-        access: Access,
+        access: AccountCredentials,
         client: GhlClient,
         budget: Budget,
         pool: ThreadPoolExecutor,
@@ -61,7 +61,7 @@ class AccountReading:
         self._openings = Line(openings, most=max(1, width // _OPENINGS_OF_WIDTH))
         self._calls = Line(pool, most=width)
         self._crew = Crew(self._openings, self._calls, width=width)
-        self._bearers: dict[str, Bearer] = {}
+        self._bearers: dict[str, TokenSource] = {}
         self._turns: dict[str, int] = {}
         self._endings: dict[str | None, CaptureError] = {}
         self._listing = Part(subject=Subject(endpoint=LOCATION_SEARCH))
@@ -104,7 +104,7 @@ class AccountReading:
             self._add_location(location_id, self._access.location(location_id))
         self._ask_about(named)
 
-    def _add_location(self, location_id: str, bearer: Bearer) -> None:
+    def _add_location(self, location_id: str, bearer: TokenSource) -> None:
         self._bearers[location_id] = bearer
         self._turns[location_id] = len(self._turns)
 
@@ -192,7 +192,7 @@ class AccountReading:
         self._line_up(self._children(place, part))
 
     def _read(
-        self, subject: Subject, bearer: Bearer, tell: Callable[[Sequence[Entity]], None] | None = None
+        self, subject: Subject, bearer: TokenSource, tell: Callable[[Sequence[Entity]], None] | None = None
     ) -> Part:
         """Read a part, unless what became of another one tells that it would fail alike."""
         ending = self._ending(subject.location_id)
@@ -206,11 +206,11 @@ class AccountReading:
     def _ending(self, location_id: str | None) -> CaptureError | None:
         return self._endings.get(_WHOLE) or self._endings.get(location_id)
 
-    def _is_of_account(self, bearer: Bearer) -> bool:
+    def _is_of_account(self, bearer: TokenSource) -> bool:
         """Whether what GHL refuses of the bearer, it refuses of the account itself."""
         return bearer.resource_id == self._tenant.ghl_account_id or self._access.lost
 
-    def _note_ending(self, part: Part, bearer: Bearer) -> None:
+    def _note_ending(self, part: Part, bearer: TokenSource) -> None:
         """Remember an error that every further call for the tenant, or for the location, would meet.
 
         What GHL forbids of the list of locations says nothing of those that are known already.

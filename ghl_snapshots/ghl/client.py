@@ -21,7 +21,7 @@ from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.quoting import quoted
 from ghl_snapshots.ghl.refusals import refusal
 from ghl_snapshots.ghl.request import Request, Tries
-from ghl_snapshots.ghl.token_source import Bearer
+from ghl_snapshots.ghl.token_source import TokenSource
 from ghl_snapshots.ghl.transport import Reply, Transport
 
 _OAUTH_VERSION: Final = "2021-07-28"
@@ -72,7 +72,7 @@ class GhlClient:
         self._monotonic = monotonic
 
     def fetch(
-        self, endpoint: Endpoint, path: str, query: Mapping[str, str], *, bearer: Bearer, budget: Budget
+        self, endpoint: Endpoint, path: str, query: Mapping[str, str], *, bearer: TokenSource, budget: Budget
     ) -> Fetched:
         """Ask an endpoint once and give its answer, with a renewed token if GHL refuses the present one.
 
@@ -130,7 +130,7 @@ class GhlClient:
         path: str,
         query: Mapping[str, str],
         token: str,
-        bearer: Bearer,
+        bearer: TokenSource,
         budget: Budget,
         tries: Tries,
     ) -> Fetched:

@@ -1,4 +1,4 @@
-"""Credential references become bearers: whose token goes with which call.
+"""Credential references become token sources: whose token goes with which call.
 
 A reference is `env:NAME` or `file:/path`, where a Private Integration Token is read each time a capture
 begins, or `oauth`. A token is never a part of a tenant's record, of an error or of a log.
@@ -14,17 +14,19 @@ from ghl_snapshots.core.model import AccountKind, Tenant
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.location_tokens import LocationTokens, OAuthLocation
-from ghl_snapshots.ghl.oauth import Exchange, OAuthAccount, TokenStore
-from ghl_snapshots.ghl.token_source import Bearer
+from ghl_snapshots.ghl.oauth import OAuthAccount
+from ghl_snapshots.ghl.token_exchange import TokenExchange
+from ghl_snapshots.ghl.token_source import TokenSource
+from ghl_snapshots.ghl.token_store import TokenStore
 
 _LONGEST_TOKEN: Final = 16_384
 
 
-class Access(Protocol):
-    """What one tenant's credential opens during one capture."""
+class AccountCredentials(Protocol):
+    """The token sources of one tenant during one capture."""
 
     @property
-    def account(self) -> Bearer:
+    def account(self) -> TokenSource:
         """Whose token asks about the account itself, such as which locations a company has."""
 
     @property
@@ -35,19 +37,19 @@ class Access(Protocol):
     def lost(self) -> bool:
         """Whether GHL does not accept the account's credential any more, so that nothing can be asked."""
 
-    def location(self, location_id: str) -> Bearer:
+    def location(self, location_id: str) -> TokenSource:
         """Whose token asks about a location."""
 
 
 class Credentials:
-    """Opens tenants' accounts by their credential references; location tokens are kept for their life."""
+    """Opens tenants' accounts by their credential references; location tokens are cached."""
 
     def __init__(
         self,
         client: GhlClient,
         *,
         environ: Mapping[str, str],
-        exchange: Exchange | None,
+        exchange: TokenExchange | None,
         store: TokenStore | None,
         clock: Callable[[], datetime],
     ) -> None:
@@ -58,12 +60,12 @@ class Credentials:
         self._clock = clock
         self._location_tokens = LocationTokens(store) if store else None
 
-    def open(self, tenant: Tenant, budget: Budget) -> Access:
+    def open(self, tenant: Tenant, budget: Budget) -> AccountCredentials:
         """What the tenant's credential opens; no token is read or asked for before a call needs it."""
         if tenant.credential != "oauth":
-            return _IntegrationAccess(tenant, self._environ)
+            return _IntegrationCredentials(tenant, self._environ)
         if self._exchange is None or self._store is None or self._location_tokens is None:
-            return _NoAccess(tenant)
+            return _NoCredentials(tenant)
         account = OAuthAccount(
             tenant,
             exchange=self._exchange,
@@ -72,10 +74,10 @@ class Credentials:
             budget=budget,
             clock=self._clock,
         )
-        return _OAuthAccess(tenant, account, self._location_tokens)
+        return _OAuthCredentials(tenant, account, self._location_tokens)
 
 
-class _IntegrationAccess:
+class _IntegrationCredentials:
     """One Private Integration Token for everything."""
 
     lost = False
@@ -84,31 +86,31 @@ class _IntegrationAccess:
         self.account = _IntegrationToken(tenant, environ)
         self.agency_only = tenant.account_kind is AccountKind.COMPANY
 
-    def location(self, _location_id: str) -> Bearer:
+    def location(self, _location_id: str) -> TokenSource:
         return self.account
 
 
-class _OAuthAccess:
+class _OAuthCredentials:
     """A company's token and those of its locations, or the one token of a location."""
 
     agency_only = False
 
-    def __init__(self, tenant: Tenant, account: OAuthAccount, kept: LocationTokens) -> None:
+    def __init__(self, tenant: Tenant, account: OAuthAccount, location_tokens: LocationTokens) -> None:
         self.account = account
         self._tenant = tenant
-        self._kept = kept
+        self._location_tokens = location_tokens
 
     @property
     def lost(self) -> bool:
         return self.account.lost
 
-    def location(self, location_id: str) -> Bearer:
+    def location(self, location_id: str) -> TokenSource:
         if self._tenant.account_kind is AccountKind.LOCATION:
             return self.account
-        return OAuthLocation(self.account, location_id, self._kept)
+        return OAuthLocation(self.account, location_id, self._location_tokens)
 
 
-class _NoAccess:
+class _NoCredentials:
     """The credential `oauth` in a deployment that has no OAuth app."""
 
     agency_only = False
@@ -119,10 +121,10 @@ class _NoAccess:
         self.reference = tenant.credential
 
     @property
-    def account(self) -> Bearer:
+    def account(self) -> TokenSource:
         return self
 
-    def location(self, _location_id: str) -> Bearer:
+    def location(self, _location_id: str) -> TokenSource:
         return self
 
     def token(self) -> str:

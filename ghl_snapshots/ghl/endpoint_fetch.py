@@ -21,7 +21,7 @@ from ghl_snapshots.ghl.endpoints import Endpoint, Shape
 from ghl_snapshots.ghl.json_slices import Slice
 from ghl_snapshots.ghl.paging import pages
 from ghl_snapshots.ghl.quoting import quoted
-from ghl_snapshots.ghl.token_source import Bearer
+from ghl_snapshots.ghl.token_source import TokenSource
 
 _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
@@ -95,7 +95,7 @@ class _Reading:
 
 def read_part(
     subject: Subject,
-    bearer: Bearer,
+    bearer: TokenSource,
     client: GhlClient,
     budget: Budget,
     *,

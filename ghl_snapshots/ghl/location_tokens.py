@@ -1,4 +1,4 @@
-"""The tokens of a company's locations, each got with the company's own token and kept for its life."""
+"""The tokens of a company's locations, each asked for with the company's own and used until it expires."""
 
 import math
 import threading
@@ -9,10 +9,11 @@ from contextlib import contextmanager, suppress
 from typing import Final
 
 from ghl_snapshots.core.errors import ConfigurationError, ErrorKind, GhlError, LedgerError
-from ghl_snapshots.core.tokens import LocationToken
-from ghl_snapshots.ghl.oauth import OAuthAccount, TokenStore
+from ghl_snapshots.core.tokens import AccessToken
+from ghl_snapshots.ghl.oauth import OAuthAccount
 from ghl_snapshots.ghl.read_only import LOCATION_TOKEN_PATH
-from ghl_snapshots.ghl.tokens import Token, token_of
+from ghl_snapshots.ghl.token_store import TokenStore
+from ghl_snapshots.ghl.tokens import read_access_token
 
 _SCOPE: Final = "oauth.write"
 _READ_EVERY_SECONDS: Final = 1.0
@@ -21,7 +22,7 @@ _PAUSE_SECONDS: Final = 30.0
 
 
 class LocationTokens:
-    """Location tokens kept for their life, in the process and in the store that all processes share.
+    """A cache of location tokens, in the process and in the store that all processes share.
 
     The store only saves asking GHL again, so where it fails the tokens are asked for, and it is left alone
     for half a minute; tokens that come meanwhile are stored with the next after it. It is read for all
@@ -31,31 +32,31 @@ class LocationTokens:
     def __init__(self, store: TokenStore, *, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._store = store
         self._monotonic = monotonic
-        self._tokens: defaultdict[str, dict[str, Token]] = defaultdict(dict)
+        self._tokens: defaultdict[str, dict[str, AccessToken]] = defaultdict(dict)
         self._read_at: dict[str, float] = {}
         self._paused_until = -math.inf
         self._reading: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._unstored: deque[tuple[str, str, Token]] = deque()
+        self._unstored: deque[tuple[str, str, AccessToken]] = deque()
         self._storing = threading.Lock()
         self._locks: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
 
-    def one_at_a_time(self, tenant_id: str, location_id: str) -> threading.Lock:
-        """What to hold while the location's token is looked up and, if need be, asked for."""
+    def lock(self, tenant_id: str, location_id: str) -> threading.Lock:
+        """The lock to hold while the location's token is looked up and, if need be, asked for."""
         return self._locks[tenant_id, location_id]
 
-    def get(self, tenant_id: str, location_id: str) -> Token | None:
-        """The token kept for the tenant's location; what others stored in the last second may be missed."""
-        kept = self._tokens[tenant_id]
-        if location_id not in kept:
+    def get(self, tenant_id: str, location_id: str) -> AccessToken | None:
+        """The cached token of the location; what other processes stored in the last second may be missed."""
+        cached = self._tokens[tenant_id]
+        if location_id not in cached:
             with self._reading[tenant_id]:
                 self._read(tenant_id)
-        return kept.get(location_id)
+        return cached.get(location_id)
 
-    def put(self, tenant_id: str, location_id: str, token: Token) -> None:
-        """Keep a token in the place of an older one."""
+    def put(self, tenant_id: str, location_id: str, token: AccessToken) -> None:
+        """Cache and store a token in the place of an older one."""
         self._tokens[tenant_id][location_id] = token
         self._unstored.append((tenant_id, location_id, token))
-        # Whoever stores goes on until nothing is left, so that what comes meanwhile need not wait.
+        # The thread that stores goes on until nothing is left, so that nobody waits for it.
         while self._unstored and not self._is_paused() and self._storing.acquire(blocking=False):
             try:
                 self._store_all()
@@ -66,33 +67,31 @@ class LocationTokens:
         read_seconds_ago = self._monotonic() - self._read_at.get(tenant_id, -math.inf)
         if read_seconds_ago < _READ_EVERY_SECONDS or self._is_paused():
             return
-        kept = self._tokens[tenant_id]
+        cached = self._tokens[tenant_id]
         try:
-            with self._doing_without():
-                for location_id, stored in self._store.location_tokens(tenant_id, known=list(kept)).items():
-                    kept.setdefault(location_id, Token(value=stored.value, expires_at=stored.expires_at))
+            with self._pausing():
+                for location_id, token in self._store.location_tokens(tenant_id, known=list(cached)).items():
+                    cached.setdefault(location_id, token)
         finally:
-            # Those who waited meanwhile have no need to read again, however long it took.
+            # The threads that waited meanwhile need not read again, however long it took.
             self._read_at[tenant_id] = self._monotonic()
 
     def _store_all(self) -> None:
-        by_tenant: defaultdict[str, dict[str, LocationToken]] = defaultdict(dict)
+        by_tenant: defaultdict[str, dict[str, AccessToken]] = defaultdict(dict)
         with suppress(IndexError):
             while True:
                 tenant_id, location_id, token = self._unstored.popleft()
-                by_tenant[tenant_id][location_id] = LocationToken(
-                    value=token.value, expires_at=token.expires_at
-                )
+                by_tenant[tenant_id][location_id] = token
         for tenant_id, tokens in by_tenant.items():
-            with self._doing_without():
-                self._store.keep_location_tokens(tenant_id, tokens)
+            with self._pausing():
+                self._store.store_location_tokens(tenant_id, tokens)
 
     def _is_paused(self) -> bool:
         return self._monotonic() < self._paused_until
 
     @contextmanager
-    def _doing_without(self) -> Iterator[None]:
-        """Do without the store where it fails, and leave it alone for a while."""
+    def _pausing(self) -> Iterator[None]:
+        """Ignore a failure of the store, and leave it alone for a while."""
         try:
             yield
         except (LedgerError, ConfigurationError):
@@ -100,14 +99,14 @@ class LocationTokens:
 
 
 class OAuthLocation:
-    """The token of one location of a company in one capture, got with the company's own."""
+    """The token of one location of a company in one capture."""
 
-    def __init__(self, company: OAuthAccount, location_id: str, kept: LocationTokens) -> None:
+    def __init__(self, company: OAuthAccount, location_id: str, cache: LocationTokens) -> None:
         self._company = company
         self._location_id = location_id
-        self._kept = kept
+        self._cache = cache
         self._failure: GhlError | None = None
-        self._lock = kept.one_at_a_time(company.tenant.tenant_id, location_id)
+        self._lock = cache.lock(company.tenant.tenant_id, location_id)
 
     @property
     def resource_id(self) -> str:
@@ -123,21 +122,21 @@ class OAuthLocation:
         """The location's token; one that GHL would not give is not asked for again in the same capture.
 
         Raises:
-            GhlError: the company's token or the location's cannot be had.
+            GhlError: GHL gives no token for the company or the location.
             CredentialError: there are no tokens of the tenant.
         """
         with self._lock:
-            kept = self._kept.get(self._company.tenant.tenant_id, self._location_id)
-            if kept is not None and kept.good(self._company.clock()):
-                return kept.value
+            cached = self._cache.get(self._company.tenant.tenant_id, self._location_id)
+            if cached is not None and cached.good(self._company.clock()):
+                return cached.value
             return self._exchanged()
 
     def renewed(self, refused: str) -> str | None:
         """The token that replaces one that GHL refused; raises like `token`."""
         with self._lock:
-            kept = self._kept.get(self._company.tenant.tenant_id, self._location_id)
-            if kept is not None and kept.value != refused:
-                return kept.value
+            cached = self._cache.get(self._company.tenant.tenant_id, self._location_id)
+            if cached is not None and cached.value != refused:
+                return cached.value
             return self._exchanged()
 
     def _exchanged(self) -> str:
@@ -148,10 +147,10 @@ class OAuthLocation:
         except GhlError as error:
             self._failure = error
             raise _not_given(error, attempts=error.attempts) from None
-        self._kept.put(self._company.tenant.tenant_id, self._location_id, token)
+        self._cache.put(self._company.tenant.tenant_id, self._location_id, token)
         return token.value
 
-    def _ask(self) -> Token:
+    def _ask(self) -> AccessToken:
         """Ask with the company's token, and with the one that replaces it if GHL refuses it."""
         company_token = self._company.token()
         while True:
@@ -162,14 +161,14 @@ class OAuthLocation:
                     raise
                 renewed = self._company.renewed(company_token)
                 if renewed is None:
-                    self._company.refused(company_token, self._location_id, error)
+                    self._company.note_location_refusal(company_token, self._location_id, error)
                     raise
                 company_token = renewed
             else:
-                self._company.opened(company_token)
+                self._company.note_location_token(company_token)
                 return given
 
-    def _ask_with(self, company_token: str) -> Token:
+    def _ask_with(self, company_token: str) -> AccessToken:
         company = self._company
         answer = company.client.exchange(
             LOCATION_TOKEN_PATH,
@@ -180,7 +179,7 @@ class OAuthLocation:
             resource_id=company.resource_id,
             token=company_token,
         )
-        return token_of(answer, company.clock())
+        return read_access_token(answer, company.clock())
 
 
 def _not_given(error: GhlError, *, attempts: int) -> GhlError:

@@ -3,8 +3,8 @@
 from typing import Protocol
 
 
-class Bearer(Protocol):
-    """An account's credential at work in one capture."""
+class TokenSource(Protocol):
+    """Gives the token for calls about an account or a location during one capture."""
 
     @property
     def resource_id(self) -> str:

@@ -1,34 +1,20 @@
-"""Access tokens as GHL gives them, each with its life."""
+"""Reading the access token out of GHL's answer."""
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from ghl_snapshots.core.tokens import AccessToken
 from ghl_snapshots.ghl.json_slices import malformed
 
-_EARLY: Final = timedelta(minutes=5)
+_LONGEST_EARLY: Final = timedelta(minutes=5)
 _DEFAULT_LIFE_SECONDS: Final = 3600
 _LIFE: Final = re.compile(r"[0-9]{1,9}")
 _TOKEN: Final = re.compile(r"[!-~]{1,16384}")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Token:
-    """An access token and the moment at which it runs out."""
-
-    value: str = field(repr=False)
-    expires_at: datetime
-    early: timedelta = _EARLY
-    """How long before its end it is no longer used, so that it does not run out on its way."""
-
-    def good(self, now: datetime) -> bool:
-        """Whether it may still be used."""
-        return now + self.early < self.expires_at
-
-
-def token_of(answer: Mapping[str, Any], now: datetime) -> Token:
+def read_access_token(answer: Mapping[str, Any], now: datetime) -> AccessToken:
     """The access token in an answer, whose numbers come as text.
 
     Raises:
@@ -39,4 +25,4 @@ def token_of(answer: Mapping[str, Any], now: datetime) -> Token:
         raise malformed("the answer holds no access_token")
     text = str(answer.get("expires_in", ""))
     life = timedelta(seconds=int(text) if _LIFE.fullmatch(text) else _DEFAULT_LIFE_SECONDS)
-    return Token(value=value, expires_at=now + life, early=min(_EARLY, life / 10))
+    return AccessToken(value=value, expires_at=now + life, early=min(_LONGEST_EARLY, life / 10))

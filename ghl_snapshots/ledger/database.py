@@ -42,7 +42,7 @@ _SESSION = (
     "-c row_security=on -c timezone=UTC -c search_path=ghl"
 )
 # A writer's transaction holds locks that others wait for; the longest that it is idle on purpose is while GHL
-# answers a refresh of OAuth tokens, which ends after two minutes. Whoever reads holds nobody up, and may be
+# answers a refresh of OAuth tokens, which ends after a minute. Whoever reads holds nobody up, and may be
 # as slow as the caller of the API that it streams a snapshot to.
 _IDLE_SECONDS = {WRITER: 300, READER: 3600, AUDITOR: 3600}
 # A session that holds locks is idle for long.

@@ -12,11 +12,11 @@ from psycopg.rows import DictRow
 from uuid_utils import uuid7
 
 from ghl_snapshots.core.audit_events import AuditEvent, EventType
-from ghl_snapshots.core.errors import ConfigurationError, CredentialError, LedgerError
+from ghl_snapshots.core.errors import ConfigurationError, CredentialError, TokensLockedError
 from ghl_snapshots.core.model import Source
-from ghl_snapshots.core.tokens import LocationToken, StoredTokens
+from ghl_snapshots.core.tokens import AccessToken, StoredTokens
 from ghl_snapshots.ledger.audit import record
-from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.database import LOCK_SECONDS, Database
 from ghl_snapshots.ledger.queries import query
 
 _HOW_TO_MAKE_A_KEY = (
@@ -42,24 +42,27 @@ class LockedTokens:
         """
         return _decrypted(self._cipher, self._row, self._tenant_id) if self._row else None
 
-    def install(self, tokens: StoredTokens) -> None:
+    def install(self, tokens: StoredTokens, *, timeout_seconds: float = LOCK_SECONDS) -> None:
         """Begin anew with the tokens of a new authorization; they are durable when this returns.
 
-        What was got through an older one goes: its tokens would lack the scopes that the new one grants.
+        Location tokens of an older one expire: they would lack the scopes that the new one grants.
         """
+        _limit_waiting(self._connection, timeout_seconds)
         self._connection.execute(query("expire_location_tokens"), {"tenant_id": self._tenant_id})
         self._replace(tokens, EventType.TENANT_AUTHORIZED)
 
-    def store(self, tokens: StoredTokens) -> None:
+    def store(self, tokens: StoredTokens, *, timeout_seconds: float = LOCK_SECONDS) -> None:
         """Replace the tokens; they are durable when this returns, and the lock is given up."""
+        _limit_waiting(self._connection, timeout_seconds)
         self._replace(tokens, EventType.CREDENTIAL_REFRESHED)
 
     def _replace(self, tokens: StoredTokens, event_type: EventType) -> None:
+        access = tokens.access
         row = {
             "tenant_id": self._tenant_id,
             "refresh_token": self._cipher.encrypt(tokens.refresh_token.encode()),
-            "access_token": tokens.access_token and self._cipher.encrypt(tokens.access_token.encode()),
-            "access_expires_at": tokens.access_expires_at,
+            "access_token": access and self._cipher.encrypt(access.value.encode()),
+            "access_expires_at": access and access.expires_at,
         }
         self._connection.execute(query("store_tokens"), row)
         record(self._connection, _event(event_type, self._tenant_id))
@@ -91,30 +94,29 @@ class OAuthTokens:
         return _decrypted(cipher, row, tenant_id) if row else None
 
     @contextmanager
-    def locked(self, tenant_id: str, *, patience_seconds: float = math.inf) -> Iterator[LockedTokens]:
+    def locked(self, tenant_id: str, *, timeout_seconds: float = math.inf) -> Iterator[LockedTokens]:
         """The tenant's tokens as they are once no other process can refresh them.
 
         Raises:
-            LedgerError: the server does not answer, or another process keeps the lock for longer than the
-                patience, or than any lock is waited for.
+            TokensLockedError: another process has the lock for longer than the timeout, or than any lock is
+                waited for.
+            LedgerError: the server does not answer.
             CredentialError, ConfigurationError: like `load`.
         """
         cipher = self._cipher()
-        longest = self._database.lock_seconds
-        patience = min(patience_seconds, longest)
+        timeout = min(timeout_seconds, self._database.lock_seconds)
         with self._database.writer(tenant_id) as connection:
             try:
-                _limit_waiting(connection, patience)
+                _limit_waiting(connection, timeout)
                 connection.execute(query("lock_tokens"), {"tenant_id": tenant_id})
-                _limit_waiting(connection, longest)
             except LockNotAvailable:
-                raise LedgerError(
-                    f"Another process has been refreshing them for more than {patience:g} s."
+                raise TokensLockedError(
+                    f"Another process has been refreshing them for more than {timeout:g} s."
                 ) from None
             yield LockedTokens(connection, cipher, tenant_id)
 
-    def location_tokens(self, tenant_id: str, *, known: Collection[str] = ()) -> dict[str, LocationToken]:
-        """The tokens of the company's locations that are kept and that we can decrypt, those known left out.
+    def location_tokens(self, tenant_id: str, *, known: Collection[str] = ()) -> dict[str, AccessToken]:
+        """The stored tokens of the company's locations that we can decrypt, those known left out.
 
         Raises:
             LedgerError: the server does not answer.
@@ -124,17 +126,17 @@ class OAuthTokens:
         named = {"tenant_id": tenant_id, "known": list(known)}
         with self._database.writer(tenant_id) as connection:
             rows = connection.execute(query("location_tokens"), named).fetchall()
-        found: dict[str, LocationToken] = {}
+        tokens: dict[str, AccessToken] = {}
         for row in rows:
             with suppress(InvalidToken):
                 value = cipher.decrypt(row["token"]).decode()
-                found[row["location_id"]] = LocationToken(value=value, expires_at=row["expires_at"])
-        return found
+                tokens[row["location_id"]] = AccessToken(value=value, expires_at=row["expires_at"])
+        return tokens
 
-    def keep_location_tokens(self, tenant_id: str, tokens: Mapping[str, LocationToken]) -> None:
-        """Keep locations' tokens in the place of older ones; raises like `location_tokens`."""
+    def store_location_tokens(self, tenant_id: str, tokens: Mapping[str, AccessToken]) -> None:
+        """Store locations' tokens in the place of older ones; raises like `location_tokens`."""
         cipher = self._cipher()
-        # In one order, so that two processes that keep the same ones wait for each other in turn.
+        # In one order, so that two processes that store the same ones cannot deadlock.
         ordered = sorted(tokens.items())
         rows = {
             "tenant_id": tenant_id,
@@ -143,7 +145,7 @@ class OAuthTokens:
             "expiries": [token.expires_at for _, token in ordered],
         }
         with self._database.writer(tenant_id) as connection:
-            connection.execute(query("keep_location_tokens"), rows)
+            connection.execute(query("store_location_tokens"), rows)
 
     def _cipher(self) -> MultiFernet:
         if not self._keys:
@@ -178,11 +180,10 @@ def _event(event_type: EventType, tenant_id: str) -> AuditEvent:
 
 def _decrypted(cipher: MultiFernet, row: Mapping[str, Any], tenant_id: str) -> StoredTokens:
     try:
-        return StoredTokens(
-            refresh_token=cipher.decrypt(row["refresh_token"]).decode(),
-            access_token=row["access_token"] and cipher.decrypt(row["access_token"]).decode(),
-            access_expires_at=row["access_expires_at"],
+        access = row["access_token"] and AccessToken(
+            value=cipher.decrypt(row["access_token"]).decode(), expires_at=row["access_expires_at"]
         )
+        return StoredTokens(refresh_token=cipher.decrypt(row["refresh_token"]).decode(), access=access)
     except InvalidToken:
         raise CredentialError(
             f"The OAuth tokens of tenant {tenant_id} were encrypted with a key that is not in "

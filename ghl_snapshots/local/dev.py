@@ -12,10 +12,10 @@ import requests
 
 from ghl_snapshots.core.errors import ConfigurationError, GhlSnapshotsError
 from ghl_snapshots.core.settings import load_settings
+from ghl_snapshots.core.signals import ended_by_signals
 from ghl_snapshots.local.environment import PROJECT, migrate_databases, product_environment
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.local.processes import Processes, Record
-from ghl_snapshots.local.signals import ended_by_signals
 from ghl_snapshots.local.simulated import simulated_ghl
 from ghl_snapshots.orchestration.instance import prepare_storage
 

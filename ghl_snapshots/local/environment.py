@@ -18,9 +18,9 @@ from sqlalchemy.exc import ArgumentError
 from ghl_snapshots.capture.composition import database_url
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.settings import Settings, load_settings
+from ghl_snapshots.ghl.exchange_thread import wait_for_exchanges
 from ghl_snapshots.ledger.migrate import create_database, migrate
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.local.processes import wait_for_custodians
 
 PROJECT = Path(__file__).parents[2]
 DATABASE = "ghl_snapshots"
@@ -46,8 +46,8 @@ def product_environment() -> Iterator[Settings]:
                     "database it gives another login to: set both or neither."
                 )
             server = stack.enter_context(EmbeddedPostgres(settings.home))
-            # One that a capture's end or Ctrl-C left behind still has tokens to store there.
-            stack.callback(wait_for_custodians)
+            # Whatever way the process takes to its end, an exchange under way has tokens to store there.
+            stack.callback(wait_for_exchanges)
             stack.enter_context(variables(_embedded(settings, server)))
             settings = load_settings()
         stack.enter_context(variables(_dagster(settings)))

@@ -8,6 +8,7 @@ same home is refused.
 
 import fcntl
 import json
+import logging
 import os
 import signal
 import subprocess
@@ -18,12 +19,12 @@ from types import TracebackType
 from typing import IO, Self
 
 import psutil
-from rich.console import Console
 
 from ghl_snapshots.core.errors import ConfigurationError
-from ghl_snapshots.custody.custodian import COMMAND as CUSTODIAN
+from ghl_snapshots.core.tokens import EXCHANGE_SECONDS
 
 _GRACE_SECONDS = 15
+_log = logging.getLogger(__name__)
 
 
 class Record:
@@ -118,19 +119,6 @@ class Processes:
         return [psutil.Process(child.pid) for child in self._children.values() if child.poll() is None]
 
 
-def wait_for_custodians() -> None:
-    """Wait until none of those that this process started holds a refresh token any more.
-
-    Each ends by itself, after minutes at most unless the database keeps it waiting.
-    """
-    custodians = [process for process in _descendants(psutil.Process()) if _is_custodian(process)]
-    if custodians:
-        Console(stderr=True, soft_wrap=True).print(
-            "Waiting for GHL's answer to a token request, which comes once; Ctrl-C now may lose the account."
-        )
-    psutil.wait_procs(custodians)
-
-
 def _running(recorded: str) -> list[psutil.Process]:
     """Those of the recorded processes that still run."""
     processes = []
@@ -146,17 +134,25 @@ def _running(recorded: str) -> list[psutil.Process]:
 
 
 def _end(processes: Sequence[psutil.Process]) -> None:
-    """Ask the processes to end, and kill what is left of their families after a while.
+    """Ask the processes and all that they started to end, and kill what is left of them after a while.
 
-    By SIGTERM, which Dagster's processes take for Ctrl-C, and which one that is not yet up obeys silently.
+    By SIGTERM, which Dagster's processes take for Ctrl-C, and which one that is not yet up obeys silently. A
+    run ends only after a token exchange under way, so what outlives the grace is left the time for one.
     """
-    families = [member for process in processes for member in (process, *_descendants(process))]
-    for process in processes:
-        _send(process, signal.SIGTERM)
-    _, alive = psutil.wait_procs(families, timeout=_GRACE_SECONDS)
+    family = [member for process in processes for member in (process, *_descendants(process))]
+    for member in family:
+        _send(member, signal.SIGTERM)
+    _, alive = psutil.wait_procs(family, timeout=_GRACE_SECONDS)
+    if alive:
+        _log.warning(
+            "Waiting up to %d s for a token exchange that may be under way, whose answer comes once "
+            "(process %s).",
+            EXCHANGE_SECONDS,
+            ", ".join(str(process.pid) for process in alive),
+        )
+        _, alive = psutil.wait_procs(alive, timeout=EXCHANGE_SECONDS)
     for process in alive:
-        if not _is_custodian(process):
-            _send(process, signal.SIGKILL)
+        _send(process, signal.SIGKILL)
     psutil.wait_procs(alive, timeout=_GRACE_SECONDS)
     for process in processes:
         # One that was started while its parent was asked to end is of no family that was seen.
@@ -169,15 +165,6 @@ def _descendants(process: psutil.Process) -> list[psutil.Process]:
         return process.children(recursive=True)
     except psutil.NoSuchProcess:
         return []
-
-
-def _is_custodian(process: psutil.Process) -> bool:
-    """Whether it has a refresh token in custody: it ends by itself, and killing it would lose the token."""
-    try:
-        # The interpreter's path may be another one for the same file.
-        return tuple(process.cmdline()[1:]) == CUSTODIAN[1:]
-    except psutil.Error:
-        return False
 
 
 def _send(process: psutil.Process, number: signal.Signals) -> None:

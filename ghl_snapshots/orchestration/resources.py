@@ -10,6 +10,7 @@ from ghl_snapshots.capture.capture_lock import Turns
 from ghl_snapshots.capture.composition import capture_engine, open_database
 from ghl_snapshots.core.model import Capture, SnapshotType, Tenant
 from ghl_snapshots.core.settings import load_settings
+from ghl_snapshots.core.signals import hangup_terminates
 from ghl_snapshots.ledger.append import Appended
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
@@ -75,7 +76,7 @@ class GhlResource(dg.ConfigurableResource["GhlResource"]):
         settings = load_settings()
         # A capture ends within its timeout; whoever waits outlasts the one at work and one more before us.
         patience = 2 * settings.capture_timeout_seconds
-        with capture_engine(settings, self.database.database) as engine:
+        with hangup_terminates(), capture_engine(settings, self.database.database) as engine:
             self._turns = Turns(engine, self.database.locks, patience_seconds=patience)
             yield self
 

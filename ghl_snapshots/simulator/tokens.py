@@ -84,7 +84,7 @@ class Tokens:
         return holder, refresh_token(self.accounts.seed, account_id, counter + 1)
 
     def issue_authorization_code(self, account_id: str) -> str:
-        """A code such as the app's installation in the account gives, or GHL's reconnect API; good once."""
+        """A code such as the app's installation in the account gives; good once."""
         code = f"{account_id}.{secrets.token_hex(20)}"
         with self._lock:
             self._codes.add(code)

@@ -16,7 +16,7 @@ from ghl_snapshots.capture.composition import capture_engine
 from ghl_snapshots.core.errors import ErrorKind
 from ghl_snapshots.core.model import SnapshotType, Source, Status
 from ghl_snapshots.core.settings import Settings
-from ghl_snapshots.core.tokens import StoredTokens
+from ghl_snapshots.core.tokens import AccessToken, StoredTokens
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import migrate
@@ -90,8 +90,10 @@ def fresh_tokens(agency: Agency) -> StoredTokens:
     """What a refresh would have given a moment ago."""
     return StoredTokens(
         refresh_token=agency.refresh_token,
-        access_token=Tokens(accounts()).issue_access_token(agency.company_id),
-        access_expires_at=now() + timedelta(hours=12),
+        access=AccessToken(
+            value=Tokens(accounts()).issue_access_token(agency.company_id),
+            expires_at=now() + timedelta(hours=12),
+        ),
     )
 
 

@@ -41,7 +41,7 @@ def test_a_lost_refresh_token_is_told_and_a_code_brings_the_account_back(
     lost = command("snapshot", "--tenant", "acme", "--type", "workflows")
     assert lost.returncode == 1
     said = b" ".join(lost.stdout.split())
-    assert b"GHL's reconnect API gives an authorization code without asking the customer" in said
+    assert b"installing the app in the account again gives a new authorization code" in said
     assert b"exchange it by `ghl-snapshots tenants authorize acme --code`" in said
     code = simulator.tokens.issue_authorization_code(agency.company_id)
     done = command("tenants", "authorize", "acme", "--code", stdin=f"{code}\n".encode())
@@ -69,7 +69,7 @@ def test_the_embedded_postgresql_waits_for_a_codes_tokens_after_ctrl_c(
         process.stdin.close()
         assert held.reached.wait(PATIENCE_SECONDS)
         process.send_signal(signal.SIGINT)
-        assert b"Waiting for GHL's answer" in process.stderr.readline()
+        assert b"Waiting up to 60 s for GHL's answer" in process.stderr.readline()
         held.released.set()
         assert process.wait(PATIENCE_SECONDS) == 130
     assert b"tenant_authorized" in command("audit", "--tenant", "acme").stdout

@@ -17,9 +17,9 @@ from ghl_snapshots.ghl.client import Fetched, GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, LOCATION_SEARCH, Endpoint
-from ghl_snapshots.ghl.exchange import OAuthApp, StoringExchange
 from ghl_snapshots.ghl.limits import RateLimiter
-from ghl_snapshots.ghl.oauth import TokenStore
+from ghl_snapshots.ghl.token_exchange import OAuthApp, TokenExchange
+from ghl_snapshots.ghl.token_store import TokenStore
 from ghl_snapshots.ghl.transport import Transport
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import migrate
@@ -110,7 +110,7 @@ def rigged(
     client = GhlClient(Transport(base_url or simulator.base_url), limiter or RateLimiter(), clock=now)
     capture_settings = CaptureSettings.model_validate({**_QUICK, **settings})
     app = OAuthApp(client_id=simulator.accounts.client_id, client_secret=simulator.accounts.client_secret)
-    exchange = StoringExchange(app=app, store=store, client=client, clock=now) if store else None
+    exchange = TokenExchange(app=app, store=store, client=client, clock=now) if store else None
     credentials = credentials or Credentials(
         client, environ=environment, exchange=exchange, store=store, clock=now
     )

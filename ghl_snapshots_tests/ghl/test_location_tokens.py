@@ -10,7 +10,7 @@ import pytest
 
 from ghl_snapshots.core.errors import ErrorKind
 from ghl_snapshots.core.model import Status
-from ghl_snapshots.core.tokens import LocationToken
+from ghl_snapshots.core.tokens import AccessToken
 from ghl_snapshots.ghl.location_tokens import LocationTokens
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
@@ -30,7 +30,7 @@ class CountedTokens(OAuthTokens):
 
     reads = 0
 
-    def location_tokens(self, tenant_id: str, *, known: Collection[str] = ()) -> dict[str, LocationToken]:
+    def location_tokens(self, tenant_id: str, *, known: Collection[str] = ()) -> dict[str, AccessToken]:
         """Count, and read."""
         self.reads += 1
         return super().location_tokens(tenant_id, known=known)

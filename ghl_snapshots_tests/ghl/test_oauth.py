@@ -11,11 +11,11 @@ import pytest
 
 from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.core.model import Capture, SnapshotType, Source, Status, Tenant
-from ghl_snapshots.core.tokens import StoredTokens
+from ghl_snapshots.core.tokens import AccessToken, StoredTokens
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
-from ghl_snapshots.ghl.exchange import OAuthApp, StoringExchange
+from ghl_snapshots.ghl.token_exchange import OAuthApp, TokenExchange
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
@@ -91,8 +91,8 @@ def test_one_refresh_serves_all_threads_and_the_captures_after(
     stored = store.load("acme")
     assert stored
     assert stored.refresh_token != agency.refresh_token
-    assert stored.access_expires_at
-    assert timedelta(hours=23) < stored.access_expires_at - now() < timedelta(hours=24)
+    assert stored.access
+    assert timedelta(hours=23) < stored.access.expires_at - now() < timedelta(hours=24)
 
 
 def test_another_process_uses_the_stored_access_token(
@@ -169,8 +169,7 @@ def test_a_token_near_its_end_is_not_used(rig: Rig, store: OAuthTokens, company:
         locked.store(
             StoredTokens(
                 refresh_token=locked.tokens.refresh_token,
-                access_token="run-out",
-                access_expires_at=now() + timedelta(minutes=1),
+                access=AccessToken(value="expiring", expires_at=now() + timedelta(minutes=1)),
             )
         )
     capture = rig.capture(company, SnapshotType.PIPELINES)
@@ -244,7 +243,7 @@ def test_a_spent_refresh_token_says_how_to_get_a_new_one(
 
 def test_a_wrong_app_is_named(rig: Rig, store: OAuthTokens, company: Tenant) -> None:
     wrong = OAuthApp(client_id=rig.simulator.accounts.client_id, client_secret="wrong-secret")
-    exchange = StoringExchange(app=wrong, store=store, client=rig.client, clock=now)
+    exchange = TokenExchange(app=wrong, store=store, client=rig.client, clock=now)
     credentials = Credentials(rig.client, environ={}, exchange=exchange, store=store, clock=now)
     with rigged(rig.simulator, credentials=credentials) as other:
         capture = other.capture(company)
@@ -290,11 +289,11 @@ def test_a_database_that_is_away_costs_the_oauth_tenants_only(simulator: Simulat
     assert "OAuth tokens of tenant acme cannot be read or stored" in lost.errors[0].message
 
 
-def exchange_of(rig: Rig, store: OAuthTokens) -> tuple[StoringExchange, Budget]:
+def exchange_of(rig: Rig, store: OAuthTokens) -> tuple[TokenExchange, Budget]:
     """What redeems codes at the simulated GHL, and a budget that counts it."""
     accounts = rig.simulator.accounts
     app = OAuthApp(client_id=accounts.client_id, client_secret=accounts.client_secret)
-    exchange = StoringExchange(app=app, store=store, client=rig.client, clock=now)
+    exchange = TokenExchange(app=app, store=store, client=rig.client, clock=now)
     return exchange, Budget(deadline=Deadline(10), settings=rig.settings)
 
 
@@ -305,10 +304,11 @@ def test_an_authorization_code_brings_back_a_lost_account(
     assert rig.capture(company).status is Status.FAILED
     exchange, budget = exchange_of(rig, store)
     code = rig.simulator.tokens.issue_authorization_code(agency.company_id)
-    token = exchange.redeemed(company, code, budget=budget)
+    token = exchange.redeem(company, code, budget=budget)
     stored = store.load("acme")
     assert stored
-    assert stored.access_token == token.value
+    assert stored.access
+    assert stored.access.value == token.value
     assert budget.calls() == {(REFRESH, 200): 1}
     assert rig.capture(company).status is Status.SUCCESS
     rig.simulator.tokens.revoke_access_tokens()
@@ -320,10 +320,10 @@ def test_a_code_that_was_used_before_leaves_the_tokens_as_they_are(
 ) -> None:
     exchange, budget = exchange_of(rig, store)
     code = rig.simulator.tokens.issue_authorization_code(agency.company_id)
-    exchange.redeemed(company, code, budget=budget)
+    exchange.redeem(company, code, budget=budget)
     before = store.load("acme")
     with pytest.raises(GhlError, match="the code was used before") as refused:
-        exchange.redeemed(company, code, budget=budget)
+        exchange.redeem(company, code, budget=budget)
     assert refused.value.kind is ErrorKind.INVALID_CREDENTIAL
     assert code not in str(refused.value)
     assert store.load("acme") == before
@@ -338,7 +338,7 @@ def test_a_code_of_another_account_is_refused(simulator: Simulator, database: Da
         exchange, budget = exchange_of(rig, store)
         code = simulator.tokens.issue_authorization_code(foreign.location_id)
         with pytest.raises(GhlError, match=f"opens .{foreign.location_id}.") as refused:
-            exchange.redeemed(tenant, code, budget=budget)
+            exchange.redeem(tenant, code, budget=budget)
     assert refused.value.kind is ErrorKind.FORBIDDEN_LOCATION
     assert store.load("solo") == StoredTokens(refresh_token=ours.refresh_token)
 
@@ -349,10 +349,11 @@ def test_a_database_that_fails_after_a_code_was_redeemed_loses_no_token(
     exchange, budget = exchange_of(rig, store)
     rig.simulator.inject(Fault(effect=LoseDatabase(url), route=REFRESH, times=1))
     code = rig.simulator.tokens.issue_authorization_code(agency.company_id)
-    token = exchange.redeemed(company, code, budget=budget)
+    token = exchange.redeem(company, code, budget=budget)
     stored = store.load("acme")
     assert stored
-    assert stored.access_token == token.value
+    assert stored.access
+    assert stored.access.value == token.value
 
 
 def test_an_answer_to_a_code_without_a_refresh_token_is_not_stored(
@@ -363,5 +364,5 @@ def test_an_answer_to_a_code_without_a_refresh_token_is_not_stored(
     rig.simulator.inject(Fault(effect=odd, route=REFRESH))
     code = rig.simulator.tokens.issue_authorization_code(agency.company_id)
     with pytest.raises(GhlError, match="no refresh_token"):
-        exchange.redeemed(company, code, budget=budget)
+        exchange.redeem(company, code, budget=budget)
     assert store.load("acme") == StoredTokens(refresh_token=agency.refresh_token)

@@ -9,14 +9,15 @@ from cryptography.fernet import Fernet
 from psycopg import Connection
 
 from ghl_snapshots.core.errors import ConfigurationError, CredentialError, LedgerError
-from ghl_snapshots.core.tokens import StoredTokens
+from ghl_snapshots.core.tokens import AccessToken, StoredTokens
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots_tests.ledger.captures import NOON
 
 OLD, NEW = (Fernet.generate_key().decode() for _ in range(2))
 TOKENS = StoredTokens(
-    refresh_token="refresh-1", access_token="access-1", access_expires_at=NOON + timedelta(days=1)
+    refresh_token="refresh-1",
+    access=AccessToken(value="access-1", expires_at=NOON + timedelta(days=1)),
 )
 
 

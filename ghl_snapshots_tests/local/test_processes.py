@@ -1,10 +1,12 @@
 """The children of `ghl-snapshots dev` end with it, however it ends."""
 
 import json
+import logging
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -12,7 +14,6 @@ import psutil
 import pytest
 
 from ghl_snapshots.core.errors import ConfigurationError
-from ghl_snapshots.custody.custodian import COMMAND
 from ghl_snapshots.local.processes import Processes, Record
 from ghl_snapshots_tests.end_to_end.stack import eventually
 
@@ -27,12 +28,20 @@ with Record(Path(sys.argv[1])) as record, Processes(record) as processes:
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
-# The interpreter by another name than ours, as another program may have started its runs.
-CAPTURE = """
-import os, signal, subprocess, sys
-from ghl_snapshots.custody.custodian import COMMAND
-interpreter = os.path.join(os.path.dirname(sys.executable), ".", os.path.basename(sys.executable))
-subprocess.Popen((interpreter, *COMMAND[1:]), stdin=open(sys.argv[1]), start_new_session=True)
+# Ends a while after it was asked to, as a run does whose token exchange is under way.
+EXCHANGING = """
+import signal, sys
+ended = []
+signal.signal(signal.SIGTERM, lambda *_: ended.append(1))
+open(sys.argv[1], "w").close()
+while not ended:
+    signal.pause()
+open(sys.argv[2]).read()
+open(sys.argv[3], "w").close()
+"""
+RUN_LAUNCHER = """
+import signal, subprocess, sys
+subprocess.Popen([sys.executable, "-c", sys.argv[1], *sys.argv[2:]])
 signal.pause()
 """
 
@@ -53,23 +62,41 @@ def test_children_end_when_the_group_ends(tmp_path: Path) -> None:
     assert not is_running(child)
 
 
-def test_the_custodian_of_a_refresh_token_is_left_to_end_by_itself(
+def test_a_run_with_a_token_exchange_under_way_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Killing it between GHL's answer and the commit would lose an account."""
+    monkeypatch.setattr("ghl_snapshots.local.processes._GRACE_SECONDS", 0.5)
+    monkeypatch.setattr(logging.getLogger("ghl_snapshots"), "propagate", True)
+    started, answer, stored = tmp_path / "started", tmp_path / "answer", tmp_path / "stored"
+    os.mkfifo(answer)
+    with Record(tmp_path / "record") as record, Processes(record) as processes:
+        command = [sys.executable, "-c", RUN_LAUNCHER, EXCHANGING, str(started), str(answer), str(stored)]
+        processes.start("launcher", command, os.environ)
+        eventually(started.exists, "the run is under way")
+
+        def answers() -> None:
+            eventually(lambda: "token exchange" in caplog.text, "the supervisor says what it waits for")
+            answer.write_text("")
+
+        ghl = threading.Thread(target=answers)
+        ghl.start()
+    ghl.join()
+    assert stored.exists()
+    assert "Waiting up to 60 s for a token exchange that may be under way" in caplog.text
+
+
+def test_a_process_that_does_not_end_is_killed_after_the_time_of_an_exchange(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Killing it before it has stored GHL's answer would lose an account."""
-    monkeypatch.setattr("ghl_snapshots.local.processes._GRACE_SECONDS", 0.5)
-    errand = tmp_path / "errand"
-    os.mkfifo(errand)
+    for name in ("_GRACE_SECONDS", "EXCHANGE_SECONDS"):
+        monkeypatch.setattr(f"ghl_snapshots.local.processes.{name}", 0.5)
+    deaf = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: None); open(sys.argv[1], 'w')\n"
+    deaf += "while True: signal.pause()"
     with Record(tmp_path / "record") as record, Processes(record) as processes:
-        child = processes.start("capture", [sys.executable, "-c", CAPTURE, str(errand)], os.environ)
-        with errand.open("wb"):
-            (custodian,) = eventually(psutil.Process(child.pid).children, "the custodian runs")
-            eventually(lambda: tuple(custodian.cmdline()[1:]) == COMMAND[1:], "it is what it is to become")
-            processes.__exit__(None, None, None)
-            assert child.poll() is not None
-            assert is_running(custodian.pid)
-        # It is told nothing, and so it does nothing.
-        custodian.wait(60)
+        child = processes.start("deaf", [sys.executable, "-c", deaf, str(tmp_path / "up")], os.environ)
+        eventually((tmp_path / "up").exists, "it is up")
+    assert not is_running(child.pid)
 
 
 def test_what_a_killed_supervisor_left_behind_ends_at_the_next_start(tmp_path: Path) -> None:

@@ -229,7 +229,7 @@ SET refresh_token = EXCLUDED.refresh_token, access_token = EXCLUDED.access_token
 SELECT location_id, token, expires_at FROM ghl.location_token
 WHERE tenant_id = %(tenant_id)s AND expires_at > clock_timestamp() AND location_id <> ALL (%(known)s::text[]);
 
--- keep_location_tokens -- keep locations' encrypted tokens in the place of older ones
+-- store_location_tokens -- store locations' encrypted tokens in the place of older ones
 INSERT INTO ghl.location_token (tenant_id, location_id, token, expires_at)
 SELECT %(tenant_id)s, location_id, token, expires_at
 FROM unnest(%(location_ids)s::text[], %(tokens)s::bytea[], %(expiries)s::timestamptz[])

@@ -1,0 +1,63 @@
+"""Signals that end a process in order, and never in the middle of what can be done only once."""
+
+import signal
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def ended_by_signals() -> Iterator[None]:
+    """Take SIGTERM and a closed terminal for Ctrl-C; a script's background process starts without either."""
+
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    with _handled({signal.SIGINT: interrupt, signal.SIGTERM: interrupt}), hangup_terminates():
+        yield
+
+
+@contextmanager
+def hangup_terminates() -> Iterator[None]:
+    """Take a closed terminal for SIGTERM, unless nohup has the process outlive it."""
+
+    def terminate(_number: int, _frame: FrameType | None) -> None:
+        signal.raise_signal(signal.SIGTERM)  # whoever has taken that over meanwhile knows how to end
+
+    ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    with _handled({} if ignored else {signal.SIGHUP: terminate}):
+        yield
+
+
+@contextmanager
+def deferred_signals() -> Iterator[None]:
+    """Let signals that end the process take effect after the block only."""
+    received: list[int] = []
+
+    def note(number: int, _frame: FrameType | None) -> None:
+        received.append(number)
+
+    # None is a handler that is not Python's, and could not be put back.
+    handlers = {number: note for number in _ENDING if signal.getsignal(number) not in {None, signal.SIG_IGN}}
+    with _handled(handlers):
+        yield
+    for number in dict.fromkeys(received):
+        signal.raise_signal(number)
+
+
+@contextmanager
+def _handled(handlers: Mapping[signal.Signals, Any]) -> Iterator[None]:
+    """Put the handlers in force for the block; only the main thread can, and only there they run."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
