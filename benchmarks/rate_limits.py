@@ -53,7 +53,7 @@ class Row:
         """The simulated account; the location has so many agents that two processes fill a burst."""
         if self.locations:
             return generated_accounts(_SEED, tenants=1, locations_per_agency=self.locations)
-        return generated_accounts(_SEED, tenants=1, sizes=Sizes(conversation_ai_agents=20))
+        return generated_accounts(_SEED, tenants=1, sizes={"conversation_ai_agents": 20})
 
 
 ROWS = (

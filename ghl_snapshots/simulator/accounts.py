@@ -2,7 +2,10 @@
 
 from collections.abc import Callable, Iterable, Iterator, MutableMapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import TypeAlias
+
+from ghl_snapshots.simulator.messages import Refusal, foreign_location
 
 LOCATION_SCOPES = frozenset(
     {
@@ -123,3 +126,16 @@ class Accounts:
     def locations_of(self, agency: Agency) -> list[Location]:
         """The agency's locations that still exist, in order."""
         return [self.locations[name] for name in agency.location_ids if name in self.locations]
+
+    def location_of(self, agency: Agency, location_id: str) -> Location:
+        """The agency's location with this id.
+
+        Raises:
+            Refusal: 404 when there is none anywhere, 403 when it is another's.
+        """
+        location = self.locations.get(location_id)
+        if location is None:
+            raise Refusal(HTTPStatus.NOT_FOUND, "Location not found.")
+        if location_id not in agency.location_ids:
+            raise foreign_location()
+        return location

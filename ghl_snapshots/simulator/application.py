@@ -1,7 +1,7 @@
 """The simulated GHL without its sockets: a request in, a reply and perhaps a fault's effect out."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
@@ -15,13 +15,13 @@ from ghl_snapshots.simulator.messages import (
     Refusal,
     Reply,
     Request,
+    foreign_company,
     foreign_location,
     invalid,
     not_authorized,
 )
 from ghl_snapshots.simulator.request_log import RequestLog
-from ghl_snapshots.simulator.route import Access, Call, Route
-from ghl_snapshots.simulator.routes import find_route
+from ghl_snapshots.simulator.routes import Route, find_route
 from ghl_snapshots.simulator.tokens import Tokens
 
 COUNTS_PATH = "/_simulator/requests"
@@ -99,14 +99,8 @@ class Application:
         holder = self._checked_holder(request, route.version, caller)
         if route.scope not in holder.scopes:
             raise not_authorized()
-        call = Call(
-            accounts=self.accounts,
-            location=self._location(route, path, request.query, holder),
-            agency=holder if isinstance(holder, Agency) else None,
-            path=path,
-            query=request.query,
-        )
-        return route.body(call, invent_entities=request.invent_entities)
+        locations = self._locations(route, path, request.query, holder)
+        return route.body(locations, path, request.query, invent_entities=request.invent_entities)
 
     def _checked_holder(self, request: Request, version: str, caller: _Caller) -> Holder:
         """The account that asks, once its headers are right and it is within its limits."""
@@ -119,32 +113,31 @@ class Application:
             raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, "Too Many Requests")
         return caller.holder
 
-    def _location(
+    def _locations(
         self, route: Route, path: Mapping[str, str], query: Mapping[str, str], holder: Holder
-    ) -> Location | None:
-        """The location that is asked about, if the holder's token may read it."""
-        if route.access is Access.AGENCY:
-            if isinstance(holder, Location):
-                raise not_authorized()
-            return None
+    ) -> Sequence[Location]:
+        """The locations that are asked about, if the holder's token may read them."""
         if isinstance(holder, Agency):
-            return self._location_of_agency(route, path, holder)
-        if "locationId" in route.parameters and not query.get("locationId"):
+            return self._locations_of_agency(route, path, query, holder)
+        if route.reader == "agency":
+            raise not_authorized()
+        if "locationId" in route.query and not query.get("locationId"):
             raise invalid("locationId should not be empty", "locationId must be a string")
         asked = path.get("locationId") or query.get("locationId")
         if asked is not None and asked != holder.location_id:
             raise foreign_location()
-        return holder
+        return [holder]
 
-    def _location_of_agency(self, route: Route, path: Mapping[str, str], agency: Agency) -> Location:
-        if route.access is Access.LOCATION:
+    def _locations_of_agency(
+        self, route: Route, path: Mapping[str, str], query: Mapping[str, str], agency: Agency
+    ) -> Sequence[Location]:
+        if route.reader == "location":
             raise not_authorized()
-        location = self.accounts.locations.get(path["locationId"])
-        if location is None:
-            raise Refusal(HTTPStatus.NOT_FOUND, "Location not found.")
-        if location.location_id not in agency.location_ids:
-            raise foreign_location()
-        return location
+        if route.reader == "agency":
+            if query.get("companyId", agency.company_id) != agency.company_id:
+                raise foreign_company()
+            return self.accounts.locations_of(agency)
+        return [self.accounts.location_of(agency, path["locationId"])]
 
     def _caller(self, request: Request) -> _Caller:
         authorization = request.headers.get("authorization")
@@ -167,8 +160,8 @@ class Application:
         allowance: Allowance = self.limits.peek(caller.resource_id)
         usual = {"Content-Type": JSON_TYPE, **self.limits.headers(allowance)}
         overridden = {name.lower() for name in reply.headers}
-        kept = {name: value for name, value in usual.items() if name.lower() not in overridden}
-        return replace(reply, headers={**kept, **reply.headers})
+        rest = {name: value for name, value in usual.items() if name.lower() not in overridden}
+        return replace(reply, headers={**rest, **reply.headers})
 
     def _request_counts(self) -> Reply:
         counts = [

@@ -20,7 +20,7 @@ def load(name: str) -> Any:  # noqa: ANN401 (JSON)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Kind:
+class EntityKind:
     """A kind of entity that a location has a list of, by default of `count`."""
 
     count: int
@@ -39,14 +39,14 @@ class ChildKind:
     entities: Template
 
 
-def _kinds() -> dict[str, Kind | ChildKind]:
+def _kinds() -> dict[str, EntityKind | ChildKind]:
     files = ("locations", "pipelines", "workflows", "calendars", "ai_workers")
     rows = {name: row for file in files for name, row in load(f"entities/{file}").items()}
-    return {name: ChildKind(**row) if "parent" in row else Kind(**row) for name, row in rows.items()}
+    return {name: ChildKind(**row) if "parent" in row else EntityKind(**row) for name, row in rows.items()}
 
 
 _ALL_KINDS = _kinds()
-KINDS = {name: kind for name, kind in _ALL_KINDS.items() if isinstance(kind, Kind)}
+KINDS = {name: kind for name, kind in _ALL_KINDS.items() if isinstance(kind, EntityKind)}
 """The keys of `Location.entities`, with how the entities are made."""
 CHILD_KINDS = {name: kind for name, kind in _ALL_KINDS.items() if isinstance(kind, ChildKind)}
 """The keys of `Location.children`, with how the entities are made."""

@@ -73,7 +73,7 @@ class StuckPage(Effect):
     def reply(self, request: Request, answer: Callable[[Request], Reply]) -> Reply:
         """The right answer to another question."""
         route, _ = find_route(request.path)
-        first_page = route.paging.first_page if route else {}
+        first_page = route.paging.first_page if route and route.paging else {}
         right = answer(replace(request, query={**request.query, **first_page}))
         return replace(right, body=right.body.replace(b'"hasMore":false', b'"hasMore":true'))
 

@@ -81,6 +81,11 @@ def foreign_location() -> Refusal:
     return Refusal(HTTPStatus.FORBIDDEN, "The token does not have access to this location.")
 
 
+def foreign_company() -> Refusal:
+    """The 403 for a company that the token may not read."""
+    return Refusal(HTTPStatus.FORBIDDEN, "The token does not have access to this company.")
+
+
 def trace_id() -> str:
     """A fresh id, different on every call."""
     return str(uuid.uuid4())

@@ -8,7 +8,7 @@ from ghl_snapshots.simulator.identifiers import object_id, short_id
 from ghl_snapshots.simulator.messages import (
     Refusal,
     Request,
-    foreign_location,
+    foreign_company,
     invalid,
     not_authorized,
     trace_id,
@@ -44,13 +44,8 @@ def issue_location_token(accounts: Accounts, tokens: Tokens, holder: Holder, req
     if isinstance(holder, Location):
         raise not_authorized()
     if form["companyId"] != holder.company_id:
-        raise Refusal(HTTPStatus.FORBIDDEN, "The token does not have access to this company.")
-    location = accounts.locations.get(form["locationId"])
-    if location is None:
-        raise Refusal(HTTPStatus.NOT_FOUND, "Location not found.")
-    if location.location_id not in holder.location_ids:
-        raise foreign_location()
-    return _token_answer(tokens, location)
+        raise foreign_company()
+    return _token_answer(tokens, accounts.location_of(holder, form["locationId"]))
 
 
 def _form(request: Request, *required: str) -> dict[str, str]:

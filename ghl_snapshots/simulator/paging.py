@@ -1,36 +1,20 @@
-"""GHL's ways of giving a list in pages, each a function from all entities and the query to one page."""
+"""GHL's ways of giving a list in pages: by skipping, by page number, by a cursor."""
 
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import overload
+from typing import Literal, overload
 
 from ghl_snapshots.simulator.messages import invalid
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Page:
-    """The entities of one answer, and what its envelope says about paging."""
-
-    entities: Sequence[bytes]
-    envelope: Mapping[str, object] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Paging:
-    """A way of paging: the query parameters it takes, their values on the first page, and its function."""
-
-    parameters: frozenset[str]
-    first_page: Mapping[str, str]
-    take: Callable[[Sequence[bytes], Mapping[str, str]], Page]
+_ANY_NUMBER = 10**9
 
 
 class InventedEntities(Sequence[bytes]):
     """A row of a billion made-up entities with ids of their own, for a list that never ends."""
 
-    _LENGTH = 1_000_000_000
     _PREFIX = "invented"
 
     @overload
@@ -40,19 +24,78 @@ class InventedEntities(Sequence[bytes]):
     def __getitem__(self, index: int | slice) -> bytes | list[bytes]:
         """The entities at these positions."""
         if isinstance(index, slice):
-            return [self[position] for position in range(*index.indices(self._LENGTH))]
+            return [self[position] for position in range(*index.indices(len(self)))]
         name = f"{self._PREFIX}{index:012}"
         return json.dumps({"id": name, "agentId": name, "name": f"Invented {index}"}).encode()
 
     def __len__(self) -> int:
-        return self._LENGTH
+        return _ANY_NUMBER
 
     def index(self, value: str, start: int = 0, stop: int = sys.maxsize) -> int:
         """The position of the entity with this id."""
         position = int(value.removeprefix(self._PREFIX))
-        if not start <= position < min(stop, self._LENGTH):
+        if not start <= position < min(stop, len(self)):
             raise ValueError(value)
         return position
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityPage:
+    """The entities of one answer, and the numbers that its envelope may give."""
+
+    entities: Sequence[bytes]
+    total: int
+    start: int | str
+    """The page's own beginning as it was asked for."""
+    size: int
+    more: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PageStyle:
+    """How an endpoint pages: the style, and the parameters for a page's beginning and its size.
+
+    `skip` counts entities from 0, `page` counts pages from 1, `cursor` takes the last entity's id.
+    """
+
+    style: Literal["skip", "page", "cursor"]
+    start: str
+    size: str
+    required: bool = False
+    """Whether both parameters must be given."""
+    max_start: int = _ANY_NUMBER
+    max_size: int = _ANY_NUMBER
+
+    @property
+    def first_page(self) -> Mapping[str, str]:
+        """The parameters that ask for the first page."""
+        return {self.start: {"skip": "0", "page": "1", "cursor": ""}[self.style]}
+
+    def take(self, entities: Sequence[bytes], query: Mapping[str, str]) -> EntityPage:
+        """The page that is asked for.
+
+        Raises:
+            Refusal: 422 for parameters that are missing or out of range.
+        """
+        missing = [name for name in (self.size, self.start) if self.required and not query.get(name)]
+        if missing:
+            raise invalid(*(f"{name} should not be empty" for name in missing))
+        size = _number(query, self.size, default=10, minimum=1, maximum=self.max_size)
+        start: int | str
+        if self.style == "cursor":
+            start = query.get(self.start, "")
+            position = _position_after(entities, start)
+        else:
+            first = 1 if self.style == "page" else 0
+            start = _number(query, self.start, default=first, minimum=first, maximum=self.max_start)
+            position = (start - 1) * size if self.style == "page" else start
+        return EntityPage(
+            entities=entities[position : position + size],
+            total=len(entities),
+            start=start,
+            size=size,
+            more=position + size < len(entities),
+        )
 
 
 @lru_cache(maxsize=8192)
@@ -63,62 +106,6 @@ def entity_id(body: bytes) -> str | None:
     except (ValueError, RecursionError):
         return None
     return content.get("id") if isinstance(content, dict) else None
-
-
-def _whole(entities: Sequence[bytes], _query: Mapping[str, str]) -> Page:
-    return Page(entities=entities)
-
-
-def _by_skip(entities: Sequence[bytes], query: Mapping[str, str]) -> Page:
-    skip = _number(query, "skip", default=0, least=0)
-    limit = _number(query, "limit", default=10)
-    return Page(entities=entities[skip : skip + limit])
-
-
-def _by_required_skip(entities: Sequence[bytes], query: Mapping[str, str]) -> Page:
-    _require(query, "limit", "skip")
-    return _by_skip(entities, query)
-
-
-def _by_page(entities: Sequence[bytes], query: Mapping[str, str]) -> Page:
-    page = _number(query, "page", default=1, most=5000)
-    size = _number(query, "pageSize", default=10, most=50)
-    start = (page - 1) * size
-    envelope = {"total": len(entities), "page": page, "pageSize": size}
-    return Page(entities=entities[start : start + size], envelope=envelope)
-
-
-def _by_cursor(entities: Sequence[bytes], query: Mapping[str, str]) -> Page:
-    start = _position_after(entities, query.get("startAfter", ""))
-    found = entities[start : start + _number(query, "limit", default=10)]
-    return Page(entities=found, envelope={"totalCount": len(entities), "count": len(found)})
-
-
-def _by_offset(entities: Sequence[bytes], query: Mapping[str, str]) -> Page:
-    _require(query, "limit", "offset")
-    offset = _number(query, "offset", default=0, least=0)
-    limit = _number(query, "limit", default=10)
-    total = len(entities)
-    pagination = {"total": total, "limit": limit, "offset": offset, "hasMore": offset + limit < total}
-    return Page(entities=entities[offset : offset + limit], envelope={"pagination": pagination})
-
-
-WHOLE = Paging(parameters=frozenset(), first_page={}, take=_whole)
-"""One answer holds everything."""
-BY_SKIP = Paging(parameters=frozenset({"skip", "limit"}), first_page={"skip": "0"}, take=_by_skip)
-"""skip and limit, both optional; the envelope tells nothing."""
-BY_REQUIRED_SKIP = Paging(
-    parameters=frozenset({"skip", "limit"}), first_page={"skip": "0"}, take=_by_required_skip
-)
-"""skip and limit, both required."""
-BY_PAGE = Paging(parameters=frozenset({"page", "pageSize"}), first_page={"page": "1"}, take=_by_page)
-"""page from 1 and pageSize up to 50; `total` in the envelope."""
-BY_CURSOR = Paging(
-    parameters=frozenset({"startAfter", "limit"}), first_page={"startAfter": ""}, take=_by_cursor
-)
-"""startAfter, which is the last agent's id, and limit; `totalCount` and `count` in the envelope."""
-BY_OFFSET = Paging(parameters=frozenset({"offset", "limit"}), first_page={"offset": "0"}, take=_by_offset)
-"""offset and limit, both required; `pagination` in the envelope."""
 
 
 def _position_after(entities: Sequence[bytes], cursor: str) -> int:
@@ -132,19 +119,13 @@ def _position_after(entities: Sequence[bytes], cursor: str) -> int:
         raise invalid("startAfter must be the id of an agent of this location") from None
 
 
-def _require(query: Mapping[str, str], *names: str) -> None:
-    missing = [f"{name} should not be empty" for name in names if not query.get(name)]
-    if missing:
-        raise invalid(*missing)
-
-
-def _number(query: Mapping[str, str], name: str, *, default: int, least: int = 1, most: int = 10**9) -> int:
+def _number(query: Mapping[str, str], name: str, *, default: int, minimum: int, maximum: int) -> int:
     text = query.get(name, str(default))
     if not text.isascii() or not text.isdecimal():
         raise invalid(f"{name} must be a number string")
     number = int(text)
-    if number < least:
-        raise invalid(f"{name} must not be less than {least}")
-    if number > most:
-        raise invalid(f"{name} must not be greater than {most}")
+    if number < minimum:
+        raise invalid(f"{name} must not be less than {minimum}")
+    if number > maximum:
+        raise invalid(f"{name} must not be greater than {maximum}")
     return number

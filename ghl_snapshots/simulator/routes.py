@@ -1,201 +1,141 @@
-"""The endpoints: one row for each.
+"""The GET endpoints, a row each in `data/routes.json`, and how any of them is answered.
 
 Paths, scopes, versions and parameters are those of GHL's published OpenAPI documents (June 2026).
 """
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 from http import HTTPStatus
+from typing import Any, Literal
 from urllib.parse import unquote
 
-from ghl_snapshots.simulator.messages import Refusal, foreign_location, invalid
-from ghl_snapshots.simulator.paging import (
-    BY_CURSOR,
-    BY_OFFSET,
-    BY_PAGE,
-    BY_REQUIRED_SKIP,
-    BY_SKIP,
-    entity_id,
-)
-from ghl_snapshots.simulator.route import Access, Call, Route
+from ghl_snapshots.simulator.accounts import Location
+from ghl_snapshots.simulator.content import CHILD_KINDS, load
+from ghl_snapshots.simulator.messages import Refusal, invalid, trace_id
+from ghl_snapshots.simulator.paging import EntityPage, InventedEntities, PageStyle, entity_id
 
-_JULY = "2021-07-28"
-_APRIL = "2021-04-15"
+_PLACEHOLDER = re.compile(rb'"\$\{(\w+)\}"')
 
 
-def _kind(kind: str) -> Callable[[Call], Sequence[bytes]]:
-    return lambda call: call.subject.entities[kind]
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """One endpoint: whose token reads it (`reader`), which entities it gives, and in what envelope.
+
+    `answer` is the body with `${items}` or, for a single object, `${item}` where the entities stand, as
+    deep as GHL has them; `${total}`, `${start}`, `${size}`, `${count}` and `${more}` are the page's.
+    """
+
+    template: str
+    version: str
+    scope: str
+    kind: str
+    answer: Any
+    reader: Literal["location", "agency", "either"] = "location"
+    parent_id: str | None = None
+    """For a kind of children: the part of the path, or the parameter, that holds the parent's id."""
+    query: Sequence[str] = ()
+    """The parameters it takes beside those of `choices` and `paging`."""
+    choices: Mapping[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
+    """Parameters by their values, each with the fields of the entities that it chooses; the first value is
+    the default."""
+    paging: PageStyle | None = None
+    invalid_status: int = 422
+    """How wrong parameters are answered; the documents of some endpoints know only 400."""
+
+    def as_documented(self, refusal: Refusal) -> Refusal:
+        """The refusal with the status that the endpoint's document gives it."""
+        if refusal.status != HTTPStatus.UNPROCESSABLE_ENTITY or self.invalid_status == refusal.status:
+            return refusal
+        return Refusal(HTTPStatus(self.invalid_status), "; ".join(refusal.message))
+
+    def body(
+        self,
+        locations: Sequence[Location],
+        path: Mapping[str, str],
+        query: Mapping[str, str],
+        *,
+        invent_entities: bool = False,
+    ) -> bytes:
+        """The body of the right answer, in which each entity stands exactly as its bytes are.
+
+        Raises:
+            Refusal: for wrong parameters, or a parent that the location has not.
+        """
+        unknown = query.keys() - self._parameters
+        if unknown:
+            raise invalid(*(f"property {name} should not exist" for name in sorted(unknown)))
+        entities = self._entities(locations, {**query, **path})
+        for parameter, values in self.choices.items():
+            entities = _chosen(entities, parameter, values, query)
+        if self.paging is None:
+            return self._compose(
+                EntityPage(entities=entities, total=len(entities), start=0, size=len(entities), more=False)
+            )
+        return self._compose(self.paging.take(InventedEntities() if invent_entities else entities, query))
+
+    @cached_property
+    def _parameters(self) -> frozenset[str]:
+        paging = (self.paging.start, self.paging.size) if self.paging else ()
+        return frozenset((*self.query, *self.choices, *paging))
+
+    @cached_property
+    def _answer_parts(self) -> list[bytes]:
+        """The answer's plain bytes and the names of its placeholders in turn."""
+        return _PLACEHOLDER.split(json.dumps(self.answer, separators=(",", ":")).encode())
+
+    def _entities(self, locations: Sequence[Location], given: Mapping[str, str]) -> Sequence[bytes]:
+        if self.parent_id is None:
+            lists = [place.entities[self.kind] for place in locations]
+            return lists[0] if len(lists) == 1 else [body for bodies in lists for body in bodies]
+        [location] = locations
+        parent_id = given[self.parent_id]
+        parents = location.entities[CHILD_KINDS[self.kind].parent]
+        if parent_id not in map(entity_id, parents):
+            raise Refusal(HTTPStatus.NOT_FOUND, f"There is no such {self.parent_id}.")
+        return location.children[self.kind].get(parent_id, [])
+
+    def _compose(self, page: EntityPage) -> bytes:
+        items = b",".join(page.entities)
+        parts = list(self._answer_parts)
+        for place in range(1, len(parts), 2):
+            match parts[place]:
+                case b"item":
+                    parts[place] = items
+                case b"items":
+                    parts[place] = b"[%b]" % items
+                case b"traceId":
+                    parts[place] = f'"{trace_id()}"'.encode()
+                case b"count":
+                    parts[place] = b"%d" % len(page.entities)
+                case name:
+                    parts[place] = json.dumps(getattr(page, name.decode())).encode()
+        return b"".join(parts)
 
 
-def _location_summaries(call: Call) -> Sequence[bytes]:
-    if call.agency is None:
-        raise foreign_location()
-    if call.query.get("companyId", call.agency.company_id) != call.agency.company_id:
-        raise Refusal(HTTPStatus.FORBIDDEN, "The token does not have access to this company.")
-    order = call.query.get("order", "asc")
-    if order not in {"asc", "desc"}:
-        raise invalid("order must be one of the following values: asc, desc")
-    places = call.accounts.locations_of(call.agency)
-    ordered = places if order == "asc" else places[::-1]
-    return [summary for place in ordered for summary in place.entities["location_summaries"]]
+def _chosen(
+    entities: Sequence[bytes],
+    parameter: str,
+    values: Mapping[str, Mapping[str, object]],
+    query: Mapping[str, str],
+) -> Sequence[bytes]:
+    value = query.get(parameter, next(iter(values)))
+    if value not in values:
+        raise invalid(f"{parameter} must be one of the following values: {', '.join(values)}")
+    if value == "desc":
+        return entities[::-1]
+    fields = values[value].items()
+    return [body for body in entities if fields <= json.loads(body).items()] if fields else entities
 
 
-def _custom_fields(call: Call) -> Sequence[bytes]:
-    fields = call.subject.entities["custom_fields"]
-    model = call.query.get("model", "all")
-    if model not in {"all", "contact", "opportunity"}:
-        raise invalid("model must be one of the following values: contact, opportunity, all")
-    return [body for body in fields if model in {"all", json.loads(body).get("model")}]
+def _route(row: dict[str, Any]) -> Route:
+    paging = PageStyle(**row.pop("paging")) if "paging" in row else None
+    return Route(**row, paging=paging)
 
 
-def _calendars(call: Call) -> Sequence[bytes]:
-    calendars = call.subject.entities["calendars"]
-    if call.query.get("showDrafted", "true") != "false":
-        return calendars
-    return [body for body in calendars if json.loads(body).get("isActive") is not False]
-
-
-def _agent_actions(call: Call) -> Sequence[bytes]:
-    agent_id = call.path["agentId"]
-    agents = call.subject.entities["conversation_ai_agents"]
-    if agent_id not in map(entity_id, agents):
-        raise Refusal(HTTPStatus.NOT_FOUND, "Agent not found.")
-    return call.subject.children["agent_actions"].get(agent_id, [])
-
-
-ROUTES = (
-    Route(
-        template="/locations/search",
-        version=_JULY,
-        scope="locations.readonly",
-        access=Access.AGENCY,
-        items_key="locations",
-        select=_location_summaries,
-        paging=BY_SKIP,
-        parameters=frozenset({"companyId", "order"}),
-    ),
-    Route(
-        template="/locations/{locationId}",
-        version=_JULY,
-        scope="locations.readonly",
-        access=Access.EITHER,
-        items_key="location",
-        select=_kind("location"),
-        single=True,
-        parameters=frozenset(),
-    ),
-    Route(
-        template="/locations/{locationId}/customFields",
-        version=_JULY,
-        scope="locations/customFields.readonly",
-        items_key="customFields",
-        select=_custom_fields,
-        parameters=frozenset({"model"}),
-    ),
-    Route(
-        template="/locations/{locationId}/customValues",
-        version=_JULY,
-        scope="locations/customValues.readonly",
-        items_key="customValues",
-        select=_kind("custom_values"),
-        documents_422=False,
-        parameters=frozenset(),
-    ),
-    Route(
-        template="/locations/{locationId}/tags",
-        version=_JULY,
-        scope="locations/tags.readonly",
-        items_key="tags",
-        select=_kind("tags"),
-        parameters=frozenset(),
-    ),
-    Route(
-        template="/opportunities/pipelines",
-        version=_JULY,
-        scope="opportunities.readonly",
-        items_key="pipelines",
-        select=_kind("pipelines"),
-        documents_422=False,
-    ),
-    Route(
-        template="/workflows/",
-        version=_JULY,
-        scope="workflows.readonly",
-        items_key="workflows",
-        select=_kind("workflows"),
-    ),
-    Route(
-        template="/calendars/",
-        version=_APRIL,
-        scope="calendars.readonly",
-        items_key="calendars",
-        select=_calendars,
-        documents_422=False,
-        parameters=frozenset({"locationId", "showDrafted"}),
-    ),
-    Route(
-        template="/calendars/groups",
-        version=_APRIL,
-        scope="calendars/groups.readonly",
-        items_key="groups",
-        select=_kind("calendar_groups"),
-        documents_422=False,
-    ),
-    Route(
-        template="/calendars/resources/rooms",
-        version=_APRIL,
-        scope="calendars/resources.readonly",
-        items_key="",
-        select=_kind("rooms"),
-        documents_422=False,
-        paging=BY_REQUIRED_SKIP,
-    ),
-    Route(
-        template="/calendars/resources/equipments",
-        version=_APRIL,
-        scope="calendars/resources.readonly",
-        items_key="",
-        select=_kind("equipments"),
-        documents_422=False,
-        paging=BY_REQUIRED_SKIP,
-    ),
-    Route(
-        template="/voice-ai/agents",
-        version=_APRIL,
-        scope="voice-ai-agents.readonly",
-        items_key="agents",
-        select=_kind("voice_ai_agents"),
-        paging=BY_PAGE,
-    ),
-    Route(
-        template="/conversation-ai/agents/search",
-        version=_APRIL,
-        scope="conversation-ai.readonly",
-        items_key="agents",
-        select=_kind("conversation_ai_agents"),
-        paging=BY_CURSOR,
-        parameters=frozenset(),  # the location is the token's
-    ),
-    Route(
-        template="/conversation-ai/agents/{agentId}/actions/list",
-        version=_APRIL,
-        scope="conversation-ai.readonly",
-        items_key="data",
-        select=_agent_actions,
-        parameters=frozenset(),
-        envelope={"success": True},
-    ),
-    Route(
-        template="/agent-studio/agent",
-        version=_APRIL,
-        scope="agent-studio.readonly",
-        items_key="agents",
-        select=_kind("agent_studio_agents"),
-        paging=BY_OFFSET,
-        envelope={"success": True, "message": "Agents retrieved successfully"},
-    ),
-)
+ROUTES = tuple(_route(dict(row)) for row in load("routes"))
 
 _LITERAL = {route.template: route for route in ROUTES if "{" not in route.template}
 _PATTERNS = tuple(
@@ -211,7 +151,7 @@ def find_route(path: str) -> tuple[Route | None, dict[str, str]]:
     if literal is not None:
         return literal, {}
     for pattern, route in _PATTERNS:
-        found = pattern.fullmatch(path)
-        if found:
-            return route, {name: unquote(value) for name, value in found.groupdict().items()}
+        match = pattern.fullmatch(path)
+        if match:
+            return route, {name: unquote(value) for name, value in match.groupdict().items()}
     return None, {}

@@ -17,9 +17,10 @@ def ask_for(client: Client, template: str, location: Location, token: str | None
     path = template.format(
         locationId=location.location_id, agentId=next(iter(location.children["agent_actions"]))
     )
-    query = {"locationId": location.location_id} if "locationId" in route.parameters else {}
+    query = {"locationId": location.location_id} if "locationId" in route.query else {}
+    parameters = (route.paging.start, route.paging.size) if route.paging else ()
     required = {"skip": "0", "limit": "5", "offset": "0"}
-    paging = {name: required[name] for name in route.paging.parameters & required.keys()}
+    paging = {name: required[name] for name in ("skip", "limit", "offset") if name in parameters}
     answer = client.get(path, {**query, **paging}, token=token, version=route.version)
     content = answer.json()
     return answer.status_code, content.get("message", "") if isinstance(content, dict) else ""
@@ -32,7 +33,7 @@ def test_a_location_token_reads_every_endpoint_of_its_location(
     assert ask_for(client, template, location)[0] == 200
 
 
-@pytest.mark.parametrize("template", [r.template for r in LOCATION_ROUTES if r.access.name == "LOCATION"])
+@pytest.mark.parametrize("template", [r.template for r in LOCATION_ROUTES if r.reader == "location"])
 def test_an_agency_integration_token_is_refused_where_a_location_is_read(
     client: Client, location: Location, agency: Agency, template: str
 ) -> None:
