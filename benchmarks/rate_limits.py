@@ -24,7 +24,6 @@ from typing import Any
 
 import requests
 from cryptography.fernet import Fernet
-from ghl_snapshots.simulator.profile import Sizes
 from rich import box
 from rich.console import Console
 from rich.table import Table
