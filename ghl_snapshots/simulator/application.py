@@ -44,7 +44,7 @@ class _Caller:
 
 @dataclass(slots=True, kw_only=True)
 class Application:
-    """Answers requests out of the accounts, within the limits, and spoils those that a fault is meant for."""
+    """Answers requests from the accounts, within the limits, and applies the faults that match."""
 
     accounts: Accounts
     tokens: Tokens

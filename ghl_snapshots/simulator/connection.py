@@ -16,13 +16,13 @@ from urllib.parse import parse_qsl
 from ghl_snapshots.simulator.faults import Effect
 from ghl_snapshots.simulator.messages import Reply, Request
 
-_MOST_HEAD_BYTES = 65_536
-_MOST_BODY_BYTES = 1_048_576
+_MAX_HEAD_BYTES = 65_536
+_MAX_BODY_BYTES = 1_048_576
 _STATUS_LINES = {int(status): f"HTTP/1.1 {int(status)} {status.phrase}\r\n" for status in HTTPStatus}
 
 
-class ConnectionEnded(Exception):  # noqa: N818 (an ending, not an error)
-    """The connection is over, whoever ended it."""
+class ConnectionEnded(Exception):  # noqa: N818 (an end, not an error)
+    """The connection is over, by either side."""
 
 
 class ClientWire:
@@ -109,14 +109,14 @@ class ClientConnection(socketserver.BaseRequestHandler):
 
     def _read_head(self) -> str:
         while b"\r\n\r\n" not in self._unread:
-            if len(self._unread) > _MOST_HEAD_BYTES:
+            if len(self._unread) > _MAX_HEAD_BYTES:
                 raise ValueError("the head is too long")
             self._receive()
         head, _, self._unread = self._unread.partition(b"\r\n\r\n")
         return head.decode("latin-1")
 
     def _read(self, length: int) -> bytes:
-        if not 0 <= length <= _MOST_BODY_BYTES:
+        if not 0 <= length <= _MAX_BODY_BYTES:
             raise ValueError("the body is too long")
         while len(self._unread) < length:
             self._receive()

@@ -1,11 +1,11 @@
-"""What the simulator was asked: every request counted, the latest ones kept."""
+"""What the simulator was asked: a count of all requests and a log of the latest."""
 
 import threading
 from collections import Counter, deque
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-_KEPT = 200_000
+_MAX_LOGGED = 200_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +28,7 @@ class RequestLog:
     """A thread-safe log of the latest 200,000 requests, with counts of all."""
 
     def __init__(self) -> None:
-        self._requests: deque[LoggedRequest] = deque(maxlen=_KEPT)
+        self._requests: deque[LoggedRequest] = deque(maxlen=_MAX_LOGGED)
         self._counts: Counter[tuple[str, str, int | None]] = Counter()
         self._lock = threading.Lock()
 

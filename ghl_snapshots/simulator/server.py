@@ -24,7 +24,7 @@ class Simulator:
     """A simulated GHL that serves from `start` to `stop`, or inside a `with` block.
 
     `accounts`, `limits`, `tokens` and `latency_seconds` may be changed while it runs. The rate limits are
-    those of GHL unless told otherwise: 100 requests in 10 s and 200,000 a day for each location or company.
+    those of GHL by default: 100 requests in 10 s and 200,000 a day for each location or company.
     """
 
     def __init__(
