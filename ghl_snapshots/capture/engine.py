@@ -21,12 +21,12 @@ from ghl_snapshots.core.model import (
     Status,
     Tenant,
 )
-from ghl_snapshots.ghl.account_fetch import AccountReading
+from ghl_snapshots.ghl.account_fetch import AccountFetch
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
-from ghl_snapshots.ghl.endpoint_fetch import Part, Subject, unread_part
+from ghl_snapshots.ghl.endpoint_fetch import EndpointFetch, FetchTarget, skipped_fetch
 from ghl_snapshots.ghl.endpoints import endpoints_of
 from ghl_snapshots.ghl.exchange_thread import wait_for_exchanges
 
@@ -71,7 +71,7 @@ class CaptureEngine:
         self._clock = clock
         self._monotonic = monotonic
         self._requests = ThreadPoolExecutor(concurrency, thread_name_prefix="ghl-request")
-        self._openings = ThreadPoolExecutor(max(2, concurrency), thread_name_prefix="ghl-opening")
+        self._prefetch = ThreadPoolExecutor(max(2, concurrency), thread_name_prefix="ghl-prefetch")
         self._captures = ThreadPoolExecutor(concurrency, thread_name_prefix="ghl-capture")
 
     def __enter__(self) -> Self:
@@ -87,7 +87,7 @@ class CaptureEngine:
     def close(self) -> None:
         """Close the connections, once the captures under way have ended."""
         self._captures.shutdown(cancel_futures=True)
-        self._openings.shutdown()
+        self._prefetch.shutdown()
         self._requests.shutdown()
         wait_for_exchanges()
         self._client.close()
@@ -170,30 +170,30 @@ class CaptureEngine:
             correlation_id=order.correlation_id,
         )
 
-    def _read(self, order: _Order) -> tuple[Part, list[Part]]:
+    def _read(self, order: _Order) -> tuple[EndpointFetch, list[EndpointFetch]]:
         """What told which locations there are, and what was read of each."""
         if order.problem is not None:
             return _unread(order), []
         own = order.budget.settings.concurrency
-        reading = AccountReading(
+        fetch = AccountFetch(
             order.tenant,
             order.snapshot_type,
             access=self._credentials.open(order.tenant, order.budget),
             client=self._client,
             budget=order.budget,
             pool=self._requests,
-            openings=self._openings,
-            width=own if own < self._concurrency else 2 * self._concurrency,
+            prefetch_pool=self._prefetch,
+            max_concurrency=own if own < self._concurrency else 2 * self._concurrency,
         )
-        return reading.read()
+        return fetch.run()
 
 
-def _unread(order: _Order) -> Part:
+def _unread(order: _Order) -> EndpointFetch:
     endpoint = endpoints_of(order.snapshot_type)[0]
-    return unread_part(Subject(endpoint=endpoint), ErrorKind.CONFIGURATION, str(order.problem))
+    return skipped_fetch(FetchTarget(endpoint=endpoint), ErrorKind.CONFIGURATION, str(order.problem))
 
 
-def _joined(parts: Sequence[Part]) -> tuple[tuple[Entity, ...], tuple[RequestRecord, ...]]:
+def _joined(parts: Sequence[EndpointFetch]) -> tuple[tuple[Entity, ...], tuple[RequestRecord, ...]]:
     """The entities of all parts in order, and the requests with their offsets among these."""
     entities: list[Entity] = []
     requests: list[RequestRecord] = []
@@ -204,7 +204,7 @@ def _joined(parts: Sequence[Part]) -> tuple[tuple[Entity, ...], tuple[RequestRec
     return tuple(entities), tuple(requests)
 
 
-def _empty_handed(listing: Part) -> Iterator[RequestRecord]:
+def _empty_handed(listing: EndpointFetch) -> Iterator[RequestRecord]:
     """The requests that told which locations there are; they contribute no entity to a payload."""
     return (replace(request, offset=0, count=0) for request in listing.requests)
 

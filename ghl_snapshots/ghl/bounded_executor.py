@@ -1,9 +1,7 @@
-"""The work of one capture, done by threads that the captures beside it use too.
+"""The tasks of one capture, done by thread pools that other captures use too.
 
-Threads of Python take turns at the interpreter. One that holds a lock while it waits for something else has
-all others queue for that lock, and one that hands out work makes those that do it wait until its turn comes.
-So the lock here is held for a few steps that wait for nothing, and whoever has done a piece of work puts the
-next one into the pool's queue, behind those of other captures.
+A thread that has done a task puts the next one into the pool's queue, behind those of other captures, so that
+a large capture lets them have their turn.
 """
 
 import threading
@@ -13,41 +11,41 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
-Piece: TypeAlias = Callable[[], None]
+Task: TypeAlias = Callable[[], None]
 
 
 @dataclass(slots=True, eq=False)
-class Line:
-    """Pieces of work that wait for a pool, of which `most` may be under way at once."""
+class TaskQueue:
+    """Tasks that wait for a pool, of which `max_concurrency` may run at once."""
 
     pool: ThreadPoolExecutor
-    most: int
-    waiting: deque[Piece] = field(default_factory=deque)
+    max_concurrency: int
+    waiting: deque[Task] = field(default_factory=deque)
     running: int = 0
 
 
-class Crew:
-    """Does pieces of work, not more than `width` at a time, until there are none; pieces may add others.
+class BoundedExecutor:
+    """Runs tasks, `max_concurrency` at a time at most, until there are none; tasks may add others.
 
-    The lines that come first are served first.
+    Queues that come first are served first.
     """
 
-    def __init__(self, *lines: Line, width: int) -> None:
-        self._lines = lines
-        self._width = width
+    def __init__(self, *queues: TaskQueue, max_concurrency: int) -> None:
+        self._queues = queues
+        self._max_concurrency = max_concurrency
         self._awaited = False
         self._failure: BaseException | None = None
         self._lock = threading.Lock()
         self._ended = threading.Event()
 
-    def add(self, line: Line, pieces: Iterable[Piece]) -> None:
-        """Line up more work."""
+    def add(self, queue: TaskQueue, tasks: Iterable[Task]) -> None:
+        """Queue more tasks."""
         with self._lock:
-            line.waiting.extend(pieces)
-        self._begin_what_may_run()
+            queue.waiting.extend(tasks)
+        self._submit_waiting()
 
     def wait(self) -> None:
-        """Return when all is done, or raise what a piece of work raised; nothing more is begun then."""
+        """Return when all is done, or raise what a task raised; nothing more is begun then."""
         with self._lock:
             self._awaited = True
             self._end_if_done()
@@ -58,44 +56,44 @@ class Crew:
         if self._failure is not None:
             raise self._failure
 
-    def _begin_what_may_run(self) -> None:
-        while (begun := self._begun()) is not None:
-            line, piece = begun
+    def _submit_waiting(self) -> None:
+        while (following := self._next()) is not None:
+            queue, task = following
             try:
-                line.pool.submit(self._do, line, piece)
+                queue.pool.submit(self._run, queue, task)
             except BaseException as failure:
-                # Whoever adds work may go on in spite of this, but what was counted in is never done.
+                # A task that adds tasks may go on in spite of this, but what counts as running never ends.
                 self._fail(failure)
                 raise
 
-    def _begun(self) -> tuple[Line, Piece] | None:
-        """The next piece that may run, counted in."""
+    def _next(self) -> tuple[TaskQueue, Task] | None:
+        """The next task that may run, counted as running."""
         with self._lock:
-            if self._running() >= self._width or self._ended.is_set():
+            if self._running() >= self._max_concurrency or self._ended.is_set():
                 return None
-            line = next((line for line in self._lines if line.waiting and line.running < line.most), None)
-            if line is None:
-                return None
-            line.running += 1
-            return line, line.waiting.popleft()
+            for queue in self._queues:
+                if queue.waiting and queue.running < queue.max_concurrency:
+                    queue.running += 1
+                    return queue, queue.waiting.popleft()
+            return None
 
-    def _do(self, line: Line, piece: Piece) -> None:
+    def _run(self, queue: TaskQueue, task: Task) -> None:
         try:
-            piece()
+            task()
             with self._lock:
-                line.running -= 1
+                queue.running -= 1
                 self._end_if_done()
-            self._begin_what_may_run()
+            self._submit_waiting()
         except BaseException as failure:  # noqa: BLE001 (raised again by the thread that waits)
             self._fail(failure)
 
     def _running(self) -> int:
-        return sum(line.running for line in self._lines)
+        return sum(queue.running for queue in self._queues)
 
     def _fail(self, failure: BaseException) -> None:
         self._failure = failure
         self._ended.set()
 
     def _end_if_done(self) -> None:
-        if self._awaited and not self._running() and not any(line.waiting for line in self._lines):
+        if self._awaited and not self._running() and not any(queue.waiting for queue in self._queues):
             self._ended.set()

@@ -6,7 +6,7 @@ an HTML page under a 200 is as transient as a 503, and only known for what it is
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
@@ -16,11 +16,11 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.endpoints import Endpoint
-from ghl_snapshots.ghl.json_slices import Answer, Slice, read_answer, read_object
+from ghl_snapshots.ghl.json_slices import Answer, read_answer, read_object
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.quoting import quoted
 from ghl_snapshots.ghl.refusals import refusal
-from ghl_snapshots.ghl.request import Request, Tries
+from ghl_snapshots.ghl.request import Attempts, Request
 from ghl_snapshots.ghl.token_source import TokenSource
 from ghl_snapshots.ghl.transport import Reply, Transport
 
@@ -29,30 +29,14 @@ Content = TypeVar("Content")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fetched:
+class Fetched(Answer):
     """One answered call; the times are those of the request that was answered."""
 
-    answer: Answer
     status: int
     requested_at: datetime
     duration_ms: int
     attempts: int
     """HTTP requests sent for it."""
-
-    @property
-    def slices(self) -> tuple[Slice, ...]:
-        """The answer's entities."""
-        return self.answer.slices
-
-    @property
-    def total(self) -> int | None:
-        """How many entities the whole list has, if GHL says."""
-        return self.answer.total
-
-    @property
-    def has_more(self) -> bool | None:
-        """Whether another page follows, if GHL says."""
-        return self.answer.has_more
 
 
 class GhlClient:
@@ -72,23 +56,60 @@ class GhlClient:
         self._monotonic = monotonic
 
     def fetch(
-        self, endpoint: Endpoint, path: str, query: Mapping[str, str], *, bearer: TokenSource, budget: Budget
+        self,
+        endpoint: Endpoint,
+        path: str,
+        query: Mapping[str, str],
+        *,
+        location_id: str | None,
+        token_source: TokenSource,
+        budget: Budget,
     ) -> Fetched:
         """Ask an endpoint once and give its answer, with a renewed token if GHL refuses the present one.
+
+        The answer's entities are put down to the location.
 
         Raises:
             GhlError: with `attempts` set to the number of requests sent.
             CredentialError: the credential's reference yields no token.
         """
-        tries = Tries()
-        token = bearer.token()
+        attempts = Attempts()
+        request = Request(
+            method="GET",
+            path=path,
+            endpoint=endpoint.name,
+            api_version=endpoint.api_version,
+            scope=endpoint.scope,
+            reference=token_source.reference,
+            resource_id=token_source.resource_id,
+            token=token_source.token(),
+            query=query,
+        )
+
+        def ask(request: Request) -> tuple[Reply, Answer]:
+            return self._retried(
+                request, lambda body: read_answer(body, endpoint, location_id), budget, attempts
+            )
+
         try:
-            return self._fetch(endpoint, path, query, token, bearer, budget, tries)
+            reply, answer = ask(request)
         except GhlError as error:
-            renewed = bearer.renewed(token) if error.kind is ErrorKind.INVALID_CREDENTIAL else None
+            invalid = error.kind is ErrorKind.INVALID_CREDENTIAL
+            renewed = token_source.renewed(request.token or "") if invalid else None
             if renewed is None:
                 raise
-        return self._fetch(endpoint, path, query, renewed, bearer, budget, tries)
+            reply, answer = ask(replace(request, token=renewed))
+        return Fetched(
+            entities=answer.entities,
+            named_locations=answer.named_locations,
+            total=answer.total,
+            has_more=answer.has_more,
+            trace_id=answer.trace_id,
+            status=reply.status,
+            requested_at=attempts.requested_at or self._clock(),
+            duration_ms=round(attempts.duration_seconds * 1000),
+            attempts=attempts.sent,
+        )
 
     def exchange(
         self,
@@ -117,47 +138,17 @@ class GhlClient:
             token=token,
             form=form,
         )
-        _, content = self._tried(request, read_object, budget, Tries())
+        _, content = self._retried(request, read_object, budget, Attempts())
         return content
 
     def close(self) -> None:
         """Close every connection."""
         self._transport.close()
 
-    def _fetch(
-        self,
-        endpoint: Endpoint,
-        path: str,
-        query: Mapping[str, str],
-        token: str,
-        bearer: TokenSource,
-        budget: Budget,
-        tries: Tries,
-    ) -> Fetched:
-        request = Request(
-            method="GET",
-            path=path,
-            endpoint=endpoint.name,
-            api_version=endpoint.api_version,
-            scope=endpoint.scope,
-            reference=bearer.reference,
-            resource_id=bearer.resource_id,
-            token=token,
-            query=query,
-        )
-        reply, answer = self._tried(request, lambda body: read_answer(body, endpoint), budget, tries)
-        return Fetched(
-            answer=answer,
-            status=reply.status,
-            requested_at=tries.requested_at or self._clock(),
-            duration_ms=round(tries.duration_seconds * 1000),
-            attempts=tries.sent,
-        )
-
-    def _tried(
-        self, request: Request, read: Callable[[bytes], Content], budget: Budget, tries: Tries
+    def _retried(
+        self, request: Request, read: Callable[[bytes], Content], budget: Budget, attempts: Attempts
     ) -> tuple[Reply, Content]:
-        """The answer to the first try that succeeds; the last try's error if none does."""
+        """The answer to the first attempt that succeeds; the last one's error if none does."""
         settings = budget.settings
         retrying = Retrying(
             stop=stop_after_attempt(settings.max_attempts),
@@ -165,41 +156,41 @@ class GhlClient:
                 multiplier=settings.retry_wait_seconds, max=settings.longest_retry_wait_seconds
             ),
             retry=retry_if_exception(lambda error: _may_help(error, budget)),
-            before_sleep=lambda state: tries.note(state.outcome),
+            before_sleep=lambda state: attempts.note(state.outcome),
             sleep=budget.deadline.sleep,
             reraise=True,
         )
         try:
-            return retrying(self._once, request, read, budget, tries)
+            return retrying(self._ask, request, read, budget, attempts)
         except GhlError as error:
-            raise tries.summed_up(error) from None
+            raise attempts.summarized(error) from None
 
-    def _once(
-        self, request: Request, read: Callable[[bytes], Content], budget: Budget, tries: Tries
+    def _ask(
+        self, request: Request, read: Callable[[bytes], Content], budget: Budget, attempts: Attempts
     ) -> tuple[Reply, Content]:
         budget.deadline.check()
-        reply = self._sent_within_limits(request, budget, tries)
+        reply = self._send_within_limits(request, budget, attempts)
         if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
             raise refusal(reply, reference=request.reference, scope=request.scope, secrets=request.secrets)
         return reply, _read(read, reply, request)
 
-    def _sent_within_limits(self, request: Request, budget: Budget, tries: Tries) -> Reply:
+    def _send_within_limits(self, request: Request, budget: Budget, attempts: Attempts) -> Reply:
         if request.resource_id is None:
-            return self._sent(request, budget, tries)
+            return self._send(request, budget, attempts)
         reply = None
         day = self.limiter.acquire(
             request.resource_id, budget.deadline, daily_reserve=budget.settings.daily_reserve
         )
         try:
-            reply = self._sent(request, budget, tries)
+            reply = self._send(request, budget, attempts)
         finally:
             headers, status = (reply.headers, reply.status) if reply else ({}, None)
             self.limiter.observe(request.resource_id, headers, status, day=day)
         return reply
 
-    def _sent(self, request: Request, budget: Budget, tries: Tries) -> Reply:
+    def _send(self, request: Request, budget: Budget, attempts: Attempts) -> Reply:
         """The answer, whatever its status; every request that left is counted."""
-        tries.requested_at, started = self._clock(), self._monotonic()
+        attempts.requested_at, started = self._clock(), self._monotonic()
         try:
             reply = self._transport.send(
                 request.method,
@@ -212,14 +203,14 @@ class GhlClient:
             )
         except GhlError as error:
             if error.kind is not ErrorKind.REFUSED:
-                self._count(request, None, budget, tries)
+                self._count(request, None, budget, attempts)
             raise
-        tries.duration_seconds = self._monotonic() - started
-        self._count(request, reply.status, budget, tries)
+        attempts.duration_seconds = self._monotonic() - started
+        self._count(request, reply.status, budget, attempts)
         return reply
 
-    def _count(self, request: Request, status: int | None, budget: Budget, tries: Tries) -> None:
-        tries.sent += 1
+    def _count(self, request: Request, status: int | None, budget: Budget, attempts: Attempts) -> None:
+        attempts.sent += 1
         budget.count(request.endpoint, status)
 
 

@@ -1,4 +1,4 @@
-"""One part of a capture: what one endpoint tells of one location, followed to its end or to its failure."""
+"""One endpoint of one location, fetched page by page to its end or to its failure."""
 
 import re
 import traceback
@@ -17,8 +17,7 @@ from ghl_snapshots.core.errors import (
 from ghl_snapshots.core.model import CaptureError, Entity, RequestRecord
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import Fetched, GhlClient
-from ghl_snapshots.ghl.endpoints import Endpoint, Shape
-from ghl_snapshots.ghl.json_slices import Slice
+from ghl_snapshots.ghl.endpoints import Endpoint
 from ghl_snapshots.ghl.paging import pages
 from ghl_snapshots.ghl.quoting import quoted
 from ghl_snapshots.ghl.token_source import TokenSource
@@ -27,8 +26,8 @@ _ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """What an endpoint is asked about; `location_id` is None for a company itself."""
+class FetchTarget:
+    """The endpoint to fetch, and the ids that it is for; `location_id` is None for a company itself."""
 
     endpoint: Endpoint
     company_id: str | None = None
@@ -73,76 +72,84 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """What came of asking about a subject: the entities of every page before the error, if there was one.
+class EndpointFetch:
+    """What fetching a target came to: the entities of every page before the error, if there was one.
 
-    The requests' offsets count from the part's first entity.
+    The requests' offsets count from the fetch's first entity.
     """
 
-    subject: Subject
+    target: FetchTarget
     entities: tuple[Entity, ...] = field(default=(), repr=False)
     requests: tuple[RequestRecord, ...] = field(default=(), repr=False)
     error: CaptureError | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class _Reading:
-    """What the pages of one reading of a list gave so far."""
+class _Pass:
+    """What the pages of a list gave so far, followed from its beginning."""
 
     entities: list[Entity] = field(default_factory=list)
     requests: list[RequestRecord] = field(default_factory=list)
 
 
-def read_part(
-    subject: Subject,
-    bearer: TokenSource,
+def fetch_endpoint(
+    target: FetchTarget,
+    token_source: TokenSource,
     client: GhlClient,
     budget: Budget,
     *,
-    tell: Callable[[Sequence[Entity]], None] | None = None,
-) -> Part:
-    """Ask for every page of what the subject is; nothing that GHL or a credential does raises.
+    on_page: Callable[[Sequence[Entity]], None] | None = None,
+) -> EndpointFetch:
+    """Fetch every page of the target; nothing that GHL or a credential does raises.
 
-    A list that changes while it is read is read once more from its beginning; if that fails, the reading that
-    got further is kept. `tell` is called with each page's entities before the next page is asked for.
+    A list that changes meanwhile is fetched once more from its beginning; if that fails, the pass that got
+    further counts. `on_page` is called with each page's entities before the next page is asked for.
     """
 
     def fetch(paging: Mapping[str, str]) -> Fetched:
-        query = {**subject.query(), **paging}
-        fetched = client.fetch(subject.endpoint, subject.path(), query, bearer=bearer, budget=budget)
-        _check_location(subject, fetched)
+        query = {**target.query(), **paging}
+        fetched = client.fetch(
+            target.endpoint,
+            target.path(),
+            query,
+            location_id=target.location_id,
+            token_source=token_source,
+            budget=budget,
+        )
+        _check_location(target, fetched)
         return fetched
 
-    def follow(reading: _Reading) -> None:
-        for page, new in pages(subject.endpoint, fetch):
-            reading.requests.append(_record(subject, page, offset=len(reading.entities), count=len(new)))
-            found = [_entity(subject, slice_) for slice_ in new]
-            reading.entities.extend(found)
-            if tell is not None:
-                tell(found)
+    def follow(current: _Pass) -> None:
+        for page, new in pages(target.endpoint, fetch):
+            current.requests.append(_record(target, page, offset=len(current.entities), count=len(new)))
+            current.entities.extend(new)
+            if on_page is not None:
+                on_page(new)
 
     error = None
-    kept = first = _Reading()
+    best = first = _Pass()
     try:
         try:
             follow(first)
         except ListChangedError:
-            kept = _Reading()
-            follow(kept)
+            best = _Pass()
+            follow(best)
     except Exception as failure:  # noqa: BLE001 (one account's oddity must not cost another's capture)
-        error = subject.error(_told(failure))
+        error = target.error(_as_ghl_error(failure))
         # Of two that met a change the later one is nearer to what the list is.
         if not isinstance(failure, ListChangedError):
-            kept = max(kept, first, key=lambda reading: len(reading.entities))
-    return Part(subject=subject, entities=tuple(kept.entities), requests=tuple(kept.requests), error=error)
+            best = max(best, first, key=lambda each: len(each.entities))
+    return EndpointFetch(
+        target=target, entities=tuple(best.entities), requests=tuple(best.requests), error=error
+    )
 
 
-def failed_part(subject: Subject, failure: BaseException) -> Part:
-    """A part that was not asked for, because what had to come before failed."""
-    return Part(subject=subject, error=subject.error(_told(failure)))
+def failed_fetch(target: FetchTarget, failure: BaseException) -> EndpointFetch:
+    """A fetch that was not begun, because what had to come before failed."""
+    return EndpointFetch(target=target, error=target.error(_as_ghl_error(failure)))
 
 
-def _told(failure: BaseException) -> GhlError:
+def _as_ghl_error(failure: BaseException) -> GhlError:
     """Whatever was raised, as an error that a capture can record."""
     if isinstance(failure, GhlError):
         return failure
@@ -162,46 +169,34 @@ def defect(failure: BaseException) -> GhlError:
     )
 
 
-def unread_part(subject: Subject, kind: ErrorKind, why: str) -> Part:
-    """A part for which nothing was asked."""
-    return Part(subject=subject, error=subject.error(GhlError(kind, why, attempts=0)))
+def skipped_fetch(target: FetchTarget, kind: ErrorKind, why: str) -> EndpointFetch:
+    """A fetch for which nothing was asked."""
+    return EndpointFetch(target=target, error=target.error(GhlError(kind, why, attempts=0)))
 
 
-def _check_location(subject: Subject, fetched: Fetched) -> None:
-    """Refuse what belongs to another location, lest it stand in the wrong account's snapshot."""
-    if subject.location_id is None:
-        return
-    for found in fetched.slices:
-        named = found.entity_id if subject.endpoint.shape is Shape.OBJECT else found.location_id
-        if named is not None and named != subject.location_id:
-            raise GhlError(
-                ErrorKind.FORBIDDEN_LOCATION,
-                f"GHL answered with something of location {quoted(named)} instead; nothing of the answer is "
-                "kept. See that the credential is the one of the tenant's account",
-                status=fetched.status,
-                attempts=fetched.attempts,
-            )
+def _check_location(target: FetchTarget, fetched: Fetched) -> None:
+    """Refuse what belongs to another location, so that it cannot stand in the wrong account's snapshot."""
+    foreign = fetched.named_locations - {target.location_id}
+    if target.location_id is not None and foreign:
+        raise GhlError(
+            ErrorKind.FORBIDDEN_LOCATION,
+            f"GHL answered with something of location {quoted(min(foreign))} instead; nothing of the answer "
+            "is kept. See that the credential is the one of the tenant's account",
+            status=fetched.status,
+            attempts=fetched.attempts,
+        )
 
 
-def _entity(subject: Subject, found: Slice) -> Entity:
-    return Entity(
-        body=found.body,
-        endpoint=subject.endpoint.name,
-        entity_id=found.entity_id,
-        location_id=subject.location_id,
-    )
-
-
-def _record(subject: Subject, page: Fetched, *, offset: int, count: int) -> RequestRecord:
+def _record(target: FetchTarget, page: Fetched, *, offset: int, count: int) -> RequestRecord:
     return RequestRecord(
-        endpoint=subject.endpoint.name,
-        location_id=subject.location_id,
-        parent_id=subject.parent_id,
+        endpoint=target.endpoint.name,
+        location_id=target.location_id,
+        parent_id=target.parent_id,
         offset=offset,
         count=count,
         status=page.status,
-        api_version=subject.endpoint.api_version,
-        trace_id=page.answer.trace_id,
+        api_version=target.endpoint.api_version,
+        trace_id=page.trace_id,
         requested_at=page.requested_at,
         duration_ms=page.duration_ms,
         attempts=page.attempts,

@@ -13,6 +13,7 @@ from typing import Any, Final, NoReturn
 
 from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.core.json_text import legal_text
+from ghl_snapshots.core.model import Entity
 from ghl_snapshots.ghl.endpoints import Endpoint, Shape
 
 _BYTE_ORDER_MARK: Final = "\ufeff"
@@ -31,31 +32,19 @@ _TYPE_NAMES: Final = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Slice:
-    """One entity as it stood in the answer, and the ids read out of it (None: none that could be one)."""
-
-    body: bytes = field(repr=False)
-    entity_id: str | None
-    location_id: str | None
-
-    @property
-    def identity(self) -> str | bytes:
-        """What tells the entity from the others of its list: its id or, without one, all of it."""
-        return self.entity_id or self.body
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """The entities of one answer, and what its envelope says of the others."""
+    """The entities of one answer as they stood in it, and what its envelope says of the others."""
 
-    slices: tuple[Slice, ...] = field(repr=False)
+    entities: tuple[Entity, ...] = field(repr=False)
+    named_locations: frozenset[str] = frozenset()
+    """The locations that the entities say they belong to."""
     total: int | None = None
     has_more: bool | None = None
     trace_id: str | None = None
 
 
-def read_answer(body: bytes, endpoint: Endpoint) -> Answer:
-    """Take an answer apart as the catalogue describes it.
+def read_answer(body: bytes, endpoint: Endpoint, location_id: str | None = None) -> Answer:
+    """Take an answer apart as the catalogue describes it; its entities are put down to the location.
 
     Raises:
         GhlError: MALFORMED_RESPONSE, saying what in the body is not JSON, not UTF-8 or not as documented.
@@ -63,9 +52,9 @@ def read_answer(body: bytes, endpoint: Endpoint) -> Answer:
     try:
         text = body.decode("utf-8")
         reader = _Reader(text.removeprefix(_BYTE_ORDER_MARK))
-        answer = (
-            _bare_list(reader, endpoint) if endpoint.shape is Shape.BARE_LIST else _object(reader, endpoint)
-        )
+        items = _Items(endpoint, location_id)
+        read = _bare_list if endpoint.shape is Shape.BARE_LIST else _object
+        envelope = read(reader, items)
         reader.expect_end()
     except UnicodeDecodeError as error:
         raise malformed(f"the body is not UTF-8 at byte {error.start}") from None
@@ -73,7 +62,7 @@ def read_answer(body: bytes, endpoint: Endpoint) -> Answer:
         raise malformed(f"the body is not JSON: {error.msg} at character {error.pos}") from None
     except RecursionError:
         raise malformed("the body is nested too deep") from None
-    return answer
+    return _answer(items, envelope)
 
 
 def read_object(body: bytes) -> dict[str, Any]:
@@ -175,67 +164,91 @@ class _Reader:
             self.expect(",")
 
 
-def _bare_list(reader: _Reader, endpoint: Endpoint) -> Answer:
+class _Items:
+    """The entities of an answer, as they are read from it."""
+
+    def __init__(self, endpoint: Endpoint, location_id: str | None) -> None:
+        self.endpoint = endpoint
+        self._location_id = location_id
+        self.entities: list[Entity] = []
+        self.named_locations: set[str] = set()
+
+    def read_list(self, reader: _Reader, name: str) -> None:
+        """Read each element of the list that comes next."""
+        for index, (value, text) in enumerate(reader.elements()):
+            self.add(value, text, f"{name}[{index}]")
+
+    def add(self, value: object, text: str, place: str) -> None:
+        """Take up one entity, which stands at that place in the answer."""
+        if not isinstance(value, dict):
+            raise malformed(f"{place} is {_type_name(value)}, not an object")
+        entity_id = _identifier(value.get(self.endpoint.id_key)) or _identifier(value.get("_id"))
+        # An answer of one object is the location itself.
+        is_location = self.endpoint.shape is Shape.OBJECT
+        named = entity_id if is_location else _identifier(value.get("locationId"))
+        if named is not None:
+            self.named_locations.add(named)
+        self.entities.append(
+            Entity(
+                body=text.encode("utf-8"),
+                endpoint=self.endpoint.name,
+                entity_id=entity_id,
+                location_id=self._location_id,
+            )
+        )
+
+
+def _bare_list(reader: _Reader, items: _Items) -> dict[str, Any]:
+    """Read an answer that is a list; there is no envelope."""
     if not reader.at("["):
         value, _ = reader.value()
         raise malformed(f"the body is {_type_name(value)}, not a list")
-    return Answer(slices=_slices(reader, endpoint, "the list"))
+    items.read_list(reader, "the list")
+    return {}
 
 
-def _object(reader: _Reader, endpoint: Endpoint) -> Answer:
+def _object(reader: _Reader, items: _Items) -> dict[str, Any]:
+    """Read an answer that is an object; its envelope."""
+    items_key = items.endpoint.items_key
     if not reader.at("{"):
         value, _ = reader.value()
-        raise malformed(f"the body is {_type_name(value)}, not an object with {endpoint.items_key!r}")
-    slices: tuple[Slice, ...] | None = None
+        raise malformed(f"the body is {_type_name(value)}, not an object with {items_key!r}")
+    is_read = False
     envelope: dict[str, Any] = {}
     for key in reader.keys():  # noqa: SIM118 (not a mapping: it walks the text)
-        if key == endpoint.items_key:
-            if slices is not None:
+        if key == items_key:
+            if is_read:
                 raise malformed(f"the key {key!r} is there twice")
-            slices = _items(reader, endpoint)
+            is_read = True
+            _under_key(reader, items)
         else:
             value, _ = reader.value()
             if key in _ENVELOPE:
                 envelope[key] = value
-    if slices is None:
-        raise malformed(f"the key {endpoint.items_key!r} is missing")
-    return _answer(slices, envelope)
+    if not is_read:
+        raise malformed(f"the key {items_key!r} is missing")
+    return envelope
 
 
-def _items(reader: _Reader, endpoint: Endpoint) -> tuple[Slice, ...]:
-    key = endpoint.items_key
-    if endpoint.shape is Shape.OBJECT:
-        return (_slice(*reader.value(), endpoint, key),)
-    if not reader.at("["):
+def _under_key(reader: _Reader, items: _Items) -> None:
+    key = items.endpoint.items_key
+    if items.endpoint.shape is Shape.OBJECT:
+        items.add(*reader.value(), key)
+    elif reader.at("["):
+        items.read_list(reader, key)
+    else:
         value, _ = reader.value()
         raise malformed(f"{key!r} is {_type_name(value)}, not a list")
-    return _slices(reader, endpoint, key)
 
 
-def _slices(reader: _Reader, endpoint: Endpoint, name: str) -> tuple[Slice, ...]:
-    return tuple(
-        _slice(value, text, endpoint, f"{name}[{index}]")
-        for index, (value, text) in enumerate(reader.elements())
-    )
-
-
-def _slice(value: object, text: str, endpoint: Endpoint, place: str) -> Slice:
-    if not isinstance(value, dict):
-        raise malformed(f"{place} is {_type_name(value)}, not an object")
-    return Slice(
-        body=text.encode("utf-8"),
-        entity_id=_identifier(value.get(endpoint.id_key)) or _identifier(value.get("_id")),
-        location_id=_identifier(value.get("locationId")),
-    )
-
-
-def _answer(slices: tuple[Slice, ...], envelope: dict[str, Any]) -> Answer:
+def _answer(items: _Items, envelope: dict[str, Any]) -> Answer:
     pagination = envelope.get("pagination")
     paging = pagination if isinstance(pagination, dict) else {}
     totals = (envelope.get("total"), envelope.get("totalCount"), paging.get("total"))
     has_more = (envelope.get("hasMore"), paging.get("hasMore"))
     return Answer(
-        slices=slices,
+        entities=tuple(items.entities),
+        named_locations=frozenset(items.named_locations),
         total=next((count for count in map(_count, totals) if count is not None), None),
         has_more=next((more for more in has_more if isinstance(more, bool)), None),
         trace_id=_identifier(envelope.get("traceId")),

@@ -11,38 +11,23 @@ total, and one deleted and another one added between two pages that are asked fo
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from ghl_snapshots.core.errors import ErrorKind, GhlError, ListChangedError
+from ghl_snapshots.core.model import Entity
 from ghl_snapshots.ghl.endpoints import Endpoint, Paging
-from ghl_snapshots.ghl.json_slices import Slice
+from ghl_snapshots.ghl.json_slices import Answer
 
-MOST_PAGES: Final = 500
+MAX_PAGES: Final = 500
 _BY_POSITION: Final = (Paging.SKIP, Paging.OFFSET)
 
 
-class Listed(Protocol):
-    """An answer as far as paging looks at it; see `entities.Answer`."""
-
-    @property
-    def slices(self) -> tuple[Slice, ...]:
-        """The page's entities."""
-
-    @property
-    def total(self) -> int | None:
-        """How many entities the whole list has, if GHL says."""
-
-    @property
-    def has_more(self) -> bool | None:
-        """Whether another page follows, if GHL says."""
-
-
-ListedT = TypeVar("ListedT", bound=Listed)
+PageT = TypeVar("PageT", bound=Answer)
 
 
 def pages(
-    endpoint: Endpoint, fetch: Callable[[Mapping[str, str]], ListedT], *, most_pages: int = MOST_PAGES
-) -> Iterator[tuple[ListedT, tuple[Slice, ...]]]:
+    endpoint: Endpoint, fetch: Callable[[Mapping[str, str]], PageT], *, max_pages: int = MAX_PAGES
+) -> Iterator[tuple[PageT, tuple[Entity, ...]]]:
     """Each page of a list as `fetch` gives it for the page's query parameters, and what is new on it.
 
     Raises:
@@ -53,7 +38,7 @@ def pages(
             the pages yielded before are good.
     """
     walk = _Walk(endpoint)
-    for _ in range(most_pages):
+    for _ in range(max_pages):
         with _noting(walk.cursor):
             page = fetch(walk.query())
             if walk.was_rounded(page):
@@ -66,7 +51,7 @@ def pages(
         if last:
             return
     with _noting(walk.cursor):
-        raise _paging(f"the list did not end within {most_pages} pages")
+        raise _paging(f"the list did not end within {max_pages} pages")
 
 
 @contextmanager
@@ -87,8 +72,8 @@ class _Walk:
         self._seen: set[str | bytes] = set()
         self._count = 0
         self._page = 1
-        self._first: Slice | None = None
-        self._last: Slice | None = None
+        self._first: Entity | None = None
+        self._last: Entity | None = None
         self._overlap = 0
         """Entities of the page before with which the next one is to begin."""
         self._whole_pages = self._endpoint.paging not in _BY_POSITION
@@ -123,37 +108,37 @@ class _Walk:
             case Paging.CURSOR:
                 return {"startAfter": cursor, "limit": size} if cursor else {"limit": size}
 
-    def was_rounded(self, page: Listed) -> bool:
+    def was_rounded(self, page: Answer) -> bool:
         """Whether the page before came again, which a server does that begins whole pages only.
 
         It is then to be asked where the next page begins.
         """
-        first = page.slices[0].identity if page.slices else None
-        if not self._overlap or self._first is None or first != self._first.identity:
+        first = _identity(page.entities[0]) if page.entities else None
+        if not self._overlap or self._first is None or first != _identity(self._first):
             return False
         self._whole_pages, self._overlap = True, 0
         return True
 
-    def new(self, page: Listed) -> tuple[Slice, ...]:
+    def new(self, page: Answer) -> tuple[Entity, ...]:
         """The page's entities but for those with which the page before ended.
 
         Raises:
             ListChangedError: PAGING, when that one's last entity does not come again.
         """
         if self._last is None or not self._overlap:
-            return page.slices
-        first = page.slices[0].identity if page.slices else None
-        if first == self._last.identity:
-            return page.slices[self._overlap :]
+            return page.entities
+        first = _identity(page.entities[0]) if page.entities else None
+        if first == _identity(self._last):
+            return page.entities[self._overlap :]
         if first is not None and first in self._seen:
             raise ListChangedError(ErrorKind.PAGING, _again(first))
         raise ListChangedError(
             ErrorKind.PAGING,
-            f"the list changed while its pages were read: {_named(self._last.identity)}, with which a page "
+            f"the list changed while its pages were read: {_named(_identity(self._last))}, with which a page "
             "ended, did not come again at the same place",
         )
 
-    def take(self, page: Listed, new: tuple[Slice, ...]) -> bool:
+    def take(self, page: Answer, new: tuple[Entity, ...]) -> bool:
         """Go past the page's new entities and tell whether it is the last page.
 
         Raises:
@@ -161,7 +146,7 @@ class _Walk:
         """
         self._note_total(page)
         self._check_new(new)
-        self._seen.update(entity.identity for entity in new)
+        self._seen.update(_identity(entity) for entity in new)
         self._count += len(new)
         self._page += 1
         last = self._endpoint.paging is Paging.NONE or self._is_last(page, new)
@@ -169,7 +154,7 @@ class _Walk:
             self._move_on(page, new)
         return last
 
-    def check_total(self, page: Listed, *, last: bool) -> None:
+    def check_total(self, page: Answer, *, last: bool) -> None:
         """See that the entities so far fit the list's total.
 
         Raises:
@@ -186,7 +171,7 @@ class _Walk:
         if self._count > self._total:
             raise _paging(f"GHL gave {self._count} entities, but says there are {self._total}")
 
-    def _note_total(self, page: Listed) -> None:
+    def _note_total(self, page: Answer) -> None:
         if None not in (self._total, page.total) and page.total != self._total:
             raise ListChangedError(
                 ErrorKind.PAGING,
@@ -195,35 +180,40 @@ class _Walk:
             )
         self._total = self._total if page.total is None else page.total
 
-    def _check_new(self, new: tuple[Slice, ...]) -> None:
-        names = [entity.identity for entity in new]
+    def _check_new(self, new: tuple[Entity, ...]) -> None:
+        names = [_identity(entity) for entity in new]
         repeated = next((name for name in names if name in self._seen), None)
         if repeated is not None:
             raise ListChangedError(ErrorKind.PAGING, _again(repeated))
         if len(set(names)) < len(names):
             raise _paging("GHL gave the same entity twice on one page")
 
-    def _is_last(self, page: Listed, new: tuple[Slice, ...]) -> bool:
+    def _is_last(self, page: Answer, new: tuple[Entity, ...]) -> bool:
         if not new and page.has_more:
             raise _paging("GHL gave an empty page and says that more follow")
-        if not page.slices:
+        if not page.entities:
             return True
         if page.has_more is not None:
             return not page.has_more
         return self._total is not None and self._count >= self._total
 
-    def _move_on(self, page: Listed, new: tuple[Slice, ...]) -> None:
+    def _move_on(self, page: Answer, new: tuple[Entity, ...]) -> None:
         """Go on behind the last entity, or from it on if the page was full: then there may be more."""
-        full = len(page.slices) >= self._endpoint.page_size > 1
+        full = len(page.entities) >= self._endpoint.page_size > 1
         self._overlap = int(full and bool(new) and not self._whole_pages)
         if new:
-            self._first, self._last = page.slices[0], new[-1]
+            self._first, self._last = page.entities[0], new[-1]
         if self._endpoint.paging is Paging.CURSOR and self.cursor is None:
             raise _paging("the last entity of the page has no id, by which the next page would be asked")
 
 
 def _paging(message: str) -> GhlError:
     return GhlError(ErrorKind.PAGING, message)
+
+
+def _identity(entity: Entity) -> str | bytes:
+    """What tells an entity from the others of its list: its id or, without one, all of it."""
+    return entity.entity_id or entity.body
 
 
 def _again(identity: str | bytes) -> str:

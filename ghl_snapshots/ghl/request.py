@@ -1,4 +1,4 @@
-"""A request to GHL as it is to be sent each time it is tried, and what the tries have come to."""
+"""A request to GHL as it is sent in each attempt, and what the attempts have come to."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ _SECRET_FIELDS: Final = ("client_secret", "refresh_token", "code")
 
 
 @dataclass(slots=True)
-class Tries:
+class Attempts:
     """How many requests a call has cost so far, and how the latest one went."""
 
     sent: int = 0
@@ -23,12 +23,12 @@ class Tries:
     """Why it is tried again."""
 
     def note(self, outcome: Future | None) -> None:
-        """Keep in mind why the call is tried again."""
+        """Remember why the call is tried again."""
         error = outcome.exception() if outcome else None
         self.failure = error.message if isinstance(error, GhlError) else None
 
-    def summed_up(self, error: GhlError) -> GhlError:
-        """The error with what the tries came to; where no time was left for one, the one before tells why."""
+    def summarized(self, error: GhlError) -> GhlError:
+        """The error with the number of attempts, and where no time was left for one, why the last failed."""
         out_of_time = error.attempts == 0 and self.failure is not None
         text = f"{error.message}; before that: {self.failure}" if out_of_time else error.message
         return GhlError(error.kind, text, status=error.status, attempts=self.sent)
@@ -36,7 +36,7 @@ class Tries:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One HTTP request as it is to be sent, each time it is tried."""
+    """One HTTP request as it is sent in each attempt."""
 
     method: str
     path: str
@@ -52,8 +52,8 @@ class Request:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What no error may repeat, even if GHL does."""
-        held = (self.form or {}).get
-        return tuple(secret for secret in (self.token, *map(held, _SECRET_FIELDS)) if secret)
+        fields = ((self.form or {}).get(name) for name in _SECRET_FIELDS)
+        return tuple(secret for secret in (self.token, *fields) if secret)
 
     def headers(self) -> dict[str, str]:
         """The headers that differ from call to call."""

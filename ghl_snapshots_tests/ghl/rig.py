@@ -91,8 +91,15 @@ class Rig:
         """One call by the tenant's own token."""
         budget = Budget(deadline=Deadline(seconds), settings=self.settings)
         path = endpoint.format(locationId=tenant.ghl_account_id)
-        bearer = self.credentials.open(tenant, budget).account
-        return self.client.fetch(ENDPOINTS[endpoint], path, query, bearer=bearer, budget=budget)
+        token_source = self.credentials.open(tenant, budget).account
+        return self.client.fetch(
+            ENDPOINTS[endpoint],
+            path,
+            query,
+            location_id=tenant.ghl_account_id,
+            token_source=token_source,
+            budget=budget,
+        )
 
 
 @contextmanager

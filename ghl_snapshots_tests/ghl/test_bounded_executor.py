@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from ghl_snapshots.ghl.bounded_executor import Crew, Line
+from ghl_snapshots.ghl.bounded_executor import BoundedExecutor, TaskQueue
 
 PATIENCE_SECONDS = 20
 
@@ -20,7 +20,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 class Busy:
-    """Counts how many pieces are under way at once; each waits for a moment, so that others come to it."""
+    """Counts how many tasks are under way at once; each waits for a moment, so that others come to it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -39,75 +39,77 @@ class Busy:
 
 
 def test_without_work_nothing_is_waited_for(pool: ThreadPoolExecutor) -> None:
-    Crew(Line(pool, most=8), width=8).wait()
+    BoundedExecutor(TaskQueue(pool, max_concurrency=8), max_concurrency=8).wait()
 
 
-@pytest.mark.parametrize("width", [1, 3, 8])
-def test_all_work_is_done_and_never_more_than_the_width_at_once(pool: ThreadPoolExecutor, width: int) -> None:
-    busy, line = Busy(), Line(pool, most=100)
-    crew = Crew(line, width=width)
-    crew.add(line, [busy] * 50)
-    crew.wait()
-    assert (busy.done, busy.most) == (50, width)
+@pytest.mark.parametrize("max_concurrency", [1, 3, 8])
+def test_all_work_is_done_and_never_more_than_the_max_concurrency_at_once(
+    pool: ThreadPoolExecutor, max_concurrency: int
+) -> None:
+    busy, queue = Busy(), TaskQueue(pool, max_concurrency=100)
+    executor = BoundedExecutor(queue, max_concurrency=max_concurrency)
+    executor.add(queue, [busy] * 50)
+    executor.wait()
+    assert (busy.done, busy.most) == (50, max_concurrency)
 
 
-def test_a_line_has_a_width_of_its_own(pool: ThreadPoolExecutor) -> None:
+def test_a_queue_has_a_max_concurrency_of_its_own(pool: ThreadPoolExecutor) -> None:
     few, many = Busy(), Busy()
-    narrow, wide = Line(pool, most=2), Line(pool, most=8)
-    crew = Crew(narrow, wide, width=8)
-    crew.add(narrow, [few] * 20)
-    crew.add(wide, [many] * 20)
-    crew.wait()
+    narrow, wide = TaskQueue(pool, max_concurrency=2), TaskQueue(pool, max_concurrency=8)
+    executor = BoundedExecutor(narrow, wide, max_concurrency=8)
+    executor.add(narrow, [few] * 20)
+    executor.add(wide, [many] * 20)
+    executor.wait()
     assert (few.done, few.most, many.done) == (20, 2, 20)
 
 
-def test_the_first_line_is_served_first() -> None:
+def test_the_first_queue_is_served_first() -> None:
     """Even if it gets its work after the other one."""
     served: list[str] = []
     with ThreadPoolExecutor(1) as pool:
-        first, second = Line(pool, most=1), Line(pool, most=1)
-        crew = Crew(first, second, width=1)
+        first, second = TaskQueue(pool, max_concurrency=1), TaskQueue(pool, max_concurrency=1)
+        executor = BoundedExecutor(first, second, max_concurrency=1)
 
         def begin() -> None:
-            crew.add(second, [partial(served.append, "second")] * 8)
-            crew.add(first, [partial(served.append, "first")] * 6)
+            executor.add(second, [partial(served.append, "second")] * 8)
+            executor.add(first, [partial(served.append, "first")] * 6)
 
-        crew.add(second, [begin])
-        crew.wait()
+        executor.add(second, [begin])
+        executor.wait()
     assert served == ["first"] * 6 + ["second"] * 8
 
 
 def test_work_may_bring_more_work(pool: ThreadPoolExecutor) -> None:
     """As each agent of a list brings its actions, and each page of locations its calls."""
-    line, done = Line(pool, most=8), []
-    crew = Crew(line, width=4)
+    queue, done = TaskQueue(pool, max_concurrency=8), []
+    executor = BoundedExecutor(queue, max_concurrency=4)
 
-    def piece(depth: int) -> None:
+    def task(depth: int) -> None:
         done.append(depth)
-        crew.add(line, [partial(piece, depth - 1)] * 3 if depth else [])
+        executor.add(queue, [partial(task, depth - 1)] * 3 if depth else [])
 
-    crew.add(line, [partial(piece, 4)])
-    crew.wait()
+    executor.add(queue, [partial(task, 4)])
+    executor.wait()
     assert sorted(done) == sorted(4 - depth for depth in range(5) for _ in range(3**depth))
 
 
-def test_what_a_piece_raises_is_raised_and_nothing_more_is_begun(pool: ThreadPoolExecutor) -> None:
-    line, busy = Line(pool, most=1), Busy()
-    crew = Crew(line, width=1)
+def test_what_a_task_raises_is_raised_and_nothing_more_is_begun(pool: ThreadPoolExecutor) -> None:
+    queue, busy = TaskQueue(pool, max_concurrency=1), Busy()
+    executor = BoundedExecutor(queue, max_concurrency=1)
 
     def fail() -> None:
         raise MemoryError("no room")
 
-    crew.add(line, [busy, fail, busy, busy])
+    executor.add(queue, [busy, fail, busy, busy])
     with pytest.raises(MemoryError, match="no room"):
-        crew.wait()
+        executor.wait()
     pool.shutdown()
     assert busy.done == 1
 
 
 def test_others_that_are_at_work_take_up_nothing_more_after_a_failure(pool: ThreadPoolExecutor) -> None:
-    line, failed, at_work = Line(pool, most=2), threading.Event(), threading.Event()
-    crew, busy = Crew(line, width=2), Busy()
+    queue, failed, at_work = TaskQueue(pool, max_concurrency=2), threading.Event(), threading.Event()
+    executor, busy = BoundedExecutor(queue, max_concurrency=2), Busy()
 
     def fail() -> None:
         at_work.wait(PATIENCE_SECONDS)
@@ -117,71 +119,71 @@ def test_others_that_are_at_work_take_up_nothing_more_after_a_failure(pool: Thre
         at_work.set()
         failed.wait(PATIENCE_SECONDS)
 
-    crew.add(line, [fail, work, busy, busy])
+    executor.add(queue, [fail, work, busy, busy])
     with pytest.raises(MemoryError):
-        crew.wait()
+        executor.wait()
     failed.set()
     pool.shutdown()
     assert busy.done == 0
 
 
 def test_a_pool_that_was_shut_down_is_told_and_not_waited_for(pool: ThreadPoolExecutor) -> None:
-    line = Line(pool, most=1)
-    crew = Crew(line, width=1)
-    crew.add(line, [partial(pool.shutdown, wait=False), *[lambda: None] * 10])
+    queue = TaskQueue(pool, max_concurrency=1)
+    executor = BoundedExecutor(queue, max_concurrency=1)
+    executor.add(queue, [partial(pool.shutdown, wait=False), *[lambda: None] * 10])
     with pytest.raises(RuntimeError, match="after shutdown"):
-        crew.wait()
+        executor.wait()
 
 
-def test_work_that_cannot_be_begun_ends_all_even_if_the_piece_that_adds_it_goes_on(
+def test_work_that_cannot_be_begun_ends_all_even_if_the_task_that_adds_it_goes_on(
     pool: ThreadPoolExecutor,
 ) -> None:
     """A listing records whatever happens to it; the capture must not wait for what never comes."""
-    line = Line(pool, most=8)
-    crew = Crew(line, width=8)
+    queue = TaskQueue(pool, max_concurrency=8)
+    executor = BoundedExecutor(queue, max_concurrency=8)
 
     def listing() -> None:
         pool.shutdown(wait=False)
         with contextlib.suppress(RuntimeError):
-            crew.add(line, [lambda: None])
+            executor.add(queue, [lambda: None])
 
     def wait() -> None:
         with pytest.raises(RuntimeError, match="after shutdown"):
-            crew.wait()
+            executor.wait()
         raised.set()
 
     raised = threading.Event()
-    crew.add(line, [listing])
+    executor.add(queue, [listing])
     threading.Thread(target=wait, daemon=True).start()
     assert raised.wait(PATIENCE_SECONDS)
 
 
 def test_work_that_comes_after_all_is_done_is_done_too(pool: ThreadPoolExecutor) -> None:
-    line, done = Line(pool, most=1), threading.Semaphore(0)
-    crew = Crew(line, width=1)
+    queue, done = TaskQueue(pool, max_concurrency=1), threading.Semaphore(0)
+    executor = BoundedExecutor(queue, max_concurrency=1)
     for _ in range(2):
-        crew.add(line, [done.release])
+        executor.add(queue, [done.release])
         assert done.acquire(timeout=PATIENCE_SECONDS)
         threading.Event().wait(0.01)
-    crew.wait()
+    executor.wait()
 
 
 def test_a_large_capture_lets_others_have_their_turn() -> None:
-    """One thread does both: the second capture's only piece waits for one of the first one's."""
+    """One thread does both: the second capture's only task waits for one of the first one's."""
     order: list[str] = []
     with ThreadPoolExecutor(1) as pool:
         begin = threading.Event()
-        large, small = Line(pool, most=1), Line(pool, most=1)
-        crews = Crew(large, width=1), Crew(small, width=1)
+        large, small = TaskQueue(pool, max_concurrency=1), TaskQueue(pool, max_concurrency=1)
+        executors = BoundedExecutor(large, max_concurrency=1), BoundedExecutor(small, max_concurrency=1)
 
-        def piece(name: str, after: Callable[[], object]) -> None:
+        def task(name: str, after: Callable[[], object]) -> None:
             after()
             order.append(name)
 
-        crews[0].add(large, [partial(piece, "large", partial(begin.wait, PATIENCE_SECONDS))])
-        crews[0].add(large, [partial(piece, "large", lambda: None)] * 20)
-        crews[1].add(small, [partial(piece, "small", lambda: None)])
+        executors[0].add(large, [partial(task, "large", partial(begin.wait, PATIENCE_SECONDS))])
+        executors[0].add(large, [partial(task, "large", lambda: None)] * 20)
+        executors[1].add(small, [partial(task, "small", lambda: None)])
         begin.set()
-        for crew in crews:
-            crew.wait()
+        for executor in executors:
+            executor.wait()
     assert order == ["large", "small"] + ["large"] * 20

@@ -131,7 +131,7 @@ def test_what_lasts_is_tried_so_often_and_then_named(
 def test_what_passes_costs_a_try_and_nothing_else(rig: Rig, location: Location, effect: Effect) -> None:
     rig.simulator.inject(Fault(effect=effect, times=ATTEMPTS - 1))
     fetched = rig.fetch(rig.pit(location), locationId=location.location_id)
-    assert [entity.body for entity in fetched.slices] == location.entities["workflows"]
+    assert [entity.body for entity in fetched.entities] == location.entities["workflows"]
     assert (fetched.status, fetched.attempts) == (200, ATTEMPTS)
 
 

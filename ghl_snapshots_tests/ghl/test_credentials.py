@@ -56,14 +56,15 @@ def test_a_token_put_in_the_place_of_a_refused_one_is_used_in_the_same_capture(
     file = tmp_path / "token"
     file.write_text("pit-of-yesterday", encoding="utf-8")
     budget = Budget(deadline=Deadline(10))
-    bearer = rig.credentials.open(tenant_of(location, credential=f"file:{file}"), budget).account
-    assert bearer.token() == "pit-of-yesterday"
+    token_source = rig.credentials.open(tenant_of(location, credential=f"file:{file}"), budget).account
+    assert token_source.token() == "pit-of-yesterday"
     file.write_text(location.private_integration_token, encoding="utf-8")
     fetched = rig.client.fetch(
         ENDPOINTS["/workflows/"],
         "/workflows/",
         {"locationId": location.location_id},
-        bearer=bearer,
+        location_id=location.location_id,
+        token_source=token_source,
         budget=budget,
     )
     assert (fetched.status, fetched.attempts) == (200, 2)

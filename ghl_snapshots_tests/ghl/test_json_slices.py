@@ -67,7 +67,7 @@ JSON_OBJECT = _members(JSON_TEXT)
 
 
 def bodies(answer: Answer) -> list[bytes]:
-    return [found.body for found in answer.slices]
+    return [found.body for found in answer.entities]
 
 
 def _kind_of_error(body: bytes, endpoint: Endpoint) -> ErrorKind | None:
@@ -131,7 +131,7 @@ def test_a_cut_off_answer_is_never_taken_for_a_whole_one(body: str) -> None:
 def test_what_parsing_and_writing_again_would_lose_is_kept(element: bytes) -> None:
     answer = read_answer(b'{"items":[' + element + b"," + element.replace(b'"a"', b'"b"') + b"]}", LIST)
     assert bodies(answer)[0] == element
-    assert [found.entity_id for found in answer.slices] == ["a", "b"]
+    assert [found.entity_id for found in answer.entities] == ["a", "b"]
 
 
 @pytest.mark.parametrize(
@@ -215,9 +215,8 @@ def test_the_envelope_tells_how_much_there_is(
 def test_ids_are_such_as_a_database_can_hold_and_index(
     element: dict[str, Any], entity_id: str | None
 ) -> None:
-    found = read_answer(json.dumps({"items": [element]}).encode(), LIST).slices[0]
+    found = read_answer(json.dumps({"items": [element]}).encode(), LIST).entities[0]
     assert found.entity_id == entity_id
-    assert found.identity == (entity_id or json.dumps(element).encode())
 
 
 def test_an_object_is_read_for_errors_and_tokens() -> None:
@@ -236,5 +235,5 @@ def test_the_catalogue_says_where_every_endpoint_holds_its_entities(endpoint: En
         Shape.LIST: b'{"' + endpoint.items_key.encode() + b'":[' + one + b"]}",
         Shape.OBJECT: b'{"' + endpoint.items_key.encode() + b'":' + one + b"}",
     }[endpoint.shape]
-    found = read_answer(body, endpoint).slices
+    found = read_answer(body, endpoint).entities
     assert [(slice_.body, slice_.entity_id) for slice_ in found] == [(one, "e-1")]

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 
 from ghl_snapshots.core.capture_settings import CaptureSettings
 from ghl_snapshots.core.errors import ErrorKind, GhlError, ListChangedError
+from ghl_snapshots.core.model import Entity
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, Endpoint, Paging
-from ghl_snapshots.ghl.json_slices import Answer, Slice, read_answer
-from ghl_snapshots.ghl.paging import MOST_PAGES, pages
+from ghl_snapshots.ghl.json_slices import Answer, read_answer
+from ghl_snapshots.ghl.paging import MAX_PAGES, pages
 from ghl_snapshots.ghl.transport import Transport
 from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots.simulator.faults import EndlessPages, Fault, ReplaceBody, StuckPage
@@ -89,12 +90,12 @@ def fetcher(
 
 
 def followed(
-    endpoint: Endpoint, fetch: Callable[[Mapping[str, str]], Answer], *, most_pages: int = MOST_PAGES
+    endpoint: Endpoint, fetch: Callable[[Mapping[str, str]], Answer], *, max_pages: int = MAX_PAGES
 ) -> tuple[list[bytes], GhlError | None]:
     """The entities of the pages that came, and the error that ended them."""
     found: list[bytes] = []
     try:
-        for _, new in pages(endpoint, fetch, most_pages=most_pages):
+        for _, new in pages(endpoint, fetch, max_pages=max_pages):
             found += [entity.body for entity in new]
     except GhlError as error:
         return found, error
@@ -145,7 +146,7 @@ def test_a_list_that_never_ends_is_given_up_and_what_came_is_kept(
     simulator: Simulator, transport: Transport, location: Location, endpoint: Endpoint
 ) -> None:
     simulator.inject(Fault(effect=EndlessPages(), route=endpoint.path))
-    found, error = followed(endpoint, fetcher(transport, location, endpoint), most_pages=4)
+    found, error = followed(endpoint, fetcher(transport, location, endpoint), max_pages=4)
     overlapping = endpoint.paging in {Paging.SKIP, Paging.OFFSET}
     assert len(found) == 4 * endpoint.page_size - 3 * overlapping
     assert error is not None
@@ -196,9 +197,9 @@ def test_a_page_that_fails_leaves_the_pages_before_it_and_its_cursor(
         assert error.cursor == (cursor or json.loads(entities[5])["id"])
 
 
-def slices(names: list[str]) -> tuple[Slice, ...]:
+def entities(names: list[str]) -> tuple[Entity, ...]:
     return tuple(
-        Slice(body=json.dumps({"id": name}).encode(), entity_id=name, location_id=None) for name in names
+        Entity(body=json.dumps({"id": name}).encode(), endpoint="/list", entity_id=name) for name in names
     )
 
 
@@ -214,11 +215,11 @@ def test_a_server_that_gives_fewer_than_asked_for_loses_nothing(count: int, cap:
 
     def fetch(query: Mapping[str, str]) -> Answer:
         skip = int(query["skip"])
-        return Answer(slices=slices(names[skip : skip + min(cap, int(query["limit"]))]))
+        return Answer(entities=entities(names[skip : skip + min(cap, int(query["limit"]))]))
 
     found, error = followed(replace(SKIP, page_size=asked), fetch)
     assert error is None
-    assert found == [entity.body for entity in slices(names)]
+    assert found == [entity.body for entity in entities(names)]
 
 
 @given(count=st.integers(0, 40), size=st.integers(1, 12))
@@ -230,11 +231,11 @@ def test_a_server_that_begins_whole_pages_only_loses_nothing(count: int, size: i
         skip = int(query["skip"]) // size * size
         # The end of the list is behind its last entity, wherever in a page that is.
         there = names[skip : skip + size] if int(query["skip"]) < count else []
-        return Answer(slices=slices(there))
+        return Answer(entities=entities(there))
 
     found, error = followed(replace(SKIP, page_size=size), fetch)
     assert error is None
-    assert found == [entity.body for entity in slices(names)]
+    assert found == [entity.body for entity in entities(names)]
 
 
 @given(count=st.integers(2, 30), size=st.integers(2, 12), gone=st.integers(0, 29), page=st.integers(1, 15))
@@ -251,23 +252,23 @@ def test_no_entity_is_lost_to_a_deletion_between_two_pages(
         asked += 1
         there = names if asked <= page else left
         skip = int(query["skip"])
-        return Answer(slices=slices(there[skip : skip + int(query["limit"])]))
+        return Answer(entities=entities(there[skip : skip + int(query["limit"])]))
 
     found, error = followed(replace(SKIP, page_size=size), fetch)
     if error is None:
-        assert {entity.body for entity in slices(left)} <= set(found)
+        assert {entity.body for entity in entities(left)} <= set(found)
     else:
         assert isinstance(error, ListChangedError)
 
 
 def test_an_empty_page_that_promises_more_is_named() -> None:
-    _, error = followed(OFFSET, lambda _query: Answer(slices=(), has_more=True))
+    _, error = followed(OFFSET, lambda _query: Answer(entities=(), has_more=True))
     assert error is not None
     assert error.message == "GHL gave an empty page and says that more follow"
 
 
 def test_an_entity_twice_on_one_page_is_named() -> None:
-    found, error = followed(OFFSET, lambda _query: Answer(slices=slices(["a", "b", "a"]), has_more=False))
+    found, error = followed(OFFSET, lambda _query: Answer(entities=entities(["a", "b", "a"]), has_more=False))
     assert found == []
     assert error is not None
     assert error.message == "GHL gave the same entity twice on one page"
@@ -275,7 +276,7 @@ def test_an_entity_twice_on_one_page_is_named() -> None:
 
 def test_entities_without_an_id_are_told_apart_by_their_bytes() -> None:
     page = Answer(
-        slices=tuple(Slice(body=body, entity_id=None, location_id=None) for body in (b"{}", b'{"a":1}')),
+        entities=tuple(Entity(body=body, endpoint="/list", entity_id=None) for body in (b"{}", b'{"a":1}')),
         has_more=True,
     )
     found, error = followed(OFFSET, lambda _query: page)
@@ -285,7 +286,7 @@ def test_entities_without_an_id_are_told_apart_by_their_bytes() -> None:
 
 
 def test_a_cursor_needs_an_id() -> None:
-    page = Answer(slices=(Slice(body=b"{}", entity_id=None, location_id=None),), total=5)
+    page = Answer(entities=(Entity(body=b"{}", endpoint="/list", entity_id=None),), total=5)
     _, error = followed(CURSOR, lambda _query: page)
     assert error is not None
     assert "has no id, by which the next page would be asked" in error.message
@@ -293,7 +294,7 @@ def test_a_cursor_needs_an_id() -> None:
 
 def test_a_list_in_one_answer_that_leaves_entities_out_is_named_and_kept() -> None:
     whole = next(endpoint for endpoint in LOCATION_ENDPOINTS if endpoint.paging is Paging.NONE)
-    found, error = followed(whole, lambda _query: Answer(slices=slices(["a", "b"]), total=3))
+    found, error = followed(whole, lambda _query: Answer(entities=entities(["a", "b"]), total=3))
     assert len(found) == 2
     assert error is not None
     assert error.message == "the list ended after 2 entities, but GHL says there are 3"
