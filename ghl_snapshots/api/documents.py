@@ -1,4 +1,4 @@
-"""The JSON that goes in and out, camelCase throughout."""
+"""The JSON documents of requests and answers, in camelCase."""
 
 from datetime import datetime
 from typing import Annotated, Any
@@ -17,7 +17,7 @@ class _Document(BaseModel):
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
 
-class Trigger(_Document):
+class TriggerBody(_Document):
     """A request for captures of one tenant."""
 
     model_config = ConfigDict(
@@ -48,20 +48,21 @@ class Trigger(_Document):
 
     @field_validator("snapshot_types")
     @classmethod
-    def _once(cls, snapshot_types: list[SnapshotType]) -> list[SnapshotType]:
-        """Take a type that is named twice once."""
+    def _without_duplicates(cls, snapshot_types: list[SnapshotType]) -> list[SnapshotType]:
         return list(dict.fromkeys(snapshot_types))
 
 
-class Accepted(_Document):
-    """A request that is kept and will be served, whatever is restarted meanwhile."""
+class AcceptedRequest(_Document):
+    """A request that is stored and will be served, whatever is restarted meanwhile."""
 
-    request_id: str = Field(description="Follows the request; also the correlation id of all it leads to.")
+    request_id: str = Field(
+        description="Id of the request, and correlation id of its run, snapshots and audit events."
+    )
     status: RequestStatus
     estimated_duration: str = Field(description="From the tenant's recent captures, such as `30s`.")
 
     @classmethod
-    def of(cls, request: SnapshotRequest) -> "Accepted":
+    def of(cls, request: SnapshotRequest) -> "AcceptedRequest":
         """The answer to a trigger."""
         return cls(
             request_id=request.request_id,
@@ -71,18 +72,20 @@ class Accepted(_Document):
 
 
 class RequestedSnapshot(_Document):
-    """What came of one of a request's types; all but the type is null before there is a snapshot."""
+    """The result for one of a request's types; all but the type is null until there is a snapshot."""
 
     snapshot_type: SnapshotType
     status: Status | None
     snapshot_id: str | None
     record_count: int | None
     captured_at: str | None
-    errors: list[dict[str, Any]] = Field(description="Parts that are missing, as the snapshot records them.")
+    errors: list[dict[str, Any]] = Field(
+        description="What could not be captured, as the snapshot records it."
+    )
 
     @classmethod
     def of(cls, snapshot_type: SnapshotType, snapshot: Snapshot | None) -> "RequestedSnapshot":
-        """What a snapshot tells, if there is one."""
+        """The result from the snapshot, if there is one."""
         return cls(
             snapshot_type=snapshot_type,
             status=snapshot.status if snapshot else None,
@@ -93,8 +96,8 @@ class RequestedSnapshot(_Document):
         )
 
 
-class Request(_Document):
-    """A request and how far it has come."""
+class RequestDocument(_Document):
+    """A request and its progress."""
 
     request_id: str
     status: RequestStatus
@@ -102,24 +105,24 @@ class Request(_Document):
     ghl_account_id: str
     priority: Priority
     reason: str | None
-    run_id: str | None = Field(description="The Dagster run that serves it.")
+    run_id: str | None = Field(description="The Dagster run of the request.")
     accepted_at: str
     queued_at: str | None
     started_at: str | None
     finished_at: str | None
-    snapshots: list[RequestedSnapshot] = Field(description="One for each type that was asked for.")
-    error: str | None = Field(description="Why something is missing where no snapshot tells.")
+    snapshots: list[RequestedSnapshot] = Field(description="One for each requested type.")
+    error: str | None = Field(description="Why a snapshot is missing.")
 
     @classmethod
-    def of(cls, request: SnapshotRequest, snapshots: list[Snapshot]) -> "Request":
-        """The request with the snapshots that it has led to."""
+    def of(cls, request: SnapshotRequest, snapshots: list[Snapshot]) -> "RequestDocument":
+        """The request with its snapshots."""
         stored = {snapshot.snapshot_type: snapshot for snapshot in snapshots}
-        over = request.status in {
+        finished = request.status in {
             RequestStatus.SUCCEEDED,
             RequestStatus.PARTIAL_FAILURE,
             RequestStatus.FAILED,
         }
-        finished = request.ended_at or max((each.created_at for each in snapshots), default=None)
+        finished_at = request.ended_at or max((each.created_at for each in snapshots), default=None)
         return cls(
             request_id=request.request_id,
             status=request.status,
@@ -129,16 +132,16 @@ class Request(_Document):
             reason=request.reason,
             run_id=request.run_id,
             accepted_at=iso(request.created_at),
-            queued_at=_moment(request.queued_at),
-            started_at=_moment(request.started_at),
-            finished_at=_moment(finished) if over else None,
+            queued_at=_timestamp(request.queued_at),
+            started_at=_timestamp(request.started_at),
+            finished_at=_timestamp(finished_at) if finished else None,
             snapshots=[RequestedSnapshot.of(each, stored.get(each)) for each in request.snapshot_types],
             error=request.error,
         )
 
 
 class SnapshotMetadata(_Document):
-    """A snapshot without what it holds."""
+    """A snapshot without its payload."""
 
     snapshot_id: str
     tenant_id: str
@@ -168,41 +171,41 @@ class ListedSnapshot(_Document):
 
     @classmethod
     def of(cls, snapshot: Snapshot) -> "ListedSnapshot":
-        """The same parts as in the snapshot's own document."""
+        """The metadata and audit of the snapshot's document."""
         return cls.model_validate(snapshot.as_json())
 
 
 class SnapshotList(_Document):
-    """Snapshots, the newest first."""
+    """A page of snapshots, the newest first."""
 
     snapshots: list[ListedSnapshot]
-    next_cursor: str | None = Field(description="Continues the list; null at its end.")
+    next_cursor: str | None = Field(description="Cursor of the next page; null on the last one.")
 
 
 class SnapshotPayload(_Document):
-    """What GHL returned, and how."""
+    """What GHL returned."""
 
     data: list[Any] = Field(description="The entities, each as the exact bytes that GHL sent.")
     metadata: dict[str, Any]
 
 
 class SnapshotDocument(_Document):
-    """A snapshot, whole."""
+    """A whole snapshot."""
 
     metadata: SnapshotMetadata
     payload: SnapshotPayload
     audit: SnapshotAudit
 
 
-class Verified(_Document):
-    """Whether a snapshot's checksum follows from the stored bytes."""
+class VerificationResult(_Document):
+    """Whether a snapshot's checksum matches the stored bytes."""
 
     snapshot_id: str
     tenant_id: str
     checksum: str
     record_count: int
     valid: bool
-    problem: str | None = Field(description="What does not hold; null if everything does.")
+    problem: str | None = Field(description="What does not match; null if everything does.")
 
 
 class Health(_Document):
@@ -211,5 +214,5 @@ class Health(_Document):
     status: str
 
 
-def _moment(moment: datetime | None) -> str | None:
+def _timestamp(moment: datetime | None) -> str | None:
     return iso(moment) if moment else None

@@ -1,4 +1,4 @@
-"""For those who run the service: is it alive, can it work, what has it done."""
+"""Liveness, readiness and metrics, for those who operate the service."""
 
 import hmac
 
@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request, Response
 from prometheus_client.exposition import choose_encoder
 
 from ghl_snapshots.api.documents import Health
-from ghl_snapshots.api.problems import CallRefusedError, Kind, documented
+from ghl_snapshots.api.problems import ProblemError, ProblemKind, documented
 from ghl_snapshots.api.services import Services
 from ghl_snapshots.ledger.migrate import check_schema
 from ghl_snapshots.metrics.exposition import exposition
@@ -16,7 +16,7 @@ router = APIRouter(tags=["operations"])
 
 @router.get("/healthz")
 async def healthz() -> Health:
-    """Whether the process answers; it does not ask the database, whose failure no restart would mend."""
+    """Whether the process answers. It does not query the database: a restart would not bring that back."""
     return Health(status="ok")
 
 
@@ -36,25 +36,25 @@ def readyz(request: Request) -> Health:
     },
 )
 def metrics(request: Request) -> Response:
-    """Prometheus metrics, computed from the tables; with GHL_SNAPSHOTS_METRICS_TOKEN only for its bearer."""
+    """Prometheus metrics; with GHL_SNAPSHOTS_METRICS_TOKEN set, only with that bearer token."""
     services = _services(request)
     if services.metrics_token is not None:
         given = request.headers.get("authorization", "").encode()
         if not hmac.compare_digest(given, f"Bearer {services.metrics_token}".encode()):
-            raise CallRefusedError(
-                Kind.UNAUTHORIZED,
+            raise ProblemError(
+                ProblemKind.UNAUTHORIZED,
                 "Send the metrics token as `Authorization: Bearer ...`.",
                 headers={"WWW-Authenticate": "Bearer"},
             )
     _, content_type = choose_encoder(request.headers.get("accept", ""))
-    told = exposition(
+    text = exposition(
         services.database,
         tenant_label=services.metrics_tenant_label,
         openmetrics=content_type.startswith("application/openmetrics-text"),
     )
-    return Response(told, headers={"Content-Type": content_type})
+    return Response(text, headers={"Content-Type": content_type})
 
 
 def _services(request: Request) -> Services:
-    services: Services = request.state.call.services
+    services: Services = request.state.context.services
     return services

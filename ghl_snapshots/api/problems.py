@@ -1,4 +1,4 @@
-"""Refusals as problem documents (RFC 9457), one kind for each cause."""
+"""Errors as problem documents (RFC 9457), one kind for each cause."""
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
@@ -27,23 +27,27 @@ _TYPE_PREFIX = "urn:ghl-snapshots:problem:"
 _RETRY_AFTER_SECONDS = 5
 
 
-class Kind(Enum):
+class ProblemKind(Enum):
     """What went wrong: the last part of the document's `type`, its HTTP status and its title."""
 
     MALFORMED_JSON = ("malformed-json", 400, "The body is not JSON")
-    UNAUTHORIZED = ("unauthorized", 401, "A valid API key is needed")
+    UNAUTHORIZED = ("unauthorized", 401, "A valid API key is required")
     FORBIDDEN = ("forbidden", 403, "The API key may not do this")
-    FOREIGN_HOST = ("foreign-host", 403, "Without API keys only this machine is answered")
-    ACCOUNT_MISMATCH = ("account-mismatch", 403, "The account is not the tenant's")
-    UNKNOWN_TENANT = ("unknown-tenant", 404, "There is no such tenant")
-    NOT_FOUND = ("not-found", 404, "There is nothing here")
+    FOREIGN_HOST = ("foreign-host", 403, "Without API keys only local calls are answered")
+    ACCOUNT_MISMATCH = ("account-mismatch", 403, "The account does not belong to the tenant")
+    UNKNOWN_TENANT = ("unknown-tenant", 404, "Unknown tenant")
+    NOT_FOUND = ("not-found", 404, "Not found")
     METHOD_NOT_ALLOWED = ("method-not-allowed", 405, "The method is not allowed here")
     TENANT_DISABLED = ("tenant-disabled", 409, "The tenant is disabled")
     BODY_TOO_LARGE = ("body-too-large", 413, "The body is too large")
     UNSUPPORTED_MEDIA_TYPE = ("unsupported-media-type", 415, "The body must be application/json")
     INVALID_REQUEST = ("invalid-request", 422, "The request is not valid")
-    IDEMPOTENCY_KEY_REUSED = ("idempotency-key-reused", 422, "The Idempotency-Key stands for another request")
-    RATE_LIMITED = ("rate-limited", 429, "The tenant has asked too often")
+    IDEMPOTENCY_KEY_REUSED = (
+        "idempotency-key-reused",
+        422,
+        "The Idempotency-Key was used for another request",
+    )
+    RATE_LIMITED = ("rate-limited", 429, "Too many requests for the tenant")
     INTERNAL = ("internal", 500, "The service failed")
     SNAPSHOT_CORRUPT = ("snapshot-corrupt", 500, "The stored snapshot is not what was captured")
     DATABASE_UNAVAILABLE = ("database-unavailable", 503, "The database does not answer")
@@ -62,7 +66,7 @@ class InvalidPart(BaseModel):
 
 
 class Problem(BaseModel):
-    """Why a call was refused, as RFC 9457 has it."""
+    """An RFC 9457 problem document."""
 
     model_config = ConfigDict(alias_generator=to_camel, populate_by_name=True)
 
@@ -77,12 +81,12 @@ class Problem(BaseModel):
     )
 
 
-class CallRefusedError(GhlSnapshotsError):
-    """A call that is answered with a problem document; `detail` is for its caller."""
+class ProblemError(GhlSnapshotsError):
+    """A call to answer with a problem document; `detail` is for the caller."""
 
     def __init__(
         self,
-        kind: Kind,
+        kind: ProblemKind,
         detail: str,
         *,
         headers: Mapping[str, str] | None = None,
@@ -113,62 +117,64 @@ class CallRefusedError(GhlSnapshotsError):
         )
 
 
-_KINDS: Mapping[type[GhlSnapshotsError], Kind] = {
-    UnknownTenantError: Kind.UNKNOWN_TENANT,
-    AccountMismatchError: Kind.ACCOUNT_MISMATCH,
-    TenantDisabledError: Kind.TENANT_DISABLED,
-    IdempotencyConflictError: Kind.IDEMPOTENCY_KEY_REUSED,
-    RequestNotFoundError: Kind.NOT_FOUND,
-    SnapshotNotFoundError: Kind.NOT_FOUND,
-    SnapshotCorruptError: Kind.SNAPSHOT_CORRUPT,
+_KINDS: Mapping[type[GhlSnapshotsError], ProblemKind] = {
+    UnknownTenantError: ProblemKind.UNKNOWN_TENANT,
+    AccountMismatchError: ProblemKind.ACCOUNT_MISMATCH,
+    TenantDisabledError: ProblemKind.TENANT_DISABLED,
+    IdempotencyConflictError: ProblemKind.IDEMPOTENCY_KEY_REUSED,
+    RequestNotFoundError: ProblemKind.NOT_FOUND,
+    SnapshotNotFoundError: ProblemKind.NOT_FOUND,
+    SnapshotCorruptError: ProblemKind.SNAPSHOT_CORRUPT,
 }
 
 
-def refusal_of(error: GhlSnapshotsError) -> CallRefusedError:
-    """The refusal that an error of the domain amounts to; what only operators should read is left out."""
-    if isinstance(error, CallRefusedError):
+def problem_for(error: GhlSnapshotsError) -> ProblemError:
+    """The problem that an error of the domain amounts to, without details that only operators may read."""
+    if isinstance(error, ProblemError):
         return error
     if isinstance(error, RequestLimitError):
-        return CallRefusedError(
-            Kind.RATE_LIMITED, str(error), headers={"Retry-After": str(error.wait_seconds)}
+        return ProblemError(
+            ProblemKind.RATE_LIMITED, str(error), headers={"Retry-After": str(error.wait_seconds)}
         )
     if isinstance(error, UnknownTenantError):
         return unknown_tenant(error.tenant_id)
     if type(error) in _KINDS:
-        return CallRefusedError(_KINDS[type(error)], str(error))
+        return ProblemError(_KINDS[type(error)], str(error))
     if isinstance(error, LedgerError):
         return database_unavailable()
     if isinstance(error, ConfigurationError):
-        return CallRefusedError(Kind.INVALID_REQUEST, str(error))
-    return CallRefusedError(Kind.INTERNAL, "The service failed; its log says why.")
+        return ProblemError(ProblemKind.INVALID_REQUEST, str(error))
+    return ProblemError(ProblemKind.INTERNAL, "The service failed; its log says why.")
 
 
-def unknown_tenant(tenant_id: str) -> CallRefusedError:
-    """A tenant that is not registered, or not the key's: the two look alike."""
-    return CallRefusedError(Kind.UNKNOWN_TENANT, f"There is no tenant {tenant_id!r} that this key may see.")
+def unknown_tenant(tenant_id: str) -> ProblemError:
+    """A tenant that does not exist, or that the key has no access to: callers cannot tell which."""
+    return ProblemError(
+        ProblemKind.UNKNOWN_TENANT, f"There is no tenant {tenant_id!r} that this key has access to."
+    )
 
 
-def database_unavailable() -> CallRefusedError:
+def database_unavailable() -> ProblemError:
     """The database does not answer."""
-    return CallRefusedError(
-        Kind.DATABASE_UNAVAILABLE,
+    return ProblemError(
+        ProblemKind.DATABASE_UNAVAILABLE,
         "The database does not answer, so nothing was accepted or read. Try again.",
         headers={"Retry-After": str(_RETRY_AFTER_SECONDS)},
     )
 
 
-def documented(*kinds: Kind) -> dict[int | str, dict[str, Any]]:
-    """The OpenAPI responses for these kinds, and for those that any call may end with."""
-    any_call = (
-        Kind.UNAUTHORIZED,
-        Kind.FORBIDDEN,
-        Kind.NOT_FOUND,
-        Kind.INVALID_REQUEST,
-        Kind.INTERNAL,
-        Kind.DATABASE_UNAVAILABLE,
+def documented(*kinds: ProblemKind) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI responses: those of these kinds, and those that any call may have."""
+    of_any_call = (
+        ProblemKind.UNAUTHORIZED,
+        ProblemKind.FORBIDDEN,
+        ProblemKind.NOT_FOUND,
+        ProblemKind.INVALID_REQUEST,
+        ProblemKind.INTERNAL,
+        ProblemKind.DATABASE_UNAVAILABLE,
     )
     responses: dict[int | str, dict[str, Any]] = {}
-    for kind in (*any_call, *kinds):
+    for kind in (*of_any_call, *kinds):
         titles = responses.get(kind.status, {}).get("description", "")
         responses[kind.status] = {
             "description": f"{titles}; {kind.title}" if titles else kind.title,

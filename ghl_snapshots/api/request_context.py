@@ -1,4 +1,4 @@
-"""One call of the API: who makes it, what they may see, and the audit event that tells of it."""
+"""One request of the API: its key, what that gives access to, and its audit event."""
 
 import re
 from collections.abc import Mapping
@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import Request
 
-from ghl_snapshots.api.problems import CallRefusedError, Kind, unknown_tenant
+from ghl_snapshots.api.problems import ProblemError, ProblemKind, unknown_tenant
 from ghl_snapshots.api.services import Services
 from ghl_snapshots.core.api_keys import ApiKey, KeyRole
 from ghl_snapshots.core.audit_events import AuditEvent, EventType
@@ -26,7 +26,7 @@ _REQUEST_ID = re.compile(r"manual_snapshot_[0-9]{13}_[0-9a-z]{6,32}")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:
-    """What a route does: the audit event of it, and the roles that may do it."""
+    """What a route does: its audit event, and the roles that may call it."""
 
     event_type: EventType
     roles: frozenset[KeyRole]
@@ -43,32 +43,32 @@ OPERATIONS: Mapping[str, Operation] = {
     "verify_snapshot": Operation(event_type=EventType.VERIFICATION, roles=_READERS),
 }
 """By the name of the route."""
-REFUSED = Operation(event_type=EventType.API_REFUSED, roles=frozenset())
-"""For calls that reach no route."""
+UNROUTED = Operation(event_type=EventType.API_REFUSED, roles=frozenset())
+"""For requests that reach no route."""
 
 
 @dataclass(slots=True, kw_only=True)
-class Call:
-    """A call under way; `key` is None where no key was ever made and the caller is on this machine."""
+class RequestContext:
+    """A request being served; `key` is None for a local one while there are no keys at all."""
 
     services: Services
     correlation_id: str
     method: str
     path: str
     key: ApiKey | None = None
-    operation: Operation = REFUSED
+    operation: Operation = UNROUTED
     tenant_id: str | None = field(default=None)
-    """The tenant that the call is about, once it is known to be the caller's."""
+    """The tenant that the request is about, once the key is known to give access to it."""
 
     def bind(self, tenant_id: str | None) -> str:
-        """The tenant that the call is about; without one that is named, the key's only one.
+        """Set the tenant that the request is about: the given one, or the only one of the key.
 
         Raises:
-            CallRefusedError: it is not the key's, or unknown, or the key has several and none is named.
+            ProblemError: it is unknown or not accessible, or none is given and the key has several.
         """
         if tenant_id is None:
             if self.key is None or len(self.key.tenant_ids) != 1:
-                raise CallRefusedError(Kind.INVALID_REQUEST, "Name the tenant with tenantId.")
+                raise ProblemError(ProblemKind.INVALID_REQUEST, "Give the tenant as tenantId.")
             [tenant_id] = self.key.tenant_ids
         if self.key is not None and tenant_id not in self.key.tenant_ids:
             raise unknown_tenant(tenant_id)
@@ -80,48 +80,49 @@ class Call:
         return tenant_id
 
     def snapshot(self, snapshot_id: str) -> Snapshot:
-        """A snapshot that the caller may see; raises SnapshotNotFoundError."""
+        """A snapshot that the key gives access to; raises SnapshotNotFoundError."""
         if not _SNAPSHOT_ID.fullmatch(snapshot_id):
             raise SnapshotNotFoundError(f"{snapshot_id!r} is not the id of a snapshot.")
         if self.key is None:
-            found = self.services.ledger.get(snapshot_id)
-            self.tenant_id = found.tenant_id
-            return found
-        # One look for each tenant of the key, each under that tenant's row security.
+            snapshot = self.services.ledger.get(snapshot_id)
+            self.tenant_id = snapshot.tenant_id
+            return snapshot
+        # One query for each tenant of the key, each under the row security of that tenant.
         for tenant_id in sorted(self.key.tenant_ids):
             try:
-                found = self.services.ledger.get(snapshot_id, tenant_id=tenant_id)
+                snapshot = self.services.ledger.get(snapshot_id, tenant_id=tenant_id)
             except SnapshotNotFoundError:
                 continue
             self.tenant_id = tenant_id
-            return found
-        raise SnapshotNotFoundError(f"There is no snapshot {snapshot_id!r} that this key may see.")
+            return snapshot
+        raise SnapshotNotFoundError(f"There is no snapshot {snapshot_id!r} that this key has access to.")
 
     def request(self, request_id: str) -> SnapshotRequest:
-        """A request that the caller may see; raises RequestNotFoundError."""
+        """A request for captures that the key gives access to; raises RequestNotFoundError."""
         if not _REQUEST_ID.fullmatch(request_id):
             raise RequestNotFoundError(f"{request_id!r} is not the id of a request.")
         if self.key is None:
-            found = self.services.requests.get(request_id)
-            self.tenant_id = found.tenant_id
-            return found
+            request = self.services.requests.get(request_id)
+            self.tenant_id = request.tenant_id
+            return request
         for tenant_id in sorted(self.key.tenant_ids):
             try:
-                found = self.services.requests.get(request_id, tenant_id=tenant_id)
+                request = self.services.requests.get(request_id, tenant_id=tenant_id)
             except RequestNotFoundError:
                 continue
             self.tenant_id = tenant_id
-            return found
-        raise RequestNotFoundError(f"There is no request {request_id!r} that this key may see.")
+            return request
+        raise RequestNotFoundError(f"There is no request {request_id!r} that this key has access to.")
 
-    def allowed(self, details: Mapping[str, Any], *, success: bool = True) -> None:
-        """Record that the call was answered; raises LedgerError, and then it must not be."""
+    def record_success(self, details: Mapping[str, Any], *, success: bool = True) -> None:
+        """Store the audit event of an answer; raises LedgerError, and then nothing may be answered."""
         self._record(details, success=success)
 
-    def refused(self, error: CallRefusedError) -> None:
-        """Record that the call was refused; raises LedgerError."""
+    def record_refusal(self, problem: ProblemError) -> None:
+        """Store the audit event of a problem; raises LedgerError."""
         self._record(
-            {"problem": error.kind.slug, "status": error.kind.status, "detail": error.detail}, success=False
+            {"problem": problem.kind.slug, "status": problem.kind.status, "detail": problem.detail},
+            success=False,
         )
 
     def _record(self, details: Mapping[str, Any], *, success: bool) -> None:
@@ -138,13 +139,13 @@ class Call:
         )
 
 
-def current_call(request: Request) -> Call:
-    """The call that a route answers, once its key may make it; a dependency of every route."""
-    call: Call = request.state.call
-    call.operation = OPERATIONS[request.scope["route"].name]
-    if call.key is not None and call.key.role not in call.operation.roles:
-        roles = " or ".join(sorted(call.operation.roles))
-        raise CallRefusedError(
-            Kind.FORBIDDEN, f"The key has the role {call.key.role}, and this needs {roles}."
+def request_context(request: Request) -> RequestContext:
+    """The context of the request that a route answers, once the key's role is allowed; for `Depends`."""
+    context: RequestContext = request.state.context
+    context.operation = OPERATIONS[request.scope["route"].name]
+    if context.key is not None and context.key.role not in context.operation.roles:
+        roles = " or ".join(sorted(context.operation.roles))
+        raise ProblemError(
+            ProblemKind.FORBIDDEN, f"The key has the role {context.key.role}, and this needs {roles}."
         )
-    return call
+    return context

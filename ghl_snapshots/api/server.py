@@ -16,9 +16,9 @@ _LOOPBACK = "127.0.0.1"
 
 
 def serve(settings: Settings, *, host: str, port: int, say: Callable[[str], None]) -> None:
-    """Serve until SIGINT or SIGTERM; calls under way are finished first, for at most ten seconds.
+    """Serve until SIGINT or SIGTERM, and then finish open requests for at most ten seconds.
 
-    Without any API key, only this machine is listened to, whatever the host.
+    As long as there is no API key, the service listens on this machine only, whatever the host.
 
     Raises:
         LedgerError: the database does not answer, or its schema is not this release's.
@@ -27,11 +27,11 @@ def serve(settings: Settings, *, host: str, port: int, say: Callable[[str], None
         check_schema(database)
         keyless = not ApiKeys(database).any_made()
         if keyless:
-            refused = "" if _is_loopback(host) else f" instead of {host}"
+            requested = "" if _is_loopback(host) else f" instead of {host}"
             host = host if _is_loopback(host) else _LOOPBACK
             say(
-                f"No API key was made yet, so only this machine is listened to{refused}, and its calls need "
-                "no key. `ghl-snapshots keys create --tenant TENANT` makes one."
+                f"There are no API keys yet: the API listens on {host}{requested}, and calls need no key. "
+                "`ghl-snapshots keys create --tenant TENANT` creates one."
             )
         services = Services(
             database=database,

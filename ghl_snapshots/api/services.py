@@ -1,4 +1,4 @@
-"""What the routes work with: the domain's parts over the open database."""
+"""What the routes use: the ledger's parts over the open database."""
 
 from dataclasses import dataclass
 
@@ -12,17 +12,17 @@ from ghl_snapshots.ledger.tenants import TenantRegistry
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """The parts, and how the service is set up.
+    """The ledger's parts, and the settings of the service.
 
-    `streams` is a pool of connections for snapshots under way to their readers: a connection is busy for as
-    long as the reader takes, which must not keep a trigger waiting.
+    `streams` is a second pool of connections, for snapshots that are being streamed: each is in use for
+    as long as its reader takes, which must not delay a trigger.
     """
 
     database: Database
     streams: Database
     triggers_per_minute: int
     open_locally: bool
-    """Whether calls without a key are answered for as long as no key was ever made."""
+    """Whether calls without a key are answered as long as no key was ever created."""
     metrics_token: str | None = None
     metrics_tenant_label: bool = True
 

@@ -1,8 +1,9 @@
-"""Reading snapshots: lists, whole documents, exact bytes, proofs."""
+"""Reading snapshots: lists, documents, exact bytes, verification."""
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import closing
 from datetime import UTC, datetime
+from itertools import chain
 from typing import Annotated
 
 import anyio
@@ -12,40 +13,43 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ghl_snapshots.api.cursors import Cursor
-from ghl_snapshots.api.documents import ListedSnapshot, SnapshotDocument, SnapshotList, Verified
-from ghl_snapshots.api.problems import CallRefusedError, Kind, documented
-from ghl_snapshots.api.request_context import Call, current_call
+from ghl_snapshots.api.documents import ListedSnapshot, SnapshotDocument, SnapshotList, VerificationResult
+from ghl_snapshots.api.problems import ProblemError, ProblemKind, documented
+from ghl_snapshots.api.request_context import RequestContext, request_context
 from ghl_snapshots.core.errors import SnapshotCorruptError
 from ghl_snapshots.core.model import Snapshot, SnapshotType
 from ghl_snapshots.core.snapshot_json import document, raw_lines
 from ghl_snapshots.ledger.ledger import Ledger
 
 router = APIRouter(prefix="/api/snapshots", tags=["snapshots"])
-_PIECE_BYTES = 65_536
+_CHUNK_BYTES = 65_536
 _NDJSON = "application/x-ndjson"
-_CurrentCall = Annotated[Call, Depends(current_call)]
+_Context = Annotated[RequestContext, Depends(request_context)]
 
 
-class _Stream(StreamingResponse):
-    """A response that gives its connection to the database back also where the reader goes away."""
+class _ChunkedResponse(StreamingResponse):
+    """A response that releases its database connection also when the reader disconnects."""
 
-    def __init__(self, pieces: Generator[bytes], *, media_type: str, headers: dict[str, str]) -> None:
-        super().__init__(pieces, media_type=media_type, headers=headers)
-        self._pieces = pieces
+    def __init__(
+        self, first: bytes, rest: Generator[bytes], *, media_type: str, headers: dict[str, str]
+    ) -> None:
+        super().__init__(chain([first], rest), media_type=media_type, headers=headers)
+        self._rest = rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
         finally:
             with anyio.CancelScope(shield=True):
-                await run_in_threadpool(self._pieces.close)
+                await run_in_threadpool(self._rest.close)
 
 
 @router.get("", responses=documented())
 def list_snapshots(
-    call: _CurrentCall,
+    context: _Context,
     tenant_id: Annotated[
-        str | None, Query(alias="tenantId", description="May be left out with a key of one tenant.")
+        str | None,
+        Query(alias="tenantId", description="Optional if the key gives access to one tenant only."),
     ] = None,
     snapshot_type: Annotated[SnapshotType | None, Query(alias="snapshotType")] = None,
     since: Annotated[datetime | None, Query(alias="from", description="Captured at or after this.")] = None,
@@ -54,35 +58,37 @@ def list_snapshots(
         datetime | None,
         Query(
             alias="asOf",
-            description="Only the snapshot of each type that was the latest at this moment; failed ones are "
-            "passed over. Not together with `from`, `to` or `cursor`.",
+            description="Only the latest snapshot of each type at this time; failed ones are skipped. "
+            "Not together with `from`, `to` or `cursor`.",
         ),
     ] = None,
     cursor: Annotated[
-        str | None, Query(max_length=200, description="`nextCursor` of the page before.")
+        str | None, Query(max_length=200, description="`nextCursor` of the previous page.")
     ] = None,
     limit: Annotated[int, Query(ge=1, le=500)] = 100,
 ) -> SnapshotList:
-    """List a tenant's snapshots, the newest first. Snapshots that are stored meanwhile do not shift pages."""
-    bound = call.bind(tenant_id)
+    """List a tenant's snapshots, the newest first. Pages do not shift while snapshots are stored."""
+    bound = context.bind(tenant_id)
     types = [snapshot_type] if snapshot_type else list(SnapshotType)
     if as_of is not None:
         if since or until or cursor:
-            raise CallRefusedError(Kind.INVALID_REQUEST, "asOf goes with neither from, to nor cursor.")
-        found = _in_force(call.services.ledger, bound, types, _aware(as_of))
+            raise ProblemError(
+                ProblemKind.INVALID_REQUEST, "asOf cannot be combined with from, to or cursor."
+            )
+        snapshots = _latest(context.services.ledger, bound, types, _aware(as_of))
         next_cursor = None
     else:
-        found = call.services.ledger.page(
+        snapshots = context.services.ledger.page(
             bound,
             types,
             since=_aware(since) if since else None,
             until=_aware(until) if until else None,
-            before=Cursor.read(cursor).position if cursor else None,
+            before=Cursor.parse(cursor).position if cursor else None,
             limit=limit + 1,
         )
-        next_cursor = Cursor.after(found[limit - 1]).text if len(found) > limit else None
-    listed = [ListedSnapshot.of(snapshot) for snapshot in found[:limit]]
-    call.allowed({"snapshots": len(listed)})
+        next_cursor = Cursor.after(snapshots[limit - 1]).text if len(snapshots) > limit else None
+    listed = [ListedSnapshot.of(snapshot) for snapshot in snapshots[:limit]]
+    context.record_success({"snapshots": len(listed)})
     return SnapshotList(snapshots=listed, next_cursor=next_cursor)
 
 
@@ -91,50 +97,55 @@ def list_snapshots(
     response_model=SnapshotDocument,
     responses={
         200: {"content": {_NDJSON: {"schema": {"type": "string"}}}},
-        304: {"description": "The snapshot is the one that the caller has."},
-        **documented(Kind.SNAPSHOT_CORRUPT),
+        304: {"description": "The caller has this snapshot already."},
+        **documented(ProblemKind.SNAPSHOT_CORRUPT),
     },
 )
 def read_snapshot(
-    call: _CurrentCall,
+    context: _Context,
     snapshotId: str,  # noqa: N803 - the contract's name
     *,
     raw: Annotated[
         bool, Query(description="Only the entities' exact bytes, a line feed behind each.")
     ] = False,
-    if_none_match: Annotated[str | None, Header(description="An ETag that the caller has.")] = None,
+    if_none_match: Annotated[
+        str | None, Header(description="ETag of a snapshot that the caller has.")
+    ] = None,
 ) -> Response:
-    """Read a snapshot whole, verified against its checksum, which is also its ETag."""
-    snapshot = call.snapshot(snapshotId)
+    """Read a whole snapshot, verified against its checksum, which is also its ETag."""
+    snapshot = context.snapshot(snapshotId)
     headers = {"ETag": f'"{snapshot.checksum}"', "Cache-Control": "private, no-cache"}
-    told = {"snapshotId": snapshot.snapshot_id, "snapshotType": snapshot.snapshot_type.value, "raw": raw}
+    details = {"snapshotId": snapshot.snapshot_id, "snapshotType": snapshot.snapshot_type.value, "raw": raw}
     if _matches(if_none_match, headers["ETag"]):
-        call.allowed({**told, "unchanged": True})
+        context.record_success({**details, "unchanged": True})
         return Response(status_code=304, headers=headers)
-    ledger = Ledger(call.services.streams)
+    ledger = Ledger(context.services.streams)
     ledger.verify_snapshot(snapshot)
-    # The first piece is read before the answer begins, so that what goes wrong is still told as a problem.
-    pieces = _started(_pieces(ledger, snapshot, raw=raw))
+    # The first chunk is read before the answer starts, so that a failure is still a problem document.
+    chunks = _chunks(ledger, snapshot, raw=raw)
+    first = next(chunks)
     try:
-        call.allowed(told)
+        context.record_success(details)
     except BaseException:
-        pieces.close()
+        chunks.close()
         raise
     media_type = _NDJSON if raw else "application/json"
-    return _Stream(pieces, media_type=media_type, headers=headers)
+    return _ChunkedResponse(first, chunks, media_type=media_type, headers=headers)
 
 
 @router.get("/{snapshotId}/verify", responses=documented())
-def verify_snapshot(call: _CurrentCall, snapshotId: str) -> Verified:  # noqa: N803 - the contract's name
-    """Recompute a snapshot's checksum from the bytes that are stored."""
-    snapshot = call.snapshot(snapshotId)
+def verify_snapshot(context: _Context, snapshotId: str) -> VerificationResult:  # noqa: N803 - the contract's name
+    """Recompute a snapshot's checksum from the stored bytes."""
+    snapshot = context.snapshot(snapshotId)
     problem = None
     try:
-        call.services.ledger.verify_snapshot(snapshot)
+        context.services.ledger.verify_snapshot(snapshot)
     except SnapshotCorruptError as error:
         problem = str(error)
-    call.allowed({"snapshotId": snapshot.snapshot_id, "findings": int(bool(problem))}, success=not problem)
-    return Verified(
+    context.record_success(
+        {"snapshotId": snapshot.snapshot_id, "findings": int(bool(problem))}, success=not problem
+    )
+    return VerificationResult(
         snapshot_id=snapshot.snapshot_id,
         tenant_id=snapshot.tenant_id,
         checksum=snapshot.checksum,
@@ -144,43 +155,30 @@ def verify_snapshot(call: _CurrentCall, snapshotId: str) -> Verified:  # noqa: N
     )
 
 
-def _in_force(
+def _latest(
     ledger: Ledger, tenant_id: str, types: Iterable[SnapshotType], moment: datetime
 ) -> list[Snapshot]:
-    latest = (ledger.latest(tenant_id, snapshot_type, as_of=moment) for snapshot_type in types)
-    return sorted(filter(None, latest), key=lambda snapshot: snapshot.captured_at, reverse=True)
+    snapshots = (ledger.latest(tenant_id, snapshot_type, as_of=moment) for snapshot_type in types)
+    return sorted(filter(None, snapshots), key=lambda snapshot: snapshot.captured_at, reverse=True)
 
 
 def _aware(moment: datetime) -> datetime:
-    """A moment without a time zone is taken as UTC."""
+    """A time without a time zone is UTC."""
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _matches(if_none_match: str | None, etag: str) -> bool:
-    known = {each.strip().removeprefix("W/") for each in (if_none_match or "").split(",")}
-    return etag in known or "*" in known
+    etags = {each.strip().removeprefix("W/") for each in (if_none_match or "").split(",")}
+    return etag in etags or "*" in etags
 
 
-def _pieces(ledger: Ledger, snapshot: Snapshot, *, raw: bool) -> Generator[bytes]:
-    """The snapshot's bytes, some ten kilobytes at a time."""
+def _chunks(ledger: Ledger, snapshot: Snapshot, *, raw: bool) -> Generator[bytes]:
+    """The snapshot's bytes in chunks of about `_CHUNK_BYTES`."""
     with closing(ledger.bodies(snapshot)) as bodies:
-        piece = bytearray()
-        for part in raw_lines(bodies) if raw else document(snapshot, bodies):
-            piece += part
-            if len(piece) >= _PIECE_BYTES:
-                yield bytes(piece)
-                piece.clear()
-        yield bytes(piece)
-
-
-def _started(pieces: Generator[bytes]) -> Generator[bytes]:
-    """The same pieces, with the first one read already."""
-    started = _resumed(next(pieces), pieces)
-    next(started)
-    return started
-
-
-def _resumed(first: bytes, rest: Iterator[bytes]) -> Generator[bytes]:
-    yield b""
-    yield first
-    yield from rest
+        chunk = bytearray()
+        for data in raw_lines(bodies) if raw else document(snapshot, bodies):
+            chunk += data
+            if len(chunk) >= _CHUNK_BYTES:
+                yield bytes(chunk)
+                chunk.clear()
+        yield bytes(chunk)

@@ -1,70 +1,71 @@
-"""Asking for captures, and following what comes of it."""
+"""Requesting captures, and following a request."""
 
 from datetime import UTC, datetime
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Response
 
-from ghl_snapshots.api.documents import Accepted, Request, Text, Trigger
-from ghl_snapshots.api.problems import Kind, documented
-from ghl_snapshots.api.request_context import Call, current_call
+from ghl_snapshots.api.documents import AcceptedRequest, RequestDocument, Text, TriggerBody
+from ghl_snapshots.api.problems import ProblemKind, documented
+from ghl_snapshots.api.request_context import RequestContext, request_context
 from ghl_snapshots.ledger.snapshot_requests import NewRequest
 
 router = APIRouter(prefix="/api/snapshots", tags=["requests"])
+_Context = Annotated[RequestContext, Depends(request_context)]
 
 
 @router.post(
     "/trigger",
     status_code=202,
     responses=documented(
-        Kind.MALFORMED_JSON,
-        Kind.ACCOUNT_MISMATCH,
-        Kind.UNKNOWN_TENANT,
-        Kind.TENANT_DISABLED,
-        Kind.BODY_TOO_LARGE,
-        Kind.UNSUPPORTED_MEDIA_TYPE,
-        Kind.IDEMPOTENCY_KEY_REUSED,
-        Kind.RATE_LIMITED,
+        ProblemKind.MALFORMED_JSON,
+        ProblemKind.ACCOUNT_MISMATCH,
+        ProblemKind.UNKNOWN_TENANT,
+        ProblemKind.TENANT_DISABLED,
+        ProblemKind.BODY_TOO_LARGE,
+        ProblemKind.UNSUPPORTED_MEDIA_TYPE,
+        ProblemKind.IDEMPOTENCY_KEY_REUSED,
+        ProblemKind.RATE_LIMITED,
     ),
 )
 def trigger_snapshots(
-    body: Trigger,
+    body: TriggerBody,
     response: Response,
-    call: Annotated[Call, Depends(current_call)],
+    context: _Context,
     idempotency_key: Annotated[
         Text | None,
         Header(
             min_length=1,
             max_length=200,
-            description="The same key with the same body is the same request, however often it is sent.",
+            description="The same key with the same body is one request, however often it is sent.",
         ),
     ] = None,
-) -> Accepted:
-    """Ask for captures of one tenant. When the 202 comes, the request is kept and will be served, once."""
+) -> AcceptedRequest:
+    """Request captures of one tenant. A 202 means that the request is stored and will be served, once."""
     new_request = NewRequest(
-        tenant_id=call.bind(body.tenant_id),
+        tenant_id=context.bind(body.tenant_id),
         ghl_account_id=body.ghl_account_id,
         snapshot_types=tuple(body.snapshot_types),
         priority=body.priority,
         reason=body.reason,
         idempotency_key=idempotency_key,
-        key_id=call.key.key_id if call.key else None,
+        key_id=context.key.key_id if context.key else None,
     )
-    accepted = call.services.requests.accept(
-        new_request, now=datetime.now(UTC), limit=call.services.triggers_per_minute
+    accepted = context.services.requests.accept(
+        new_request, now=datetime.now(UTC), limit=context.services.triggers_per_minute
     )
     response.headers["Location"] = f"/api/snapshots/requests/{accepted.request_id}"
-    return Accepted.of(accepted)
+    return AcceptedRequest.of(accepted)
 
 
 @router.get("/requests/{requestId}", responses=documented())
-def read_request(call: Annotated[Call, Depends(current_call)], requestId: str) -> Request:  # noqa: N803 - the contract's name
+def read_request(context: _Context, requestId: str) -> RequestDocument:  # noqa: N803 - the contract's name
     """Follow a request: accepted, queued, running, then succeeded, partial_failure or failed."""
-    request = call.request(requestId)
-    found = [
+    request = context.request(requestId)
+    snapshots = [
         snapshot
-        for snapshot in call.services.ledger.of_trigger(request.request_id)
+        for snapshot in context.services.ledger.of_trigger(request.request_id)
         if snapshot.tenant_id == request.tenant_id
     ]
-    call.allowed({"requestId": request.request_id, "requestStatus": request.status.value})
-    return Request.of(request, found)
+    context.record_success({"requestId": request.request_id, "requestStatus": request.status.value})
+    return RequestDocument.of(request, snapshots)

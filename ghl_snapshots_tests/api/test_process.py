@@ -40,7 +40,10 @@ def test_without_a_key_it_listens_on_this_machine_only_and_says_so(tmp_path: Pat
     with running(tmp_path, variables, *every_host, ended_by=signal.SIGTERM) as client:
         client.trigger()
     output = (tmp_path / "output").read_text()
-    assert "No API key was made yet, so only this machine is listened to instead of 0.0.0.0" in output
+    assert (
+        "There are no API keys yet: the API listens on 127.0.0.1 instead of 0.0.0.0, and calls need no key"
+        in output
+    )
     assert "http://127.0.0.1:" in output
     lines = [json.loads(line) for line in output.splitlines() if line.startswith("{")]
     [call] = [line for line in lines if line["event"] == "api_call" and line["method"] == "POST"]

@@ -10,7 +10,7 @@ import requests
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 
-from ghl_snapshots.api.middleware import LONGEST_BODY
+from ghl_snapshots.api.middleware import MAX_BODY_BYTES
 from ghl_snapshots.api.services import Services
 from ghl_snapshots.core.api_keys import KeyRole
 from ghl_snapshots.core.model import SnapshotType, Status
@@ -120,8 +120,8 @@ def test_a_body_that_is_no_json_or_too_large_is_refused(acme: Client) -> None:
     assert told(b"[" * 10_000, as_json)[0] in {400, 422}
     assert told(b"{}", {"Content-Type": "text/plain"}) == (415, "unsupported-media-type")
     assert told(b"{}", {}) == (415, "unsupported-media-type")
-    assert told(b" " * (LONGEST_BODY + 1), as_json) == (413, "body-too-large")
-    assert told(iter([b" " * LONGEST_BODY, b" "]), as_json) == (413, "body-too-large")
+    assert told(b" " * (MAX_BODY_BYTES + 1), as_json) == (413, "body-too-large")
+    assert told(iter([b" " * MAX_BODY_BYTES, b" "]), as_json) == (413, "body-too-large")
 
 
 def test_a_tenant_that_asks_too_often_is_told_when_to_come_back(serving: Callable[..., Api]) -> None:
