@@ -1,4 +1,4 @@
-"""Who may use the HTTP API, and for what."""
+"""Keys of the HTTP API: their tenants and roles."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,7 +15,7 @@ class KeyRole(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiKey:
-    """A key of the HTTP API without its secret, which nobody has but its holder."""
+    """A key of the HTTP API, without its secret, which is not stored."""
 
     key_id: str
     role: KeyRole

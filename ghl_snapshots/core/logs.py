@@ -1,4 +1,4 @@
-"""Logs: one JSON object a line for machines, the same told readably on a terminal."""
+"""Logs: one JSON object a line, or readable lines on a terminal."""
 
 import logging
 import sys
@@ -8,20 +8,20 @@ from structlog.typing import EventDict, Processor
 
 
 def configure_logs() -> None:
-    """Send this process's log lines to standard output; for processes that are ours alone and no command."""
-    _send_lines_of("")
+    """Send all log lines of this process to standard output; for a server of ours."""
+    _add_handler("")
     logging.getLogger().setLevel(logging.WARNING)
     logging.getLogger("uvicorn").setLevel(logging.INFO)
 
 
 def configure_own_logs() -> None:
-    """Do the same for our own lines only, in a process whose other lines are somebody else's."""
-    _send_lines_of("ghl_snapshots")
-    # Nor are they told once more by whoever looks after the rest.
+    """Send only our own log lines to standard output; for a process of Dagster."""
+    _add_handler("ghl_snapshots")
+    # The handlers of the root logger would print them a second time.
     logging.getLogger("ghl_snapshots").propagate = False
 
 
-def _send_lines_of(logger: str) -> None:
+def _add_handler(logger: str) -> None:
     shared: list[Processor] = [
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
@@ -30,7 +30,7 @@ def _send_lines_of(logger: str) -> None:
         structlog.processors.format_exc_info,
     ]
     terminal = sys.stdout.isatty()
-    last: Processor = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    renderer: Processor = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -40,7 +40,7 @@ def _send_lines_of(logger: str) -> None:
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _without_color, last],
+            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _without_color, renderer],
         )
     )
     logging.getLogger(logger).handlers = [handler]
@@ -48,6 +48,6 @@ def _send_lines_of(logger: str) -> None:
 
 
 def _without_color(_logger: object, _method: str, line: EventDict) -> EventDict:
-    """Leave out uvicorn's second copy of its message, which has escape sequences in it."""
+    """Drop uvicorn's second copy of its message, which contains escape sequences."""
     line.pop("color_message", None)
     return line
