@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots_tests.cli.in_process import InProcess
 from ghl_snapshots_tests.command_line import CommandLine
 
 ACME = ("tenants", "add", "acme", "--account", "loc1", "--credential", "env:ACME_GHL_TOKEN")
@@ -25,9 +26,15 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgre
 
 @pytest.fixture
 def ghl_snapshots(server: EmbeddedPostgres, tmp_path: Path) -> CommandLine:
-    """The command line on a database of its own."""
+    """The command line on a database of its own, in this process."""
     url = server.url(f"cli_{tmp_path.name}")
-    return CommandLine(home=tmp_path / "home", variables={"GHL_SNAPSHOTS_DATABASE_URL": url})
+    return InProcess(home=tmp_path / "home", variables={"GHL_SNAPSHOTS_DATABASE_URL": url})
+
+
+@pytest.fixture
+def process(ghl_snapshots: CommandLine) -> CommandLine:
+    """The same, each command in a process of its own."""
+    return CommandLine(home=ghl_snapshots.home, variables=ghl_snapshots.variables)
 
 
 @pytest.mark.parametrize(
@@ -58,14 +65,42 @@ def ghl_snapshots(server: EmbeddedPostgres, tmp_path: Path) -> CommandLine:
     ids=" ".join,
 )
 def test_every_command_explains_itself(tmp_path: Path, command: list[str]) -> None:
-    done = CommandLine(home=tmp_path / "home")(*command, "--help")
+    done = InProcess(home=tmp_path / "home")(*command, "--help")
     assert (done.returncode, done.stderr) == (0, b"")
     assert b"Usage: ghl-snapshots" in done.stdout
     assert not (tmp_path / "home").exists(), "help starts nothing"
 
 
-def test_the_release_is_told(tmp_path: Path) -> None:
-    done = CommandLine(home=tmp_path / "home")("--version")
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (["migrate"], 0),
+        (["config"], 0),
+        (["tenants", "list"], 0),
+        (["keys", "list"], 0),
+        (["audit"], 0),
+        (["verify"], 0),
+        (["checkpoint", "create"], 2),
+        (["show", "no-such-id"], 1),
+        (["snapshot", "--tenant", "nobody"], 2),
+        (["psql", "-c", "SELECT 1"], 0),
+        (["snapshoot"], 2),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else None,
+)
+def test_a_command_is_a_process_with_an_exit_code(
+    ghl_snapshots: CommandLine, process: CommandLine, command: list[str], code: int
+) -> None:
+    """What they print is tested in this process; `demo`, `dev` and `api` have tests of their own."""
+    ghl_snapshots("migrate")
+    done = process(*command)
+    assert done.returncode == code, done.stderr
+    assert b"Traceback" not in done.stderr
+    assert bool(done.stderr) == bool(code)
+
+
+def test_the_version_is_printed(tmp_path: Path) -> None:
+    done = InProcess(home=tmp_path / "home")("--version")
     assert (done.returncode, done.stdout) == (0, f"ghl-snapshots {version('ghl-snapshots')}\n".encode())
 
 
@@ -86,7 +121,7 @@ main()
 
 
 def test_an_unknown_command_is_wrong_usage(tmp_path: Path) -> None:
-    done = CommandLine(home=tmp_path / "home")("snapshoot")
+    done = InProcess(home=tmp_path / "home")("snapshoot")
     assert done.returncode == 2
     assert b"No such command" in done.stderr
 
@@ -193,7 +228,7 @@ def test_an_unknown_snapshot_is_named(ghl_snapshots: CommandLine) -> None:
 def test_a_refresh_token_is_read_from_standard_input_and_stored_encrypted(
     ghl_snapshots: CommandLine,
 ) -> None:
-    keyed = CommandLine(
+    keyed = InProcess(
         home=ghl_snapshots.home,
         variables={
             **ghl_snapshots.variables,
@@ -203,7 +238,8 @@ def test_a_refresh_token_is_read_from_standard_input_and_stored_encrypted(
     keyed("tenants", "add", "agency", "--account", "comp1", "--credential", "oauth", "--agency")
     assert b"No refresh token" in keyed("tenants", "authorize", "agency").stderr
     assert keyed("tenants", "authorize", "agency", stdin=b"refresh-secret\n").returncode == 0
-    dump = keyed("psql", "-c", "RESET ROLE", "-c", "SELECT * FROM pg_roles").stdout
+    process = CommandLine(home=keyed.home, variables=keyed.variables)
+    dump = process("psql", "-c", "RESET ROLE", "-c", "SELECT * FROM pg_roles").stdout
     assert b"refresh-secret" not in dump
 
 
@@ -227,11 +263,12 @@ def test_what_reads_across_tenants_uses_the_login_that_was_given_for_it(
         capturing = {"GHL_SNAPSHOTS_DATABASE_URL": url.replace("//postgres@", "//ghl_capture@")}
         auditing = {"GHL_SNAPSHOTS_AUDITOR_DATABASE_URL": url.replace("//postgres@", "//ghl_audit@")}
         try:
-            alone = CommandLine(home=ghl_snapshots.home, variables=capturing)
-            both = CommandLine(home=ghl_snapshots.home, variables={**capturing, **auditing})
+            alone = InProcess(home=ghl_snapshots.home, variables=capturing)
+            both = InProcess(home=ghl_snapshots.home, variables={**capturing, **auditing})
             assert b"permission denied to set role" in alone("tenants", "list").stderr
             assert b"acme" in both("tenants", "list").stdout
-            assert both("psql", "-At", "-c", "SELECT session_user").stdout == b"ghl_audit\n"
+            process = CommandLine(home=both.home, variables=both.variables)
+            assert process("psql", "-At", "-c", "SELECT session_user").stdout == b"ghl_audit\n"
             assert b"no problem found" in both("verify", "--deep").stdout
             assert b"GHL_SNAPSHOTS_AUDITOR_DATABASE_URL=(set)" in both("config").stdout
         finally:
@@ -240,17 +277,19 @@ def test_what_reads_across_tenants_uses_the_login_that_was_given_for_it(
 
 def test_a_login_to_read_with_needs_a_database_to_read(tmp_path: Path) -> None:
     variables = {"GHL_SNAPSHOTS_AUDITOR_DATABASE_URL": "postgresql://u:hunter2@127.0.0.1/x"}
-    done = CommandLine(home=tmp_path / "home", variables=variables)("migrate")
+    done = InProcess(home=tmp_path / "home", variables=variables)("migrate")
     assert done.returncode == 2
     assert b"set without GHL_SNAPSHOTS_DATABASE_URL" in done.stderr
     assert b"hunter2" not in done.stderr
 
 
-def test_psql_reads_every_tenant_and_changes_nothing(ghl_snapshots: CommandLine) -> None:
+def test_psql_reads_every_tenant_and_changes_nothing(
+    ghl_snapshots: CommandLine, process: CommandLine
+) -> None:
     ghl_snapshots(*ACME)
-    read = ghl_snapshots("psql", "-At", "-c", "SELECT tenant_id FROM tenant")
+    read = process("psql", "-At", "-c", "SELECT tenant_id FROM tenant")
     assert read.stdout == b"acme\n"
-    refused = ghl_snapshots("psql", "-c", "INSERT INTO schema_version VALUES (99)")
+    refused = process("psql", "-c", "INSERT INTO schema_version VALUES (99)")
     assert refused.returncode != 0
     assert b"permission denied" in refused.stderr
 
@@ -276,7 +315,7 @@ def test_a_server_that_does_not_answer_is_said_in_one_line_without_the_password(
 
 
 def test_a_wrong_setting_is_named_without_its_value(tmp_path: Path) -> None:
-    done = CommandLine(home=tmp_path, variables={"GHL_BASE_URL": "not a url"})("migrate")
+    done = InProcess(home=tmp_path, variables={"GHL_BASE_URL": "not a url"})("migrate")
     assert done.returncode == 2
     assert b"GHL_BASE_URL" in done.stderr
     assert json.dumps("not a url").encode() not in done.stderr
@@ -288,7 +327,7 @@ def test_the_configuration_is_shown_with_its_meaning_and_without_its_secrets(tmp
         "GHL_OAUTH_CLIENT_SECRET": "client-secret",
         "GHL_SNAPSHOTS_CONCURRENCY": "7",
     }
-    done = CommandLine(home=tmp_path, variables=variables)("config")
+    done = InProcess(home=tmp_path, variables=variables)("config")
     assert done.returncode == 0
     assert b"GHL_SNAPSHOTS_CONCURRENCY=7\n    Requests under way at once" in done.stdout
     assert b"GHL_SNAPSHOTS_DATABASE_URL=(set)" in done.stdout
