@@ -1,4 +1,4 @@
-"""The embedded PostgreSQL: a server of our own in the home folder, for machines that bring none.
+"""The embedded PostgreSQL: a server in the home folder, for machines without one.
 
 Several processes share one server. Each holds a shared lock on a lease file while it uses the server; the
 kernel drops that lock when the process ends, however it ends, so a killed process never keeps the server
@@ -56,7 +56,7 @@ class EmbeddedPostgres:
             with _exclusively(self._folder / "lock"):
                 self._lease = (self._folder / "lease").open("w")
                 fcntl.flock(self._lease, fcntl.LOCK_SH)
-                self._running = _started(self.data)
+                self._running = _start(self.data)
         except Exception as error:
             if self._lease is not None:
                 self._lease.close()
@@ -71,7 +71,7 @@ class EmbeddedPostgres:
     ) -> None:
         """Leave the server, and stop it if nobody else uses it."""
         with _exclusively(self._folder / "lock"):
-            if self._lease is not None and _becomes_exclusive(self._lease):
+            if self._lease is not None and _lock_if_last(self._lease):
                 _stop(self._server)
             if self._lease is not None:
                 self._lease.close()
@@ -79,7 +79,7 @@ class EmbeddedPostgres:
 
     @classmethod
     def runs_in(cls, home: Path) -> bool:
-        """Whether a server runs under `home` at this moment, whoever uses it."""
+        """Whether a server runs under `home`, in use by this process or not."""
         return _running(cls(home).data) is not None
 
     @property
@@ -90,7 +90,7 @@ class EmbeddedPostgres:
     @property
     def _server(self) -> PostgresServer:
         if self._running is None:
-            raise RuntimeError("The embedded PostgreSQL is only there inside its context.")
+            raise RuntimeError("The embedded PostgreSQL runs only inside its context.")
         return self._running
 
     def url(self, database: str) -> str:
@@ -105,15 +105,15 @@ class EmbeddedPostgres:
 
 
 class _Server(PostgresServer):
-    """The package's server, but for two things that do not suit every machine.
+    """The package's server with two corrections.
 
-    The package locks one file in the machine's temporary folder, which belongs to the first user who came by
-    and shuts every other one out; our own lock takes its place. And it starts no server in a folder whose
-    path has a space.
+    The package locks one file in the machine's temporary folder, which belongs to the first user who ran it
+    and cannot be opened by others; `_exclusively` locks instead. And it starts no server in a folder whose
+    path contains a space.
     """
 
     def __init__(self, data: Path) -> None:
-        # Its own count of users does not survive kill -9, so it is told never to stop the server.
+        # None: never stop the server. The package's own count of users does not survive kill -9.
         super().__init__(data.resolve(), cleanup_mode=None)
         self._lock = nullcontext()
 
@@ -122,7 +122,7 @@ class _Server(PostgresServer):
         self._postmaster_info = _running(self.pgdata)
         if self._postmaster_info is None:
             folder = find_suitable_socket_dir(self.pgdata, self.runtime_path)
-            # Nobody but the server's user and root may connect: whoever does is trusted.
+            # Only the server's user and root can connect to the socket, and need no password.
             options = f"-h '' -k {shlex.quote(str(folder))} -c unix_socket_permissions=0700"
             if self.system_user is not None and folder != self.pgdata:
                 shutil.chown(folder, self.system_user)
@@ -141,7 +141,7 @@ def program(name: str) -> Path:
     return POSTGRES_VERSIONS[TARGET_POSTGRES_VERSION] / name
 
 
-def _started(data: Path) -> PostgresServer:
+def _start(data: Path) -> PostgresServer:
     if not data.exists():
         _create_cluster(data)
     _drop_stale_pid_file(data / "postmaster.pid")
@@ -163,7 +163,7 @@ def _stop(server: PostgresServer) -> None:
 
 
 def _create_cluster(data: Path) -> None:
-    """Make the data folder under another name first, so that one of this name is always complete."""
+    """Create the data folder under another name first, so that one of this name is always complete."""
     unfinished = data.with_name("data.unfinished")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
@@ -191,7 +191,7 @@ def _exclusively(path: Path) -> Iterator[None]:
         yield
 
 
-def _becomes_exclusive(lease: IO[str]) -> bool:
+def _lock_if_last(lease: IO[str]) -> bool:
     try:
         fcntl.flock(lease, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -25,8 +25,8 @@ def simulated_ghl(settings: Settings) -> Iterator[Simulator]:
     """Serve the demo's accounts on a free port of this machine, with all of them registered as tenants.
 
     Raises:
-        ConfigurationError: the database holds other tenants that are enabled; a simulator has no business
-            with their credentials, nor the demo with their ledger.
+        ConfigurationError: other tenants are enabled in the database: their credentials must not reach the
+            simulator, nor simulated snapshots be stored with theirs.
     """
     accounts = demo_accounts(_SEED)
     with open_database(settings) as database:
@@ -63,25 +63,25 @@ def _register(database: Database, accounts: Accounts) -> None:
     demo = demo_tenants(accounts)
     registry = TenantRegistry(database)
     registered = registry.list()
-    known = {tenant.tenant_id for tenant in registered}
-    captured = {tenant.tenant_id for tenant in registered if tenant.enabled}
-    foreign = sorted(captured - {tenant.tenant_id for tenant in demo})
+    registered_ids = {tenant.tenant_id for tenant in registered}
+    enabled = {tenant.tenant_id for tenant in registered if tenant.enabled}
+    foreign = sorted(enabled - {tenant.tenant_id for tenant in demo})
     if foreign:
         raise ConfigurationError(
-            f"The database holds tenants that are not the demo's ({', '.join(foreign[:3])}"
-            f"{', ...' if len(foreign) > 3 else ''}), and simulated captures do not belong among theirs. "
+            f"The database has tenants that are not the demo's ({', '.join(foreign[:3])}"
+            f"{', ...' if len(foreign) > 3 else ''}), and simulated snapshots do not belong with theirs. "
             "To capture from the real GHL, set GHL_BASE_URL=https://services.leadconnectorhq.com and run "
             "`ghl-snapshots dev`; for the demo, set GHL_SNAPSHOTS_HOME to a folder of its own, or disable "
             f"the tenant (`ghl-snapshots tenants disable {foreign[0]}`)."
         )
-    registry.import_all([tenant for tenant in demo if tenant.tenant_id not in known])
+    registry.import_all([tenant for tenant in demo if tenant.tenant_id not in registered_ids])
 
 
 def _authorize(tokens: OAuthTokens, accounts: Accounts) -> None:
-    """Install the OAuth app in every agency, as its owner would by clicking through GHL's dialogue."""
+    """Store the refresh token of every agency, as installing the OAuth app would give it."""
     for agency in accounts.agencies.values():
         with tokens.locked(_slug(agency.name)) as locked:
-            # A later start keeps what is stored: refresh tokens are single use, and it holds the newest.
+            # Refresh tokens are single use: what an earlier start stored is newer than the agency's first.
             if locked.tokens is None:
                 locked.install(StoredTokens(refresh_token=agency.refresh_token))
 
@@ -92,7 +92,9 @@ def _environment(accounts: Accounts, base_url: str) -> dict[str, str]:
         "GHL_OAUTH_CLIENT_ID": accounts.client_id,
         "GHL_OAUTH_CLIENT_SECRET": accounts.client_secret,
     }
-    tokens = {_variable(place.name): place.private_integration_token for place in accounts.single_locations}
+    tokens = {
+        _variable(location.name): location.private_integration_token for location in accounts.single_locations
+    }
     return app | tokens
 
 
