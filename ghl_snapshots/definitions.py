@@ -21,6 +21,7 @@ from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource,
 from ghl_snapshots.orchestration.run_audit import run_audit
 from ghl_snapshots.orchestration.schedules import DAILY, HOURLY, WEEKLY, snapshot_schedule
 from ghl_snapshots.orchestration.sensors import tenant_sensor
+from ghl_snapshots.orchestration.token_refresh import expiring_tokens, token_refresh
 from ghl_snapshots.orchestration.validation import validation_sensors
 
 
@@ -49,12 +50,13 @@ def composed(on_stored: StoredListener) -> dg.Definitions:
             *(ledger_asset(snapshot_type, owner=settings.asset_owner) for snapshot_type in SnapshotType),
         ],
         asset_checks=[validation],
-        jobs=[full_snapshot, critical_snapshot, daily_checks, weekly_checks],
+        jobs=[full_snapshot, critical_snapshot, daily_checks, weekly_checks, token_refresh],
         schedules=[snapshot_schedule(cadence, settings) for cadence in (HOURLY, DAILY, WEEKLY)],
         sensors=[
             tenant_sensor(settings.tenants_per_run),
             *validation_sensors(),
             api_requests,
+            expiring_tokens,
             lost_runs,
             run_audit,
             alerts,

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from datetime import timedelta
 from typing import Any
 
 from cryptography.fernet import Fernet, InvalidToken, MultiFernet
@@ -12,7 +13,13 @@ from psycopg.rows import DictRow
 from uuid_utils import uuid7
 
 from ghl_snapshots.core.audit_events import AuditEvent, EventType
-from ghl_snapshots.core.errors import ConfigurationError, CredentialError, TokensLockedError
+from ghl_snapshots.core.errors import (
+    ConfigurationError,
+    CredentialError,
+    GhlError,
+    GhlSnapshotsError,
+    TokensLockedError,
+)
 from ghl_snapshots.core.model import Source
 from ghl_snapshots.core.tokens import AccessToken, StoredTokens
 from ghl_snapshots.ledger.audit import record
@@ -115,6 +122,28 @@ class OAuthTokens:
                 ) from None
             yield LockedTokens(connection, cipher, tenant_id)
 
+    def expiring(self, *, within: timedelta, limit: int) -> list[str]:
+        """Enabled tenants whose access token expires so soon, the first to expire first.
+
+        One whose refresh failed within the last hour is left out. Raises LedgerError like `load`.
+        """
+        with self._database.auditor() as connection:
+            rows = connection.execute(query("expiring_tokens"), {"within": within, "limit": limit})
+            return [row["tenant_id"] for row in rows]
+
+    def record_failed_refresh(self, tenant_id: str, error: GhlSnapshotsError) -> None:
+        """Leave in the audit trail that the tokens could not be refreshed, and why.
+
+        Raises:
+            LedgerError: the server does not answer.
+        """
+        details = {"error": str(error)}
+        if isinstance(error, GhlError):
+            details["kind"] = error.kind.value
+        event = _event(EventType.CREDENTIAL_REFRESHED, tenant_id, success=False, details=details)
+        with self._database.writer(tenant_id) as connection:
+            record(connection, event)
+
     def location_tokens(self, tenant_id: str, *, known: Collection[str] = ()) -> dict[str, AccessToken]:
         """The stored tokens of the company's locations that we can decrypt, those known left out.
 
@@ -167,14 +196,17 @@ def _limit_waiting(connection: Connection[DictRow], seconds: float) -> None:
     connection.execute(query("set_lock_timeout"), {"milliseconds": f"{max(1, math.ceil(seconds * 1000))}"})
 
 
-def _event(event_type: EventType, tenant_id: str) -> AuditEvent:
+def _event(
+    event_type: EventType, tenant_id: str, *, success: bool = True, details: Mapping[str, Any] | None = None
+) -> AuditEvent:
     by_hand = event_type is EventType.TENANT_AUTHORIZED
     return AuditEvent(
         event_type=event_type,
         tenant_id=tenant_id,
         correlation_id=f"credential_{uuid7()}",
-        success=True,
+        success=success,
         source=Source.MANUAL if by_hand else Source.SCHEDULED,
+        details=details or {},
     )
 
 

@@ -11,7 +11,7 @@ from ghl_snapshots.core.model import SnapshotType
 
 ENDED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
-_JOBS = {"full_snapshot", "critical_snapshot", "daily_checks", "weekly_checks"}
+_JOBS = {"full_snapshot", "critical_snapshot", "daily_checks", "weekly_checks", "token_refresh"}
 # Dagster has no public names for its own tags.
 _WILL_RETRY_TAG = "dagster/will_retry"
 _RETRIED_BY_TAG = "dagster/auto_retry_run_id"

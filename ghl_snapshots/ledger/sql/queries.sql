@@ -225,6 +225,18 @@ ON CONFLICT (tenant_id) DO UPDATE
 SET refresh_token = EXCLUDED.refresh_token, access_token = EXCLUDED.access_token,
     access_expires_at = EXCLUDED.access_expires_at, updated_at = clock_timestamp();
 
+-- expiring_tokens -- enabled tenants whose access token expires soon and whose refresh did not fail lately
+SELECT tenant_id FROM ghl.tenant JOIN ghl.oauth_token USING (tenant_id)
+WHERE enabled AND credential = 'oauth'
+    AND (access_expires_at IS NULL OR access_expires_at < clock_timestamp() + %(within)s)
+    AND NOT EXISTS (
+        SELECT FROM ghl.audit_event AS failed
+        WHERE failed.tenant_id = tenant.tenant_id AND failed.occurred_at > clock_timestamp() - interval '1 hour'
+            AND failed.event_type = 'ghl_snapshot_credential_refreshed' AND NOT failed.success
+    )
+ORDER BY access_expires_at NULLS FIRST, tenant_id
+LIMIT %(limit)s;
+
 -- location_tokens -- the encrypted tokens of a tenant's locations, those that are known left out
 SELECT location_id, token, expires_at FROM ghl.location_token
 WHERE tenant_id = %(tenant_id)s AND expires_at > clock_timestamp() AND location_id <> ALL (%(known)s::text[]);

@@ -725,6 +725,9 @@ GRANT SELECT ON daily_quota TO ghl_snapshots_auditor;
 -- Whose location it is, never its token.
 GRANT SELECT (tenant_id, location_id) ON location_token TO ghl_snapshots_auditor;
 CREATE POLICY all_rows_read ON location_token FOR SELECT TO ghl_snapshots_auditor USING (true);
+-- When a token is to be refreshed, never the token.
+GRANT SELECT (tenant_id, access_expires_at) ON oauth_token TO ghl_snapshots_auditor;
+CREATE POLICY all_rows_read ON oauth_token FOR SELECT TO ghl_snapshots_auditor USING (true);
 
 -- Answers overtake each other, and within a day the quota only shrinks.
 CREATE FUNCTION note_quota(resource text, on_day date, left_over integer, of_all integer) RETURNS void
