@@ -82,7 +82,10 @@ def measured(row: Row, checkout: Path, latency_ms: int) -> Done:
         server = stack.enter_context(EmbeddedPostgres(home))
         simulator = stack.enter_context(Simulator(accounts, latency_seconds=latency_ms / 1000))
         deployment = _deployment(accounts, simulator, server.url("ledger"), home)
-        _worker(checkout, {**deployment, "prepare": True}).communicate()
+        prepared = _worker(checkout, {**deployment, "prepare": True})
+        prepared.communicate()
+        if prepared.returncode:
+            raise SystemExit("The database could not be prepared; the reason is above.")
         simulator.clear_request_log()
         workers = [_worker(checkout, {**deployment, "types": list(types)}) for types in row.types]
         for worker in workers:

@@ -43,12 +43,17 @@ def _prepare(order: dict[str, Any], settings: Any, tenant: Any, database: Any) -
     _module("ledger.tenants").TenantRegistry(database).add(tenant)
     if order["tokens"] is None:
         return
-    tokens = _module("core.tokens", "stored_tokens").StoredTokens(
-        **order["tokens"], access_expires_at=datetime.now(UTC) + timedelta(hours=20)
+    tokens = _module("core.tokens", "stored_tokens")
+    value, expires_at = order["tokens"]["access_token"], datetime.now(UTC) + timedelta(hours=20)
+    access = (
+        {"access": tokens.AccessToken(value=value, expires_at=expires_at)}
+        if hasattr(tokens, "AccessToken")
+        else {"access_token": value, "access_expires_at": expires_at}
     )
+    stored = tokens.StoredTokens(refresh_token=order["tokens"]["refresh_token"], **access)
     store = _module("ledger.oauth_tokens").OAuthTokens(database, settings.encryption_keys_text)
     with store.locked(tenant.tenant_id) as locked:
-        locked.install(tokens)
+        locked.install(stored)
 
 
 def _module(*names: str) -> ModuleType:

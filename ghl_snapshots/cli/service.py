@@ -15,7 +15,7 @@ from ghl_snapshots.capture.composition import auditor_url
 from ghl_snapshots.cli.database import checked_database
 from ghl_snapshots.core.audit_events import EventType
 from ghl_snapshots.core.logs import configure_logs
-from ghl_snapshots.core.settings import load_settings, told, told_for
+from ghl_snapshots.core.settings import describe_overrides, describe_settings, load_settings
 from ghl_snapshots.core.signals import ended_by_signals
 from ghl_snapshots.ledger.audit import AuditTrail, by_hand
 from ghl_snapshots.ledger.database import AUDITOR
@@ -108,10 +108,10 @@ def config(
 ) -> None:
     """Print every setting with its environment variable, its present value and its meaning; no secrets."""
     if tenant is None:
-        lines = list(told(load_settings()))
+        lines = list(describe_settings(load_settings()))
     else:
         with checked_database() as (settings, database):
-            lines = list(told_for(settings, TenantRegistry(database).get(tenant)))
+            lines = list(describe_overrides(settings, TenantRegistry(database).get(tenant)))
     for line in lines:
         typer.echo(line)
 

@@ -136,7 +136,7 @@ def load_settings() -> Settings:
         raise ConfigurationError(f"The environment is not valid: {problems}.") from None
 
 
-def told(settings: Settings) -> Iterator[str]:
+def describe_settings(settings: Settings) -> Iterator[str]:
     """A line for each setting: its variable, its value unless that is secret, and what it is for."""
     for name, field in Settings.model_fields.items():
         value = getattr(settings, name)
@@ -145,7 +145,7 @@ def told(settings: Settings) -> Iterator[str]:
         yield f"    {field.description}"
 
 
-def told_for(settings: Settings, tenant: Tenant) -> Iterator[str]:
+def describe_overrides(settings: Settings, tenant: Tenant) -> Iterator[str]:
     """A line for each setting that a tenant may override: its value for the tenant, and where that is from.
 
     Raises:

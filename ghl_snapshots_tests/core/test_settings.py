@@ -3,7 +3,7 @@
 import pytest
 
 from ghl_snapshots.core.errors import ConfigurationError
-from ghl_snapshots.core.settings import Settings, load_settings, told
+from ghl_snapshots.core.settings import Settings, describe_settings, load_settings
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_a_wrong_secret_is_not_quoted(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_setting_is_shown_with_its_variable_and_secrets_only_as_set() -> None:
-    lines = list(told(Settings(checkpoint_key="confidential", daily_cron="30 4 * * *")))
+    lines = list(describe_settings(Settings(checkpoint_key="confidential", daily_cron="30 4 * * *")))
     assert "GHL_SNAPSHOTS_DAILY_CRON=30 4 * * *" in lines
     assert "GHL_SNAPSHOTS_CHECKPOINT_KEY=(set)" in lines
     assert "confidential" not in "\n".join(lines)

@@ -163,6 +163,15 @@ def test_with_external_usage_few_of_what_is_left_are_out_at_once(limiter: RateLi
     assert slots(limiter) == 1
 
 
+def test_few_requests_are_out_where_nothing_more_is_known_of_external_usage(
+    limiter: RateLimiter, time: Time
+) -> None:
+    limiter.acquire(PLACE, Deadline(1))
+    limiter.observe(PLACE, headers(remaining=40), 200)
+    time.seconds += 10.01
+    assert slots(limiter) == FIRST
+
+
 def test_external_usage_is_forgotten_as_soon_as_ghl_says_so(limiter: RateLimiter) -> None:
     for remaining in (10, 98):
         limiter.acquire(PLACE, Deadline(1))

@@ -1,4 +1,4 @@
-"""Locations are opened ahead of the calls to them, and one that takes long to open holds up no other."""
+"""Tokens of locations are fetched ahead of the calls, and one that takes long to come holds up no other."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -42,7 +42,7 @@ class Held(Effect):
         wire.send(head + body)
 
 
-def test_a_location_that_takes_long_to_open_holds_up_no_call_to_another(
+def test_a_location_whose_token_takes_long_holds_up_no_call_to_another(
     accounts: Accounts, postgres: EmbeddedPostgres
 ) -> None:
     """As its calls would if each took up a thread to wait for the token."""
@@ -75,7 +75,7 @@ def test_a_location_that_takes_long_to_open_holds_up_no_call_to_another(
     assert after == [slow] * len(LOCATION_CALLS)
 
 
-def test_an_agency_that_takes_long_to_open_holds_up_no_other_agency(postgres: EmbeddedPostgres) -> None:
+def test_an_agency_whose_tokens_take_long_holds_up_no_other_agency(postgres: EmbeddedPostgres) -> None:
     """As it would if its locations took up all threads that wait for tokens, as after a long Retry-After."""
     accounts = generated_accounts(2, tenants=2, locations_per_agency=4)
     slow, other = accounts.agencies.values()
@@ -117,7 +117,7 @@ def test_an_agency_that_takes_long_to_open_holds_up_no_other_agency(postgres: Em
     assert set(asked()[:wanted]) == set(other.location_ids)
 
 
-def test_captures_that_open_the_same_locations_at_once_ask_once_for_each(
+def test_captures_of_the_same_locations_ask_once_for_each_token(
     accounts: Accounts, postgres: EmbeddedPostgres
 ) -> None:
     agency = next(iter(accounts.agencies.values()))
