@@ -72,7 +72,7 @@ def grow(connection: Connection, database: Database, rows: int) -> int:
     for first in range(1, hours, HOURS_AT_A_TIME):
         connection.execute(GROW, {"first": first, "last": min(first + HOURS_AT_A_TIME, hours) - 1})
     connection.execute("ALTER TABLE ghl.snapshot ENABLE TRIGGER ALL")
-    for trigger in ("append_only", "link_snapshot"):
+    for trigger in ("append_only", "link_snapshot", "count_snapshot"):
         connection.execute(f"ALTER TABLE ghl.snapshot ENABLE ALWAYS TRIGGER {trigger}")
     connection.execute("VACUUM ANALYZE")
     return hours

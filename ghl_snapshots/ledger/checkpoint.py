@@ -103,9 +103,7 @@ def create_checkpoint(database: Database, key: Ed25519PrivateKey, created_at: da
         LedgerError: the server does not answer.
     """
     with database.auditor() as connection:
-        rows = connection.execute(
-            query("heads"), {"snapshot_types": [str(type_) for type_ in SnapshotType]}
-        ).fetchall()
+        rows = connection.execute(query("heads")).fetchall()
     heads = tuple(Head.model_validate({to_camel(name): value for name, value in row.items()}) for row in rows)
     statement = _statement(created_at, heads)
     signature = base64.b64encode(key.sign(_canonical(statement))).decode()

@@ -38,8 +38,7 @@ _SERVERS_NETWORK = (
 # may hang on a server's or login's defaults, nor may a search path set there put other functions in the place
 # of the server's own.
 _SESSION = (
-    "-c default_transaction_isolation=read\\ committed -c default_transaction_read_only=off "
-    "-c row_security=on -c timezone=UTC -c search_path=ghl"
+    "-c default_transaction_isolation=read\\ committed -c row_security=on -c timezone=UTC -c search_path=ghl"
 )
 # A writer's transaction holds locks that others wait for; the longest that it is idle on purpose is while GHL
 # answers a refresh of OAuth tokens, which ends after a minute. Whoever reads holds nobody up, and may be
@@ -166,7 +165,8 @@ class Database:
     def _conninfo(self, role: str, more: str = "") -> str:
         limits = f"-c lock_timeout={self.lock_seconds * 1000:.0f}"
         limits += f" -c idle_in_transaction_session_timeout={_IDLE_SECONDS[role]}s"
-        return connection_string(self._urls[role], f"{_SESSION} {limits} {more} -c role={role}")
+        read_only = f"-c default_transaction_read_only={'off' if role == WRITER else 'on'}"
+        return connection_string(self._urls[role], f"{_SESSION} {read_only} {limits} {more} -c role={role}")
 
 
 def connection_string(url: str, options: str = "") -> str:

@@ -98,7 +98,7 @@ class Ledger:
 
     def of_account(self, ghl_account_id: str, *, limit: int = 100) -> list[Snapshot]:
         """The newest snapshots of a GHL account, whichever tenant it belongs or belonged to."""
-        parameters = {"ghl_account_id": ghl_account_id, "snapshot_types": _types(None), "limit": limit}
+        parameters = {"ghl_account_id": ghl_account_id, "limit": limit}
         with self._database.auditor() as connection:
             rows = connection.execute(query("snapshots_of_account"), parameters)
             return [snapshot_of(row) for row in rows]

@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def at_once(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+def parallel_map(work: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
     """What the work on each of the items comes to, in their order, while the next ones are worked on."""
     waiting: deque[Future[Result]] = deque()
     pool = ThreadPoolExecutor(_CONNECTIONS)

@@ -11,7 +11,7 @@ from psycopg.rows import DictRow
 
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.findings import Checked, Finding, finding_of
-from ghl_snapshots.ledger.parallel_map import at_once
+from ghl_snapshots.ledger.parallel_map import parallel_map
 from ghl_snapshots.ledger.queries import query
 
 _ENTITIES_AT_A_TIME = 20_000
@@ -46,7 +46,7 @@ class StoredEntities:
         with self._database.auditor() as connection:
             spans = connection.execute(query("spans_of_entities"), wanted).fetchall()
         total = sum(span["entities"] for span in spans)
-        for hashed in at_once(self._rehashed, spans):
+        for hashed in parallel_map(self._rehashed, spans):
             self._checked.entities += hashed["entities"]
             self._checked.bytes += hashed["bytes"]
             self._report(self._checked.entities, total, None)

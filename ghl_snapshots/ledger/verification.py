@@ -12,7 +12,7 @@ from ghl_snapshots.core.errors import UnknownTenantError
 from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.findings import Checked, Finding, Progress, finding_of
-from ghl_snapshots.ledger.parallel_map import at_once
+from ghl_snapshots.ledger.parallel_map import parallel_map
 from ghl_snapshots.ledger.payloads import Checksums
 from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.ledger.schema_integrity import differences
@@ -76,7 +76,7 @@ class Verification:
         with self._database.auditor() as connection:
             chains = connection.execute(query("chains"), self._scope).fetchall()
         total = sum(chain["snapshots"] for chain in chains)
-        for chain in at_once(self._chain, chains):
+        for chain in parallel_map(self._chain, chains):
             yield from chain.findings
             self.checked.snapshots += chain.snapshots
             self.checked.payloads += chain.payloads
@@ -120,6 +120,16 @@ class Verification:
                 finding_of(chain, altered, f"its provenance {altered['digest'].hex()} was altered")
                 for altered in connection.execute(query("altered_provenances"), chain)
             ]
+            # What snapshots that do not hold add up to says nothing.
+            if not findings and chain["since"] is None:
+                findings = [
+                    Finding(
+                        tenant_id=chain["tenant_id"],
+                        snapshot_type=chain["snapshot_type"],
+                        problem=_describe_counter(chain, counter),
+                    )
+                    for counter in connection.execute(query("wrong_counters"), chain)
+                ]
         return _Chain(
             tenant_id=chain["tenant_id"],
             snapshot_type=chain["snapshot_type"],
@@ -147,6 +157,15 @@ def _digests_of(
             return dict(cursor.execute(query("entity_digests"), parameters).fetchall())
 
     return digests_of
+
+
+def _describe_counter(chain: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    name = f"the counter {', '.join([row['metric'], *row['labels']])} of {chain['snapshot_type']}"
+    if row["counted"] is None:
+        return f"{name} is {row['existing']}, and no snapshot counts for it"
+    if row["existing"] is None:
+        return f"{name} is missing: its snapshots add up to {row['counted']}"
+    return f"{name} is {row['existing']}, its snapshots add up to {row['counted']}"
 
 
 def _problem_with_link(row: Mapping[str, Any]) -> str:

@@ -242,7 +242,7 @@ FORGERIES: Mapping[str, tuple[str, type[psycopg.Error]]] = {
             "INSERT INTO snapshot SELECT (json_populate_record(snapshot, json_build_object('snapshot_id', "
             "gen_random_uuid(), 'snapshot_type', 'contacts'))).* FROM snapshot"
         ),
-        psycopg.errors.CheckViolation,
+        psycopg.errors.ForeignKeyViolation,
     ),
     "an infinite moment": (
         (

@@ -278,3 +278,8 @@ def test_snapshot_ids_are_in_the_order_of_their_making(ledger: Ledger) -> None:
     ids = [ledger.append(capture()).snapshot.snapshot_id for _ in range(5)]
     assert ids == sorted(ids)
     assert datetime.now(UTC) - ledger.get(ids[0]).created_at < timedelta(minutes=1)
+
+
+def test_the_types_of_the_model_are_those_of_the_database(superuser: Connection) -> None:
+    rows = superuser.execute("SELECT snapshot_type FROM snapshot_type ORDER BY place").fetchall()
+    assert [name for (name,) in rows] == list(SnapshotType)

@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from ghl_snapshots.ledger.parallel_map import at_once
+from ghl_snapshots.ledger.parallel_map import parallel_map
 
 
 def test_results_come_in_the_order_of_their_items() -> None:
@@ -17,7 +17,7 @@ def test_results_come_in_the_order_of_their_items() -> None:
             first_waits.set()
         return item * 2
 
-    assert list(at_once(work, range(20))) == [2 * item for item in range(20)]
+    assert list(parallel_map(work, range(20))) == [2 * item for item in range(20)]
 
 
 def test_what_waits_is_not_begun_after_a_failure() -> None:
@@ -34,5 +34,5 @@ def test_what_waits_is_not_begun_after_a_failure() -> None:
     failed = threading.Event()
     threading.Timer(0.5, failed.set).start()
     with pytest.raises(ValueError, match="0"):
-        list(at_once(work, range(100)))
+        list(parallel_map(work, range(100)))
     assert len(begun) < 4

@@ -21,7 +21,6 @@ from ghl_snapshots.ledger.snapshot_requests import NewRequest, SnapshotRequests
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.ledger.verification import Verification
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.metrics.totals import measure
 from ghl_snapshots_tests.ledger.captures import BODIES, NOON, capture, tenant
 
 TENANTS = ("acme", "zeta")
@@ -69,7 +68,6 @@ def fill(database: Database, tenant_id: str) -> None:
     SnapshotRequests(database).accept(wanted, now=NOON, limit=1)
     with database.writer(tenant_id) as connection:
         connection.execute(SECRETS)
-    measure(database)
 
 
 def rows(url: str, statement: str) -> list[Any]:

@@ -41,7 +41,8 @@ GUARDED = """
     ALTER TABLE manifest ENABLE TRIGGER ALL;
     ALTER TABLE provenance ENABLE TRIGGER ALL;
     ALTER TABLE entity ENABLE TRIGGER ALL;
-    ALTER TABLE snapshot ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER link_snapshot;
+    ALTER TABLE snapshot ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER link_snapshot,
+        ENABLE ALWAYS TRIGGER count_snapshot;
     ALTER TABLE manifest ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER check_manifest;
     ALTER TABLE provenance ENABLE ALWAYS TRIGGER append_only;
     ALTER TABLE entity ENABLE ALWAYS TRIGGER append_only;
@@ -421,12 +422,42 @@ REWRITTEN = {
 }
 
 
+RECOUNT = """
+    TRUNCATE counter;
+    INSERT INTO counter
+    SELECT tenant_id, snapshot_type, metric, labels,
+        CASE metric WHEN 'last_success' THEN max(value) ELSE sum(value) END
+    FROM (
+        SELECT tenant_id, snapshot_type, each.* FROM snapshot, row_counts(snapshot) AS each
+        UNION ALL
+        SELECT snapshot.tenant_id, snapshot_type, each.*
+        FROM snapshot
+        JOIN provenance
+            ON provenance.tenant_id = snapshot.tenant_id AND provenance.digest = snapshot.provenance,
+            provenance_counts(body) AS each
+    ) AS every
+    GROUP BY tenant_id, snapshot_type, metric, labels;
+"""
+
+
+@pytest.mark.parametrize("name", ["a removed end", "a removed chain", "a removed row and the chain made new"])
+def test_counters_that_were_left_give_a_cut_chain_away(
+    database: Database, tamper: Callable[[str], None], name: str
+) -> None:
+    tamper(REWRITTEN[name][0])
+    findings = list(Verification(database))
+    assert findings
+    for finding in findings:
+        assert (finding.tenant_id, finding.snapshot_type) == ("acme", "workflows")
+        assert str(finding).startswith("acme: the counter ")
+
+
 @pytest.mark.parametrize(("statements", "problem"), REWRITTEN.values(), ids=REWRITTEN)
-def test_only_a_checkpoint_finds_a_chain_that_was_cut_or_rewritten(
+def test_only_a_checkpoint_finds_a_chain_that_was_cut_or_rewritten_with_its_counters(
     database: Database, tamper: Callable[[str], None], statements: str, problem: str
 ) -> None:
     checkpoint = create_checkpoint(database, KEY, NOW)
-    tamper(statements)
+    tamper(f"{statements}; {RECOUNT}")
     assert found(database, deep=True) == []
     [finding] = verify_checkpoint(database, checkpoint, KEY.public_key())
     assert problem in str(finding)

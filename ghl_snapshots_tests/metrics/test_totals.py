@@ -1,10 +1,12 @@
 """Metrics: exact under concurrent writers and counters, never going back, cheap to ask for again."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+import psycopg
+import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
@@ -20,6 +22,7 @@ from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.snapshot_requests import NewRequest, SnapshotRequests
 from ghl_snapshots.ledger.tenants import TenantRegistry
+from ghl_snapshots.ledger.verification import Verification
 from ghl_snapshots.metrics.exposition import exposition
 from ghl_snapshots_tests.ledger.captures import ENDPOINT, NOON, capture
 
@@ -96,7 +99,7 @@ def test_a_chains_newest_capture_is_its_buckets_exemplar(database: Database, led
     assert "fourth" not in exposition(database, tenant_label=True).decode()
 
 
-def test_counting_again_counts_only_what_is_new(database: Database, ledger: Ledger) -> None:
+def test_each_scrape_counts_what_was_appended_before_it(database: Database, ledger: Ledger) -> None:
     assert captures_counted(database) is None
     ledger.append(capture())
     assert [captures_counted(database), captures_counted(database)] == [1, 1]
@@ -105,7 +108,7 @@ def test_counting_again_counts_only_what_is_new(database: Database, ledger: Ledg
     assert captures_counted(database) == 3
 
 
-def test_a_capture_that_commits_after_a_later_one_was_counted_is_counted(
+def test_a_capture_that_commits_after_a_later_one_is_counted_when_it_does(
     database: Database, ledger: Ledger
 ) -> None:
     with database.writer("acme") as connection:
@@ -147,15 +150,69 @@ def test_counters_never_go_back_over_many_scrapes(database: Database, ledger: Le
         last = now
 
 
-def test_the_totals_can_be_made_anew_from_the_ledger(
-    database: Database, ledger: Ledger, superuser: Connection
+def test_a_scrape_only_reads(database: Database, ledger: Ledger, superuser: Connection) -> None:
+    """The session that it has is one in which a write would be refused."""
+    ledger.append(capture())
+    with database.auditor() as connection:
+        settings = connection.execute("SHOW default_transaction_read_only").fetchone()
+    assert settings == {"default_transaction_read_only": "on"}
+    before = superuser.execute("SELECT sum(xmin::text::bigint), count(*) FROM counter").fetchone()
+    assert captures_counted(database) == 1
+    assert superuser.execute("SELECT sum(xmin::text::bigint), count(*) FROM counter").fetchone() == before
+
+
+def test_a_capture_that_is_found_stored_already_is_counted_once(database: Database, ledger: Ledger) -> None:
+    assert not ledger.append(capture(correlation_id="once")).already_stored
+    assert ledger.append(capture(correlation_id="once")).already_stored
+    assert captures_counted(database) == 1
+
+
+@pytest.mark.parametrize("role", ["writer", "reader", "auditor"])
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE counter SET value = 0",
+        "DELETE FROM counter",
+        "INSERT INTO counter VALUES ('acme', 'workflows', 'records', '{}', 1)",
+        "TRUNCATE counter",
+    ],
+)
+def test_nobody_but_the_trigger_writes_the_counters(
+    ledger: Ledger, as_role: Callable[..., Connection], role: str, statement: str
 ) -> None:
-    """Which is also how what was stored before they were kept is counted, and a restored dump."""
-    for number in range(4):
-        ledger.append(capture(snapshot_type=list(SnapshotType)[number]))
-    before = samples(database)
-    superuser.execute("TRUNCATE metric_chain, metric_duration, metric_error, metric_api_call")
-    assert samples(database) == before
+    ledger.append(capture())
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied for table counter"):
+        as_role(role, "acme").execute(statement)
+
+
+FORGED = {
+    "altered": (
+        "UPDATE counter SET value = value + 7 WHERE tenant_id = 'acme' AND metric = 'records'",
+        "acme: the counter records of workflows is 9, its snapshots add up to 2",
+    ),
+    "missing": (
+        "DELETE FROM counter WHERE tenant_id = 'acme' AND metric = 'api_calls'",
+        "acme: the counter api_calls, /workflows/, 200 of workflows is missing: its snapshots add up to 1",
+    ),
+    "invented": (
+        "INSERT INTO counter VALUES ('zenith', 'calendars', 'errors', '{timeout}', 3)",
+        "zenith: the counter errors, timeout of calendars is 3, and no snapshot counts for it",
+    ),
+    "a moment": (
+        "UPDATE counter SET value = 0 WHERE tenant_id = 'acme' AND metric = 'last_success'",
+        "acme: the counter last_success of workflows is 0, its snapshots add up to 1772539200000000",
+    ),
+}
+
+
+@pytest.mark.parametrize(("statement", "finding"), FORGED.values(), ids=FORGED)
+def test_a_counter_that_is_not_what_the_snapshots_add_up_to_is_named(
+    database: Database, ledger: Ledger, superuser: Connection, statement: str, finding: str
+) -> None:
+    ledger.append(capture())
+    assert list(Verification(database)) == []
+    superuser.execute(statement)
+    assert [str(found) for found in Verification(database)] == [finding]
 
 
 def test_the_newest_complete_capture_of_every_enabled_tenant_is_told(
@@ -282,3 +339,11 @@ def test_what_is_left_of_the_day_is_told_for_each_account(database: Database) ->
         ({"tenant_id": "acme", "resource": "account-acme"}, 500)
     ]
     assert value(samples(database, tenant_label=False), name) == 500
+
+
+def test_an_id_that_openmetrics_has_no_room_for_is_no_exemplar(database: Database, ledger: Ledger) -> None:
+    """It allows 128 characters, the name `correlation_id` included."""
+    ledger.append(capture(correlation_id="x" * 115))
+    assert exemplars(database) == {}
+    ledger.append(capture(correlation_id="x" * 114))
+    assert exemplars(database) == {("true", "250"): ("x" * 114, 250)}

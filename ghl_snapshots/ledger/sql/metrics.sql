@@ -1,48 +1,31 @@
 -- Named queries that metrics are made of, over all tenants; run as ghl_snapshots_auditor. In the form of queries.sql.
 
--- fold -- count what is new since the last time, tenant by tenant
-SELECT ghl.fold_captures(tenant_id)
-FROM ghl.tenant
-WHERE EXISTS (
-    SELECT FROM unnest(ARRAY['locations', 'pipelines', 'workflows', 'calendars', 'ai_workers']) AS kind (name)
-    CROSS JOIN LATERAL (
-        SELECT seq FROM ghl.snapshot
-        WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.snapshot_type = kind.name
-        ORDER BY seq DESC LIMIT 1
-    ) AS head
-    LEFT JOIN ghl.metric_chain AS counted
-        ON counted.tenant_id = tenant.tenant_id AND counted.snapshot_type = kind.name
-    WHERE head.seq > coalesce(counted.seq, 0)
-);
-
 -- duration_bounds -- upper bounds of the duration histogram's buckets in milliseconds
 SELECT ghl.duration_bounds() AS bounds;
 
--- capture_durations -- captures by duration, and what they took together
-SELECT tenant_id, snapshot_type, success, bucket, captures, duration_ms FROM ghl.metric_duration;
+-- counters -- every tenant's counters
+SELECT tenant_id, snapshot_type, metric, labels, value FROM ghl.counter;
 
--- newest_captures -- of each chain the newest capture that was counted, with its place among the durations
-SELECT tenant_id, snapshot_type, status = 'success' AS success,
-    width_bucket(duration_ms - 1, ghl.duration_bounds()) AS bucket, duration_ms, captured_at, correlation_id
-FROM ghl.metric_chain
-JOIN ghl.snapshot USING (tenant_id, snapshot_type, seq);
-
--- captured_records -- records ever captured, and the newest complete capture (NULL if there is none)
-SELECT tenant_id, snapshot_type, records FROM ghl.metric_chain;
+-- newest_captures -- the newest capture of each chain, with its place among the durations
+SELECT tenant_id, kind.snapshot_type, newest.*
+FROM ghl.tenant
+CROSS JOIN ghl.snapshot_type AS kind
+CROSS JOIN LATERAL (
+    SELECT status = 'success' AS success, width_bucket(duration_ms - 1, ghl.duration_bounds()) AS bucket,
+        duration_ms, captured_at, correlation_id
+    FROM ghl.snapshot
+    WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.snapshot_type = kind.snapshot_type
+    ORDER BY seq DESC LIMIT 1
+) AS newest;
 
 -- last_successes -- for every enabled tenant its newest complete capture of each type, NULL if there is none
-SELECT tenant.tenant_id, kind.name AS snapshot_type, last_success_at
+SELECT tenant_id, snapshot_type, to_timestamp(value / 1000000.0) AS last_success_at
 FROM ghl.tenant
-CROSS JOIN unnest(ARRAY['locations', 'pipelines', 'workflows', 'calendars', 'ai_workers']) AS kind (name)
-LEFT JOIN ghl.metric_chain AS counted
-    ON counted.tenant_id = tenant.tenant_id AND counted.snapshot_type = kind.name
+CROSS JOIN ghl.snapshot_type AS kind
+LEFT JOIN (
+    SELECT tenant_id, snapshot_type, value FROM ghl.counter WHERE metric = 'last_success'
+) AS counted USING (tenant_id, snapshot_type)
 WHERE enabled;
-
--- capture_errors -- parts that were missing from captures, by kind of error
-SELECT tenant_id, snapshot_type, error_type, errors FROM ghl.metric_error;
-
--- api_calls -- HTTP requests sent to GHL
-SELECT endpoint, status_code, sum(calls)::bigint AS calls FROM ghl.metric_api_call GROUP BY endpoint, status_code;
 
 -- daily_quotas -- requests that GHL still allows today, as far as it has said so
 SELECT DISTINCT owned.tenant_id, resource_id AS resource, remaining
@@ -66,7 +49,7 @@ FROM ghl.tenant
 CROSS JOIN LATERAL (
     SELECT success, (details ->> 'durationMs')::bigint AS duration_ms FROM ghl.audit_event
     WHERE audit_event.tenant_id = tenant.tenant_id AND event_type = 'ghl_snapshot_full_run'
-        AND details -> 'plannedSnapshotTypes' @> to_jsonb(%(snapshot_types)s::text[])
+        AND details -> 'plannedSnapshotTypes' @> (SELECT jsonb_agg(snapshot_type) FROM ghl.snapshot_type)
     ORDER BY occurred_at DESC LIMIT 1
 ) AS newest
 WHERE tenant.enabled;

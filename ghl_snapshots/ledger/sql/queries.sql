@@ -121,7 +121,7 @@ WITH holder AS MATERIALIZED (
 newest AS MATERIALIZED (
     SELECT found.*
     FROM holder
-    CROSS JOIN unnest(%(snapshot_types)s::text[]) AS type (snapshot_type)
+    CROSS JOIN ghl.snapshot_type AS type
     CROSS JOIN LATERAL (
         SELECT snapshot_id, captured_at, seq FROM ghl.snapshot
         WHERE snapshot.tenant_id = holder.tenant_id AND snapshot.snapshot_type = type.snapshot_type

@@ -52,6 +52,14 @@ CREATE TABLE location_token (
 
 -- Ledger --------------------------------------------------------------------------------------------------
 
+-- What is captured as one snapshot each, in the order of core/model.py.
+CREATE TABLE snapshot_type (
+    snapshot_type text PRIMARY KEY,
+    place smallint NOT NULL UNIQUE
+);
+INSERT INTO snapshot_type (place, snapshot_type)
+VALUES (1, 'locations'), (2, 'pipelines'), (3, 'workflows'), (4, 'calendars'), (5, 'ai_workers');
+
 CREATE TABLE entity (
     id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     tenant_id text NOT NULL CHECK (tenant_id <> ''),
@@ -99,8 +107,7 @@ CREATE TABLE snapshot (
     snapshot_id text PRIMARY KEY CHECK (snapshot_id ~ '^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'),
     tenant_id text NOT NULL REFERENCES tenant,
     ghl_account_id text NOT NULL CHECK (ghl_account_id <> ''),
-    snapshot_type text NOT NULL
-        CHECK (snapshot_type IN ('locations', 'pipelines', 'workflows', 'calendars', 'ai_workers')),
+    snapshot_type text NOT NULL REFERENCES snapshot_type,
     version text NOT NULL DEFAULT '1.0.0' CHECK (version ~ '^[0-9]+\.[0-9]+\.[0-9]+$'),
     status text NOT NULL CHECK (status IN ('success', 'partial_failure', 'failed')),
     checksum bytea NOT NULL,
@@ -249,17 +256,27 @@ CREATE TRIGGER check_manifest BEFORE INSERT ON manifest FOR EACH ROW EXECUTE FUN
 ALTER TABLE snapshot ENABLE ALWAYS TRIGGER link_snapshot;
 ALTER TABLE manifest ENABLE ALWAYS TRIGGER check_manifest;
 
+CREATE FUNCTION check_snapshot_types() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = ghl, pg_catalog, pg_temp
+AS $$
+BEGIN
+    IF NOT NEW.snapshot_types <@ ARRAY(SELECT snapshot_type FROM snapshot_type) THEN
+        RAISE EXCEPTION 'there are no such snapshot types: %', NEW.snapshot_types USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN NEW;
+END $$;
+
 -- ALWAYS, since session_replication_role walks past ordinary triggers.
-CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON entity EXECUTE FUNCTION refuse_change();
-CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON manifest EXECUTE FUNCTION refuse_change();
-CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON provenance EXECUTE FUNCTION refuse_change();
-CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON snapshot EXECUTE FUNCTION refuse_change();
-CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON audit_event EXECUTE FUNCTION refuse_change();
-ALTER TABLE entity ENABLE ALWAYS TRIGGER append_only;
-ALTER TABLE manifest ENABLE ALWAYS TRIGGER append_only;
-ALTER TABLE provenance ENABLE ALWAYS TRIGGER append_only;
-ALTER TABLE snapshot ENABLE ALWAYS TRIGGER append_only;
-ALTER TABLE audit_event ENABLE ALWAYS TRIGGER append_only;
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOREACH name IN ARRAY ARRAY['snapshot_type', 'entity', 'manifest', 'provenance', 'snapshot', 'audit_event'] LOOP
+        EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON %I '
+            'EXECUTE FUNCTION refuse_change()', name);
+        EXECUTE format('ALTER TABLE %I ENABLE ALWAYS TRIGGER append_only', name);
+    END LOOP;
+END $$;
 
 -- A tenant stays in the registry for as long as its snapshots, which is for ever.
 CREATE TRIGGER keep_tenant BEFORE DELETE OR TRUNCATE ON tenant EXECUTE FUNCTION refuse_change();
@@ -417,7 +434,7 @@ FROM audit_event;
 -- Rights --------------------------------------------------------------------------------------------------
 
 GRANT USAGE ON SCHEMA ghl TO ghl_snapshots_writer, ghl_snapshots_reader, ghl_snapshots_auditor;
-GRANT SELECT ON schema_version TO ghl_snapshots_writer, ghl_snapshots_reader, ghl_snapshots_auditor;
+GRANT SELECT ON schema_version, snapshot_type TO ghl_snapshots_writer, ghl_snapshots_reader, ghl_snapshots_auditor;
 GRANT SELECT, INSERT ON manifest, provenance, snapshot, audit_event TO ghl_snapshots_writer;
 -- Neither its id, which others wait for, nor when it was first seen is a writer's to say.
 GRANT SELECT, INSERT (tenant_id, digest, endpoint, location_id, entity_id, body) ON entity TO ghl_snapshots_writer;
@@ -481,10 +498,7 @@ CREATE TABLE snapshot_request (
     request_id text PRIMARY KEY CHECK (request_id ~ '^manual_snapshot_[0-9]{13}_[0-9a-z]{6,32}$'),
     tenant_id text NOT NULL REFERENCES tenant,
     ghl_account_id text NOT NULL CHECK (ghl_account_id <> ''),
-    snapshot_types text[] NOT NULL CHECK (
-        cardinality(snapshot_types) BETWEEN 1 AND 5
-        AND snapshot_types <@ ARRAY['locations', 'pipelines', 'workflows', 'calendars', 'ai_workers']
-    ),
+    snapshot_types text[] NOT NULL CHECK (cardinality(snapshot_types) > 0),
     priority text NOT NULL CHECK (priority IN ('low', 'normal', 'high')),
     reason text CHECK (char_length(reason) <= 500),
     idempotency_key text CHECK (char_length(idempotency_key) BETWEEN 1 AND 200),
@@ -506,47 +520,17 @@ CREATE INDEX snapshot_request_by_end ON snapshot_request (ended_at) WHERE ended_
 
 -- Metrics -------------------------------------------------------------------------------------------------
 
--- Totals over the ledger, which fold_captures brings up to date. They follow from the ledger and could be
--- recomputed from it; they are kept so that a scrape costs the snapshots since the one before.
-
--- How far a chain has been counted. Its numbers have no gap and are given out in the order of commits, under a
--- lock that lasts until the commit; so whatever lies beyond `seq` is new, and nothing can turn up below it.
-CREATE TABLE metric_chain (
+-- Totals over the ledger, kept by the transaction that appends a snapshot; `verify` recounts them. No two chains
+-- share a row, so that their appends never wait for each other. Times are microseconds since 1970. The free room is
+-- for new versions of a row beside the old one.
+CREATE TABLE counter (
     tenant_id text NOT NULL,
-    snapshot_type text NOT NULL,
-    seq bigint NOT NULL,
-    records bigint NOT NULL,
-    last_success_at timestamptz,
-    PRIMARY KEY (tenant_id, snapshot_type)
-);
-
-CREATE TABLE metric_duration (
-    tenant_id text NOT NULL,
-    snapshot_type text NOT NULL,
-    success boolean NOT NULL,
-    -- The number of duration_bounds that the duration is above.
-    bucket integer NOT NULL,
-    captures bigint NOT NULL,
-    duration_ms bigint NOT NULL,
-    PRIMARY KEY (tenant_id, snapshot_type, success, bucket)
-);
-
-CREATE TABLE metric_error (
-    tenant_id text NOT NULL,
-    snapshot_type text NOT NULL,
-    error_type text NOT NULL,
-    errors bigint NOT NULL,
-    PRIMARY KEY (tenant_id, snapshot_type, error_type)
-);
-
-CREATE TABLE metric_api_call (
-    tenant_id text NOT NULL,
-    endpoint text NOT NULL,
-    -- The HTTP status, or `none` where no answer came.
-    status_code text NOT NULL,
-    calls bigint NOT NULL,
-    PRIMARY KEY (tenant_id, endpoint, status_code)
-);
+    snapshot_type text NOT NULL REFERENCES snapshot_type,
+    metric text NOT NULL,
+    labels text[] NOT NULL,
+    value bigint NOT NULL,
+    PRIMARY KEY (tenant_id, snapshot_type, metric, labels)
+) WITH (fillfactor = 50);
 
 CREATE INDEX audit_event_full_run ON audit_event (tenant_id, occurred_at DESC)
     WHERE event_type = 'ghl_snapshot_full_run';
@@ -558,68 +542,52 @@ CREATE FUNCTION duration_bounds() RETURNS integer[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN ARRAY[50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 120000, 300000];
 
--- Adds the snapshots of a tenant that are not counted yet to the totals. Whoever counts, counts alone.
-CREATE FUNCTION fold_captures(tenant text) RETURNS void
+-- What a snapshot row by itself counts for.
+CREATE FUNCTION row_counts(row_ snapshot) RETURNS TABLE (metric text, labels text[], value bigint)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    VALUES
+        ('captures', ARRAY[(row_.status = 'success')::text,
+            width_bucket(row_.duration_ms - 1, ghl.duration_bounds())::text], 1::bigint),
+        ('duration_ms', ARRAY[(row_.status = 'success')::text], row_.duration_ms),
+        ('records', '{}', row_.record_count),
+        ('last_success', '{}', CASE row_.status WHEN 'success' THEN
+            (extract(epoch FROM row_.captured_at) * 1000000)::bigint END)
+$$;
+
+-- What a snapshot counts for by its provenance.
+CREATE FUNCTION provenance_counts(body json) RETURNS TABLE (metric text, labels text[], value bigint)
+LANGUAGE sql STABLE PARALLEL SAFE
+AS $$
+    SELECT 'errors', ARRAY[error ->> 'kind'], count(*)
+    FROM json_array_elements(body -> 'errors') AS each (error) GROUP BY 2
+    UNION ALL
+    SELECT 'api_calls', ARRAY[call ->> 'endpoint', coalesce(call ->> 'status', 'none')], sum((call ->> 'count')::bigint)::bigint
+    FROM json_array_elements(body -> 'apiCalls') AS each (call) GROUP BY 2
+$$;
+
+-- Adds a new snapshot to the counters of its chain, always in the same order. With the owner's rights, since no
+-- writer may write them.
+CREATE FUNCTION count_snapshot() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = ghl, pg_catalog, pg_temp
 AS $$
 BEGIN
-    PERFORM pg_advisory_xact_lock(4713), set_config('app.tenant_id', tenant, true);
-    WITH fresh AS MATERIALIZED (
-        SELECT row_.snapshot_type, row_.seq, row_.captured_at, row_.status = 'success' AS success,
-            row_.record_count, row_.duration_ms, row_.provenance
-        -- The OFFSETs keep the planner from joining first, which reads all snapshots of the tenant.
-        FROM (
-            SELECT name, coalesce((
-                SELECT counted.seq FROM metric_chain AS counted
-                WHERE counted.tenant_id = tenant AND counted.snapshot_type = name
-            ), 0) AS seq
-            FROM unnest(ARRAY['locations', 'pipelines', 'workflows', 'calendars', 'ai_workers']) AS each (name)
-            OFFSET 0
-        ) AS chain
-        CROSS JOIN LATERAL (
-            SELECT * FROM snapshot
-            WHERE snapshot.tenant_id = tenant AND snapshot.snapshot_type = chain.name AND snapshot.seq > chain.seq
-            OFFSET 0
-        ) AS row_
-    ),
-    told AS MATERIALIZED (
-        SELECT alike.snapshot_type, alike.captures, provenance.body
-        FROM (
-            SELECT fresh.snapshot_type, fresh.provenance, count(*) AS captures
-            FROM fresh GROUP BY fresh.snapshot_type, fresh.provenance
-        ) AS alike
-        JOIN provenance ON provenance.tenant_id = tenant AND provenance.digest = alike.provenance
-    ),
-    chains AS (
-        INSERT INTO metric_chain AS kept (tenant_id, snapshot_type, seq, records, last_success_at)
-        SELECT tenant, snapshot_type, max(seq), sum(record_count), max(captured_at) FILTER (WHERE success)
-        FROM fresh GROUP BY snapshot_type
-        ON CONFLICT (tenant_id, snapshot_type) DO UPDATE
-        SET seq = EXCLUDED.seq, records = kept.records + EXCLUDED.records,
-            last_success_at = greatest(kept.last_success_at, EXCLUDED.last_success_at)
-    ),
-    durations AS (
-        INSERT INTO metric_duration AS kept (tenant_id, snapshot_type, success, bucket, captures, duration_ms)
-        SELECT tenant, snapshot_type, success, width_bucket(duration_ms - 1, duration_bounds()) AS bucket,
-            count(*), sum(duration_ms)
-        FROM fresh GROUP BY snapshot_type, success, bucket
-        ON CONFLICT (tenant_id, snapshot_type, success, bucket) DO UPDATE
-        SET captures = kept.captures + EXCLUDED.captures, duration_ms = kept.duration_ms + EXCLUDED.duration_ms
-    ),
-    errors AS (
-        INSERT INTO metric_error AS kept (tenant_id, snapshot_type, error_type, errors)
-        SELECT tenant, snapshot_type, error ->> 'kind' AS error_type, sum(captures)
-        FROM told CROSS JOIN json_array_elements(body -> 'errors') AS each (error)
-        GROUP BY snapshot_type, error_type
-        ON CONFLICT (tenant_id, snapshot_type, error_type) DO UPDATE SET errors = kept.errors + EXCLUDED.errors
-    )
-    INSERT INTO metric_api_call AS kept (tenant_id, endpoint, status_code, calls)
-    SELECT tenant, call ->> 'endpoint' AS endpoint, coalesce(call ->> 'status', 'none') AS status_code,
-        sum(captures * (call ->> 'count')::bigint)
-    FROM told CROSS JOIN json_array_elements(body -> 'apiCalls') AS each (call)
-    GROUP BY endpoint, status_code
-    ON CONFLICT (tenant_id, endpoint, status_code) DO UPDATE SET calls = kept.calls + EXCLUDED.calls;
+    INSERT INTO counter AS existing (tenant_id, snapshot_type, metric, labels, value)
+    SELECT NEW.tenant_id, NEW.snapshot_type, added.* FROM (
+        SELECT * FROM row_counts(NEW) WHERE value IS NOT NULL
+        UNION ALL
+        SELECT each.* FROM provenance
+        CROSS JOIN LATERAL provenance_counts(provenance.body) AS each
+        WHERE provenance.tenant_id = NEW.tenant_id AND provenance.digest = NEW.provenance
+    ) AS added
+    ORDER BY metric, labels
+    ON CONFLICT (tenant_id, snapshot_type, metric, labels) DO UPDATE
+    SET value = CASE EXCLUDED.metric WHEN 'last_success' THEN greatest(existing.value, EXCLUDED.value)
+        ELSE existing.value + EXCLUDED.value END;
+    RETURN NULL;
 END $$;
+CREATE TRIGGER count_snapshot AFTER INSERT ON snapshot FOR EACH ROW EXECUTE FUNCTION count_snapshot();
+ALTER TABLE snapshot ENABLE ALWAYS TRIGGER count_snapshot;
 
 -- The key whose secret has this SHA-256, unless it was revoked. With the owner's rights, because a caller has
 -- no tenant before its key is known; nobody can list keys through it.
@@ -651,6 +619,9 @@ $$;
 
 -- Rights on what the API keeps ----------------------------------------------------------------------------
 
+CREATE TRIGGER check_snapshot_types BEFORE INSERT ON snapshot_request
+    FOR EACH ROW EXECUTE FUNCTION check_snapshot_types();
+ALTER TABLE snapshot_request ENABLE ALWAYS TRIGGER check_snapshot_types;
 CREATE TRIGGER keep_request BEFORE DELETE OR TRUNCATE ON snapshot_request EXECUTE FUNCTION refuse_change();
 ALTER TABLE snapshot_request ENABLE ALWAYS TRIGGER keep_request;
 
@@ -661,20 +632,16 @@ GRANT SELECT (key_id, role, note, created_at, revoked_at) ON api_key
     TO ghl_snapshots_writer, ghl_snapshots_auditor;
 GRANT SELECT, INSERT ON api_key_tenant TO ghl_snapshots_writer;
 GRANT SELECT ON api_key_tenant TO ghl_snapshots_auditor;
-GRANT SELECT ON metric_chain, metric_duration, metric_error, metric_api_call TO ghl_snapshots_auditor;
-REVOKE EXECUTE ON FUNCTION api_key_of(bytea), fold_captures(text) FROM PUBLIC;
+GRANT SELECT ON counter TO ghl_snapshots_auditor;
+REVOKE EXECUTE ON FUNCTION api_key_of(bytea) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION api_key_of(bytea) TO ghl_snapshots_reader;
-GRANT EXECUTE ON FUNCTION fold_captures(text) TO ghl_snapshots_auditor;
 
 DO $$
 DECLARE
     name text;
     own_rows CONSTANT text := 'tenant_id = (SELECT current_setting(''app.tenant_id'', true))';
 BEGIN
-    FOREACH name IN ARRAY ARRAY[
-        'snapshot_request', 'api_key', 'api_key_tenant', 'metric_chain', 'metric_duration', 'metric_error',
-        'metric_api_call'
-    ] LOOP
+    FOREACH name IN ARRAY ARRAY['snapshot_request', 'api_key', 'api_key_tenant', 'counter'] LOOP
         EXECUTE format('ALTER TABLE %I ENABLE ROW LEVEL SECURITY', name);
         EXECUTE format('ALTER TABLE %I FORCE ROW LEVEL SECURITY', name);
         EXECUTE format('CREATE POLICY all_rows_read ON %I FOR SELECT TO ghl_snapshots_auditor '
@@ -688,11 +655,9 @@ BEGIN
     END LOOP;
     EXECUTE format('CREATE POLICY own_rows_changed ON snapshot_request FOR UPDATE TO ghl_snapshots_writer '
         'USING (%s) WITH CHECK (%s)', own_rows, own_rows);
-    -- Only fold_captures writes these, as their owner.
-    FOREACH name IN ARRAY ARRAY['metric_chain', 'metric_duration', 'metric_error', 'metric_api_call'] LOOP
-        EXECUTE format('CREATE POLICY own_rows_counted ON %I TO ghl_snapshots_owner '
-            'USING (%s) WITH CHECK (%s)', name, own_rows, own_rows);
-    END LOOP;
+    -- Only count_snapshot writes these, as their owner.
+    EXECUTE format('CREATE POLICY own_rows_counted ON counter TO ghl_snapshots_owner '
+        'USING (%s) WITH CHECK (%s)', own_rows, own_rows);
 END $$;
 
 -- A key by itself opens nothing: what it sees are its tenants, each added by a session of that tenant. It can

@@ -1,9 +1,15 @@
 -- Named queries that recompute what the ledger claims, in the form of queries.sql. Run as ghl_snapshots_auditor.
 
--- chains -- every chain in scope, and how many of its snapshots are
-SELECT tenant_id, snapshot_type, count(*) AS snapshots FROM ghl.snapshot
+-- chains -- every chain in scope, and how many of its snapshots are; those too of which only counters are left
+SELECT tenant_id, snapshot_type, sum(snapshots)::bigint AS snapshots
+FROM (
+    SELECT tenant_id, snapshot_type, count(*) AS snapshots FROM ghl.snapshot
+    WHERE %(since)s::timestamptz IS NULL OR created_at >= %(since)s
+    GROUP BY tenant_id, snapshot_type
+    UNION ALL
+    SELECT DISTINCT tenant_id, snapshot_type, 0 FROM ghl.counter WHERE %(since)s::timestamptz IS NULL
+) AS every
 WHERE (%(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s) AND snapshot_type = ANY(%(snapshot_types)s)
-    AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
 GROUP BY tenant_id, snapshot_type
 ORDER BY tenant_id, snapshot_type;
 
@@ -140,7 +146,7 @@ ORDER BY wanted.id, snapshot_type, seq;
 -- heads -- the newest snapshot of every chain
 SELECT tenant_id, snapshot_type, head.seq, encode(head.chain, 'hex') AS chain
 FROM ghl.tenant
-CROSS JOIN unnest(%(snapshot_types)s::text[]) AS snapshot_type
+CROSS JOIN ghl.snapshot_type
 CROSS JOIN LATERAL (
     SELECT seq, chain FROM ghl.snapshot
     WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.snapshot_type = snapshot_type.snapshot_type
@@ -158,3 +164,29 @@ FROM unnest(%(tenant_ids)s::text[], %(snapshot_types)s::text[], %(seqs)s::bigint
     WITH ORDINALITY AS head (tenant_id, snapshot_type, seq, place)
 LEFT JOIN ghl.snapshot USING (tenant_id, snapshot_type, seq)
 ORDER BY place;
+
+-- wrong_counters -- the counters of one chain that are not what its snapshots add up to
+WITH counted AS (
+    SELECT metric, labels, CASE metric WHEN 'last_success' THEN max(value) ELSE sum(value) END AS value
+    FROM (
+        SELECT each.* FROM ghl.snapshot CROSS JOIN LATERAL ghl.row_counts(snapshot) AS each
+        WHERE tenant_id = %(tenant_id)s AND snapshot_type = %(snapshot_type)s
+        UNION ALL
+        SELECT metric, labels, value * captures
+        FROM (
+            SELECT provenance, count(*) AS captures FROM ghl.snapshot
+            WHERE tenant_id = %(tenant_id)s AND snapshot_type = %(snapshot_type)s GROUP BY provenance
+        ) AS alike
+        JOIN ghl.provenance ON provenance.tenant_id = %(tenant_id)s AND provenance.digest = alike.provenance
+        CROSS JOIN LATERAL ghl.provenance_counts(provenance.body) AS each
+    ) AS every
+    WHERE value IS NOT NULL
+    GROUP BY metric, labels
+)
+SELECT metric, labels, existing.value AS existing, counted.value AS counted
+FROM counted
+FULL JOIN (
+    SELECT * FROM ghl.counter WHERE tenant_id = %(tenant_id)s AND snapshot_type = %(snapshot_type)s
+) AS existing USING (metric, labels)
+WHERE existing.value IS DISTINCT FROM counted.value
+ORDER BY metric, labels;
