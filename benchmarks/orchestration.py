@@ -39,7 +39,7 @@ from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.environment import migrate_databases, product_environment, variables
 from ghl_snapshots.orchestration.instance import prepare_storage
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions
-from ghl_snapshots.orchestration.schedules import DAILY, HOURLY, Cadence
+from ghl_snapshots.orchestration.schedules import DAILY, HOURLY, ScheduleSpec
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator
 
@@ -127,12 +127,12 @@ def world(tenants: int) -> Iterator[Sequence[str]]:
         yield partitions
 
 
-def measured(cadence: Cadence, tenants: Sequence[str], *, a_run: int, at_once: int) -> Cost:
-    """Execute the cadence's job with so many tenants in each run, and so many runs at once."""
+def measured(spec: ScheduleSpec, tenants: Sequence[str], *, a_run: int, at_once: int) -> Cost:
+    """Execute the spec's job with so many tenants in each run, and so many runs at once."""
     batches = [tenants[start : start + a_run] for start in range(0, len(tenants), a_run)]
     postgres_before, events_before, began = postgres_cpu(), events(), time.monotonic()
     with ThreadPoolExecutor(at_once) as pool:
-        usages = list(pool.map(lambda batch: executed(cadence, batch), batches))
+        usages = list(pool.map(lambda batch: executed(spec, batch), batches))
     wall_seconds = time.monotonic() - began
     return Cost(
         runs=len(batches),
@@ -145,14 +145,14 @@ def measured(cadence: Cadence, tenants: Sequence[str], *, a_run: int, at_once: i
     )
 
 
-def executed(cadence: Cadence, batch: Sequence[str]) -> tuple[float, float]:
+def executed(spec: ScheduleSpec, batch: Sequence[str]) -> tuple[float, float]:
     """One run in a process of its own; the CPU seconds and megabytes that it took."""
     tags = {
         **TenantRange(first=batch[0], last=batch[-1]).tags(),
         "ghl_snapshots/correlation_id": f"scheduled_benchmark_{time.time_ns()}",
         "ghl_snapshots/source": "scheduled",
     }
-    job = ["-m", "ghl_snapshots.definitions", "-j", cadence.job_name, "--tags", json.dumps(tags)]
+    job = ["-m", "ghl_snapshots.definitions", "-j", spec.job_name, "--tags", json.dumps(tags)]
     program = [sys.executable, "-m", "dagster", "job", "execute", *job]
     process = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     _, status, usage = os.wait4(process.pid, 0)
@@ -184,7 +184,9 @@ def events() -> int:
     return int(row[0]) if row else 0
 
 
-def costs(tenants: Sequence[str], options: argparse.Namespace) -> Iterator[tuple[str, Cadence, int, Cost]]:
+def costs(
+    tenants: Sequence[str], options: argparse.Namespace
+) -> Iterator[tuple[str, ScheduleSpec, int, Cost]]:
     """Each job's name, how many tenants a run had, and what that took; a job's single tenants come first."""
     a_run, at_once, whole = options.tenants_per_run, options.at_once, len(tenants)
     if "hourly" in options.jobs:
@@ -213,15 +215,15 @@ def main() -> None:
     for count in options.tenants:
         with world(count) as tenants:
             found = list(costs(tenants, options))
-            single = {cadence.name: cost for _, cadence, a_run, cost in found if a_run == 1}
-            for name, cadence, a_run, cost in found:
-                table.add_row(*cells(name, cadence, a_run, cost, single[cadence.name], of=count))
+            single = {spec.name: cost for _, spec, a_run, cost in found if a_run == 1}
+            for name, spec, a_run, cost in found:
+                table.add_row(*cells(name, spec, a_run, cost, single[spec.name], of=count))
     Console(width=200).print(table)
 
 
-def cells(name: str, cadence: Cadence, a_run: int, cost: Cost, single: Cost, *, of: int) -> Iterator[str]:
+def cells(name: str, spec: ScheduleSpec, a_run: int, cost: Cost, single: Cost, *, of: int) -> Iterator[str]:
     """A line of the table; what was measured of a sample is reckoned up to all the tenants."""
-    scale, types = of / cost.tenants, len(cadence.snapshot_types)
+    scale, types = of / cost.tenants, len(spec.snapshot_types)
     yield name
     yield f"{of:,}"
     yield f"{min(a_run, of):,}"

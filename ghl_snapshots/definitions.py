@@ -6,7 +6,7 @@ from ghl_snapshots.core.logs import configure_own_logs
 from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.core.settings import load_settings
 from ghl_snapshots.orchestration.alerts import alerts
-from ghl_snapshots.orchestration.assets import IO_MANAGER_KEY, LISTENER_KEY, snapshot_asset
+from ghl_snapshots.orchestration.assets import IO_MANAGER_KEY, snapshot_asset
 from ghl_snapshots.orchestration.checks import ledger_asset, validation
 from ghl_snapshots.orchestration.io_manager import SnapshotIOManager
 from ghl_snapshots.orchestration.jobs import (
@@ -15,9 +15,9 @@ from ghl_snapshots.orchestration.jobs import (
     full_snapshot,
     weekly_checks,
 )
-from ghl_snapshots.orchestration.orphaned_runs import lost_runs
+from ghl_snapshots.orchestration.orphaned_runs import orphaned_runs
 from ghl_snapshots.orchestration.request_sensor import api_requests
-from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource, StoredListener, unheard
+from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource
 from ghl_snapshots.orchestration.run_audit import run_audit
 from ghl_snapshots.orchestration.schedules import DAILY, HOURLY, WEEKLY, snapshot_schedule
 from ghl_snapshots.orchestration.sensors import tenant_sensor
@@ -30,11 +30,11 @@ def definitions() -> dg.Definitions:
     """All assets, jobs, sensors and resources; loading them needs neither a database nor the network."""
     # Dagster asks for them in the processes of its own in which the product works: code servers and runs.
     configure_own_logs()
-    return composed(unheard)
+    return all_definitions()
 
 
-def composed(on_stored: StoredListener) -> dg.Definitions:
-    """The same, with a listener that is told of every snapshot that a run in this process stores."""
+def all_definitions() -> dg.Definitions:
+    """The same in a process whose log lines are somebody else's, such as a command's."""
     # Configured at launch although there is nothing to configure, because only then does Dagster share one
     # instance, and so one pool of connections, between the resources that hold it.
     database = DatabaseResource.configure_at_launch()
@@ -51,13 +51,13 @@ def composed(on_stored: StoredListener) -> dg.Definitions:
         ],
         asset_checks=[validation],
         jobs=[full_snapshot, critical_snapshot, daily_checks, weekly_checks, token_refresh],
-        schedules=[snapshot_schedule(cadence, settings) for cadence in (HOURLY, DAILY, WEEKLY)],
+        schedules=[snapshot_schedule(spec, settings) for spec in (HOURLY, DAILY, WEEKLY)],
         sensors=[
             tenant_sensor(settings.tenants_per_run),
             *validation_sensors(),
             api_requests,
             expiring_tokens,
-            lost_runs,
+            orphaned_runs,
             run_audit,
             alerts,
         ],
@@ -65,7 +65,6 @@ def composed(on_stored: StoredListener) -> dg.Definitions:
             "database": database,
             "ghl": GhlResource(database=database),
             IO_MANAGER_KEY: SnapshotIOManager(database=database),
-            LISTENER_KEY: on_stored,
         },
         # Materializations asked for in the UI run outside of the jobs; see jobs.py for the reason.
         executor=dg.in_process_executor,

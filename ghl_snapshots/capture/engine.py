@@ -1,12 +1,13 @@
 """The capture engine: a tenant and a snapshot type in, a capture out, whatever GHL does meanwhile."""
 
+import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from ghl_snapshots.core.capture_settings import CaptureSettings
 from ghl_snapshots.core.errors import ConfigurationError, ErrorKind
@@ -32,18 +33,7 @@ from ghl_snapshots.ghl.exchange_thread import wait_for_exchanges
 
 _COMPANIES_AT_ONCE = 4
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Order:
-    """One capture to be made."""
-
-    tenant: Tenant
-    snapshot_type: SnapshotType
-    source: Source
-    correlation_id: str
-    budget: Budget
-    problem: ConfigurationError | None
-    """Why nothing can be asked for the tenant."""
+Result = TypeVar("Result")
 
 
 class CaptureEngine:
@@ -51,7 +41,7 @@ class CaptureEngine:
 
     As many more may ask for locations' tokens, for which a company's rate limit often makes them wait; one
     capture takes no more than half of these, so that a company that makes it wait for long holds up no other.
-    A context manager: closing it waits for the captures under way and closes the connections to GHL.
+    A context manager: closing it closes the connections to GHL.
     """
 
     def __init__(
@@ -72,7 +62,6 @@ class CaptureEngine:
         self._monotonic = monotonic
         self._requests = ThreadPoolExecutor(concurrency, thread_name_prefix="ghl-request")
         self._prefetch = ThreadPoolExecutor(max(2, concurrency), thread_name_prefix="ghl-prefetch")
-        self._captures = ThreadPoolExecutor(concurrency, thread_name_prefix="ghl-capture")
 
     def __enter__(self) -> Self:
         """Be ready to capture."""
@@ -85,112 +74,112 @@ class CaptureEngine:
         self.close()
 
     def close(self) -> None:
-        """Close the connections, once the captures under way have ended."""
-        self._captures.shutdown(cancel_futures=True)
+        """Close the connections, once the requests under way have ended."""
         self._prefetch.shutdown()
         self._requests.shutdown()
         wait_for_exchanges()
         self._client.close()
 
     def capture(
-        self, tenant: Tenant, snapshot_type: SnapshotType, *, source: Source, correlation_id: str
+        self,
+        tenant: Tenant,
+        snapshot_type: SnapshotType,
+        *,
+        source: Source,
+        correlation_id: str,
+        cancelled: threading.Event | None = None,
     ) -> Capture:
-        """Capture one type of one tenant; what GHL or the credential refuses is in the capture's errors."""
-        order = self._order(tenant, snapshot_type, source, correlation_id)
-        try:
-            return self._made(order)
-        finally:
-            order.budget.deadline.cancel()
+        """Capture one type of one tenant; what GHL or the credential refuses is in the capture's errors.
 
-    def captures(
-        self, tenants: Iterable[Tenant], snapshot_type: SnapshotType, *, source: Source, correlation_id: str
-    ) -> Generator[Capture, None, None]:
-        """Capture one type of many tenants, several at once, each given as soon as it is finished.
-
-        Tenants are taken up only as far ahead as keeps the requests busy, so what is held in memory does not
-        grow with their number. Closing the generator breaks off the captures under way.
+        Setting `cancelled` leaves the capture no more time.
         """
-        waiting = iter(tenants)
-        running: dict[Future[Capture], _Order] = {}
-        try:
-            while True:
-                while self._has_room(running.values()) and (tenant := next(waiting, None)) is not None:
-                    order = self._order(tenant, snapshot_type, source, correlation_id)
-                    running[self._captures.submit(self._made, order)] = order
-                if not running:
-                    return
-                for finished in wait(running, return_when=FIRST_COMPLETED).done:
-                    yield finished.result()
-                    del running[finished]
-        finally:
-            for order in running.values():
-                order.budget.deadline.cancel()
-
-    def _order(
-        self, tenant: Tenant, snapshot_type: SnapshotType, source: Source, correlation_id: str
-    ) -> _Order:
-        settings, problem = CaptureSettings(), None
-        try:
-            settings = self._settings(tenant)
-        except ConfigurationError as error:
-            problem = error
-        return _Order(
-            tenant=tenant,
-            snapshot_type=snapshot_type,
-            source=source,
-            correlation_id=correlation_id,
-            budget=Budget(deadline=Deadline(settings.capture_timeout_seconds), settings=settings),
-            problem=problem,
-        )
-
-    def _has_room(self, running: Iterable[_Order]) -> bool:
-        """Whether another tenant may be taken up; a company counts for several, because it may be large."""
-        heavy = max(1, self._concurrency // _COMPANIES_AT_ONCE)
-        load = sum(heavy if order.tenant.account_kind is AccountKind.COMPANY else 1 for order in running)
-        return load < self._concurrency
-
-    def _made(self, order: _Order) -> Capture:
         captured_at, started = self._clock(), self._monotonic()
-        listing, parts = self._read(order)
+        settings, problem = self._settings_of(tenant)
+        deadline = Deadline(settings.capture_timeout_seconds, cancelled=cancelled)
+        budget = Budget(deadline=deadline, settings=settings)
+        if problem is None:
+            listing, parts = self._read(tenant, snapshot_type, budget)
+        else:
+            listing, parts = _unread(snapshot_type, problem), []
         entities, requests = _joined(parts)
         errors = tuple(part.error for part in (listing, *parts) if part.error is not None)
         return Capture(
-            tenant_id=order.tenant.tenant_id,
-            ghl_account_id=order.tenant.ghl_account_id,
-            snapshot_type=order.snapshot_type,
+            tenant_id=tenant.tenant_id,
+            ghl_account_id=tenant.ghl_account_id,
+            snapshot_type=snapshot_type,
             captured_at=captured_at,
             duration_ms=round((self._monotonic() - started) * 1000),
             status=_status(requests, errors),
             entities=entities,
             requests=(*_empty_handed(listing), *requests),
             errors=errors,
-            api_calls=order.budget.calls(),
-            api_version=endpoints_of(order.snapshot_type)[0].api_version,
-            source=order.source,
-            correlation_id=order.correlation_id,
+            api_calls=budget.calls(),
+            api_version=endpoints_of(snapshot_type)[0].api_version,
+            source=source,
+            correlation_id=correlation_id,
         )
 
-    def _read(self, order: _Order) -> tuple[EndpointFetch, list[EndpointFetch]]:
+    def for_each(
+        self, tenants: Iterable[Tenant], capture: Callable[[Tenant, threading.Event], Result]
+    ) -> Generator[Result]:
+        """Call `capture` for many tenants in threads, several at once; gives each result as it is there.
+
+        Tenants are taken up only as far ahead as keeps the requests busy, so what is held in memory does not
+        grow with their number. Closing the generator sets the event, and waits for the calls under way.
+        """
+        waiting, cancelled = iter(tenants), threading.Event()
+        running: dict[Future[Result], Tenant] = {}
+        with ThreadPoolExecutor(self._concurrency, thread_name_prefix="ghl-capture") as threads:
+            try:
+                while True:
+                    while self._has_room(running.values()) and (tenant := next(waiting, None)) is not None:
+                        running[threads.submit(capture, tenant, cancelled)] = tenant
+                    if not running:
+                        return
+                    for finished in wait(running, return_when=FIRST_COMPLETED).done:
+                        del running[finished]
+                        yield finished.result()
+            finally:
+                cancelled.set()
+
+    def _has_room(self, running: Iterable[Tenant]) -> bool:
+        """Whether another tenant may be taken up; a company counts for several, because it may be large."""
+        heavy = max(1, self._concurrency // _COMPANIES_AT_ONCE)
+        load = sum(heavy if tenant.account_kind is AccountKind.COMPANY else 1 for tenant in running)
+        return load < self._concurrency
+
+    def _settings_of(self, tenant: Tenant) -> tuple[CaptureSettings, ConfigurationError | None]:
+        """The tenant's settings, or why they cannot be used."""
+        try:
+            return self._settings(tenant), None
+        except ConfigurationError as problem:
+            return CaptureSettings(), problem
+
+    def _read(
+        self, tenant: Tenant, snapshot_type: SnapshotType, budget: Budget
+    ) -> tuple[EndpointFetch, list[EndpointFetch]]:
         """What told which locations there are, and what was read of each."""
-        if order.problem is not None:
-            return _unread(order), []
-        own = order.budget.settings.concurrency
-        fetch = AccountFetch(
-            order.tenant,
-            order.snapshot_type,
-            access=self._credentials.open(order.tenant, order.budget),
-            client=self._client,
-            budget=order.budget,
-            pool=self._requests,
-            prefetch_pool=self._prefetch,
-            max_concurrency=own if own < self._concurrency else 2 * self._concurrency,
-        )
-        return fetch.run()
+        own = budget.settings.concurrency
+        try:
+            fetch = AccountFetch(
+                tenant,
+                snapshot_type,
+                access=self._credentials.open(tenant, budget),
+                client=self._client,
+                budget=budget,
+                pool=self._requests,
+                prefetch_pool=self._prefetch,
+                max_concurrency=own if own < self._concurrency else 2 * self._concurrency,
+            )
+            return fetch.run()
+        except BaseException:
+            budget.deadline.cancel()
+            raise
 
 
-def _unread(order: _Order) -> EndpointFetch:
-    endpoint = endpoints_of(order.snapshot_type)[0]
-    return skipped_fetch(FetchTarget(endpoint=endpoint), ErrorKind.CONFIGURATION, str(order.problem))
+def _unread(snapshot_type: SnapshotType, problem: ConfigurationError) -> EndpointFetch:
+    endpoint = endpoints_of(snapshot_type)[0]
+    return skipped_fetch(FetchTarget(endpoint=endpoint), ErrorKind.CONFIGURATION, str(problem))
 
 
 def _joined(parts: Sequence[EndpointFetch]) -> tuple[tuple[Entity, ...], tuple[RequestRecord, ...]]:

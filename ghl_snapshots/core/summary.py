@@ -1,4 +1,4 @@
-"""Captures told to a person: one line a snapshot, the causes of failures below it, and the totals."""
+"""Captures as text: a row for each snapshot, the causes of failures below it, and the totals."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -6,17 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ghl_snapshots.core.model import Snapshot, Status
 
 _HEADINGS = ("tenant", "type", "status", "records", "calls", "seconds", "checksum")
-_MOST_ERRORS = 5
 
 
 def heading(tenant_ids: Iterable[str]) -> str:
-    """The headings of the columns that `line` fills."""
-    return _row(_width(tenant_ids), *_HEADINGS)
+    """The headings of the columns of `row`."""
+    return _join(_width(tenant_ids), *_HEADINGS)
 
 
-def line(snapshot: Snapshot, tenant_ids: Iterable[str]) -> str:
-    """One snapshot: whose, what, how it ended, its size and cost, and the checksum's first 12 digits."""
-    return _row(
+def row(snapshot: Snapshot, tenant_ids: Iterable[str]) -> str:
+    """One snapshot: tenant, type, status, size, cost, and the first 12 digits of the checksum."""
+    return _join(
         _width(tenant_ids),
         snapshot.tenant_id,
         snapshot.snapshot_type.value,
@@ -28,18 +27,18 @@ def line(snapshot: Snapshot, tenant_ids: Iterable[str]) -> str:
     )
 
 
-def causes(snapshot: Snapshot) -> list[str]:
-    """A line for each part that is missing, bounded, with the number of those left out."""
+def describe_errors(snapshot: Snapshot, *, at_most: int = 5) -> list[str]:
+    """What is missing in the snapshot and why, an error each, with the number of those left out."""
     errors = snapshot.metadata["errors"]
-    lines = [f"  {cause(error)}" for error in errors[:_MOST_ERRORS]]
-    if len(errors) > _MOST_ERRORS:
-        more = len(errors) - _MOST_ERRORS
-        lines.append(f"  ... and {more} more; `ghl-snapshots show {snapshot.snapshot_id}` lists all.")
+    lines = [_describe(error) for error in errors[:at_most]]
+    if len(errors) > at_most:
+        more = f"{len(errors) - at_most:,} more"
+        lines.append(f"and {more}; `ghl-snapshots show {snapshot.snapshot_id}` lists all")
     return lines
 
 
 def totals(snapshots: Sequence[Snapshot], *, seconds: float, new_bytes: int) -> str:
-    """What came of the run: snapshots by status, records, calls, time, and what the ledger grew by."""
+    """All snapshots of a run: by status, records, calls, time, and what the ledger grew by."""
     by_status = Counter(snapshot.status for snapshot in snapshots)
     statuses = ", ".join(f"{by_status[status]} {status.value}" for status in Status if by_status[status])
     tenants = len({snapshot.tenant_id for snapshot in snapshots})
@@ -57,24 +56,23 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def cause(error: Mapping[str, str | None]) -> str:
-    """One missing part, as a snapshot's metadata records it: the endpoint, the location and why."""
+def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """The rows with aligned cells, whole however narrow the terminal is."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for cells in rows:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def _describe(error: Mapping[str, str | None]) -> str:
     location = f" of location {error['locationId']}" if error["locationId"] else ""
     return f"{error['endpoint']}{location}: {error['message']}"
-
-
-def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """The rows with their cells below each other, whole however narrow the terminal is."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for row in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
 def _width(tenant_ids: Iterable[str]) -> int:
     return max((len(tenant_id) for tenant_id in tenant_ids), default=6)
 
 
-def _row(width: int, *cells: str) -> str:
+def _join(width: int, *cells: str) -> str:
     tenant, kind, status, records, calls, seconds, checksum = cells
     name = tenant.ljust(max(width, len(_HEADINGS[0])))
     return f"{name}  {kind:<10}  {status:<15}  {records:>7}  {calls:>5}  {seconds:>7}  {checksum}"

@@ -8,13 +8,19 @@ from ghl_snapshots.core.errors import ErrorKind, GhlError
 
 
 class Deadline:
-    """Counts down from its making; every wait of a capture is cut short by it or by `cancel`."""
+    """Counts down from its making; every wait of a capture is cut short by it or by `cancelled`."""
 
-    def __init__(self, seconds: float, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        *,
+        cancelled: threading.Event | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self.seconds = seconds
         self._monotonic = monotonic
         self._ends_at = monotonic() + seconds
-        self._cancelled = threading.Event()
+        self._cancelled = cancelled or threading.Event()
 
     @property
     def remaining(self) -> float:

@@ -5,6 +5,7 @@ when the process ends in whatever way, so nobody has to find out first whether t
 a connection that stays the same session, so a pooler in front of the server must not pool by transaction.
 """
 
+import threading
 from collections.abc import Collection
 from types import TracebackType
 from typing import Any, Self
@@ -19,7 +20,7 @@ from ghl_snapshots.ledger.queries import query
 
 
 class SessionLocks:
-    """The locks of this process, by name; a context manager that frees them all at its end.
+    """The locks of this process, by name; a context manager that frees them all at its end. Thread-safe.
 
     The connection is opened for the first lock. If it breaks, the locks are free for a moment until the next
     call takes them again by another one.
@@ -29,6 +30,7 @@ class SessionLocks:
         self._database = database
         self._connection: Connection[DictRow] | None = None
         self._held: set[str] = set()
+        self._mutex = threading.RLock()
 
     def __enter__(self) -> Self:
         """No lock is held yet."""
@@ -47,15 +49,21 @@ class SessionLocks:
         Raises:
             LedgerError: the server does not answer.
         """
-        if name not in self._held and self._asked("try_session_lock", name):
-            self._held.add(name)
-        return name in self._held
+        with self._mutex:
+            if name not in self._held and self._asked("try_session_lock", name):
+                self._held.add(name)
+            return name in self._held
 
     def wait_for(self, name: str, *, seconds: float) -> bool:
         """Take the lock, in the order of those who wait for it, within that time; whether it is ours now.
 
-        Call it with no lock in hand that its holder might wait for. Raises like `try_lock`.
+        Call it with no lock in hand that its holder might wait for; other threads wait meanwhile. Raises like
+        `try_lock`.
         """
+        with self._mutex:
+            return self._wait_for(name, seconds)
+
+    def _wait_for(self, name: str, seconds: float) -> bool:
         if self.try_lock(name) or seconds <= 0:
             return name in self._held
         try:
@@ -73,9 +81,10 @@ class SessionLocks:
 
     def unlock(self, name: str) -> None:
         """Free a lock of ours; raises like `try_lock`."""
-        if name in self._held:
-            self._held.discard(name)
-            self._asked("session_unlock", name)
+        with self._mutex:
+            if name in self._held:
+                self._held.discard(name)
+                self._asked("session_unlock", name)
 
     def _asked(self, question: str, name: str) -> bool:
         try:

@@ -1,4 +1,4 @@
-"""Captures on demand from the command line, told to a person as they are stored."""
+"""Captures on demand from the command line, with a line for each snapshot as it is stored."""
 
 import os
 import sys
@@ -10,14 +10,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ghl_snapshots.core import summary
-from ghl_snapshots.core.model import SnapshotType
-from ghl_snapshots.ledger.append import Appended
+from ghl_snapshots.core.model import Snapshot, SnapshotType
 
 
 def capture(tenant_ids: Sequence[str], snapshot_types: Sequence[SnapshotType], *, reason: str) -> int:
     """Capture the tenants as a Dagster run, printing a line a snapshot; 0 if all are complete, else 1."""
     # Dagster takes a second to import, which no other command should wait for.
-    from ghl_snapshots.definitions import composed
+    from ghl_snapshots.definitions import all_definitions
     from ghl_snapshots.orchestration.launch import capture_now
 
     console = _Lines(soft_wrap=True, highlight=False)
@@ -25,23 +24,20 @@ def capture(tenant_ids: Sequence[str], snapshot_types: Sequence[SnapshotType], *
     began = time.monotonic()
     with _progress(console, len(tenant_ids) * len(snapshot_types)) as advance:
 
-        def told(appended: Appended) -> None:
-            console.print(summary.line(appended.snapshot, tenant_ids), markup=False)
-            for cause in summary.causes(appended.snapshot):
-                console.print(cause, style="red", markup=False)
+        def print_row(snapshot: Snapshot) -> None:
+            console.print(summary.row(snapshot, tenant_ids), markup=False)
+            for error in summary.describe_errors(snapshot):
+                console.print(f"  {error}", style="red", markup=False)
             advance()
 
-        launched = capture_now(composed, tenant_ids, snapshot_types, reason=reason, on_stored=told)
-    console.print(
-        summary.totals(
-            [appended.snapshot for appended in launched.stored],
-            seconds=time.monotonic() - began,
-            new_bytes=sum(appended.new_bytes for appended in launched.stored),
+        result = capture_now(
+            all_definitions(), tenant_ids, snapshot_types, reason=reason, on_snapshot=print_row
         )
-    )
-    for failure in launched.failures if not launched.stored else ():
+    seconds = time.monotonic() - began
+    console.print(summary.totals(result.snapshots, seconds=seconds, new_bytes=result.new_bytes))
+    for failure in result.failures if not result.snapshots else ():
         console.print(failure, style="red", markup=False)
-    return 0 if launched.success else 1
+    return 0 if result.success else 1
 
 
 class _Lines(Console):

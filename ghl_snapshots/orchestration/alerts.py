@@ -16,12 +16,12 @@ import requests
 
 from ghl_snapshots.core.settings import Settings, load_settings
 from ghl_snapshots.orchestration.failures import failures_of_run
-from ghl_snapshots.orchestration.finished_runs import cursor_at, ended_since
+from ghl_snapshots.orchestration.finished_runs import cursor_at, finished_since
 
 _SILENCE = timedelta(days=1)
 _TIMEOUT_SECONDS = (5, 10)
-_MOST_ALERTS = 10
-_LONGEST_TEXT = 1500
+_MAX_ALERTS = 10
+_MAX_TEXT_LENGTH = 1500
 _UNIQUE = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -40,7 +40,7 @@ class Alert:
 
     def text(self) -> str:
         """The alert in Slack's notation."""
-        problem = self.problem[:_LONGEST_TEXT] + ("..." if len(self.problem) > _LONGEST_TEXT else "")
+        problem = self.problem[:_MAX_TEXT_LENGTH] + ("..." if len(self.problem) > _MAX_TEXT_LENGTH else "")
         return f"*{_escaped(self.title)}*\n{_escaped(problem)}\n{self.link}"
 
 
@@ -55,33 +55,33 @@ def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Post one message on all that went wrong since the last time."""
     settings, now = load_settings(), datetime.now(UTC)
     if settings.alert_webhook is None:
-        # What fails before there is a webhook is nobody's news when there is one.
-        everything = ended_since(context.instance, cursor_at(now), now=now)
-        context.update_cursor(_cursor(everything.cursor, {}))
+        # What fails before there is a webhook is not posted when there is one.
+        finished = finished_since(context.instance, cursor_at(now), now=now)
+        context.update_cursor(_cursor(finished.cursor, {}))
         return dg.SkipReason("GHL_SNAPSHOTS_ALERT_WEBHOOK is not set, so nothing is posted.")
-    ended_cursor, sent = _remembered(context.cursor, now)
-    ended = ended_since(context.instance, ended_cursor, now=now, look_back=_SILENCE)
+    runs_cursor, sent = _read_cursor(context.cursor, now)
+    finished = finished_since(context.instance, runs_cursor, now=now, look_back=_SILENCE)
     new = {
         alert.key: alert
-        for record in ended.records
+        for record in finished.records
         for alert in alerts_of(context.instance, record.dagster_run, settings)
         if alert.key not in sent
     }
     problem = _post(settings.alert_webhook.get_secret_value(), list(new.values())) if new else None
     if problem:
-        return dg.SkipReason(f"The webhook did not take {len(new)} alerts: {problem}. They are kept.")
-    context.update_cursor(_cursor(ended.cursor, {**sent, **dict.fromkeys(new, now.isoformat())}))
+        return dg.SkipReason(f"The webhook did not take {len(new)} alerts: {problem}. They are posted again.")
+    context.update_cursor(_cursor(finished.cursor, {**sent, **dict.fromkeys(new, now.isoformat())}))
     return dg.SkipReason(f"{len(new)} alerts were posted.")
 
 
 def alerts_of(instance: dg.DagsterInstance, run: dg.DagsterRun, settings: Settings) -> Iterator[Alert]:
-    """What is to be told of a run that is over; of one that somebody canceled, nothing."""
+    """The alerts on a finished run; none on one that somebody canceled."""
     link = f"Run {run.run_id}"
     if settings.ui_url:
         link = f"<{str(settings.ui_url).rstrip('/')}/runs/{run.run_id}|{link}>"
     if run.status is dg.DagsterRunStatus.FAILURE:
-        said = "\n".join(failures_of_run(instance, run.run_id)) or "It ended without a word."
-        yield Alert(title=f"A run of {run.job_name.strip('_')} failed", problem=said, link=link)
+        causes = "\n".join(failures_of_run(instance, run.run_id)) or "It gave no cause."
+        yield Alert(title=f"A run of {run.job_name.strip('_')} failed", problem=causes, link=link)
     red = sorted(_red_checks(instance, run.run_id))
     if red:
         yield Alert(title=f"Red checks: {len(red)}", problem="\n".join(red), link=link)
@@ -95,24 +95,24 @@ def _red_checks(instance: dg.DagsterInstance, run_id: str) -> Iterator[str]:
         if verdict and not verdict.passed:
             yield (
                 f"{verdict.asset_key.to_user_string()} {verdict.check_name} ({verdict.severity.value}): "
-                f"{verdict.description or 'see the check'}{_named(verdict)}"
+                f"{verdict.description or 'see the check'}{_tenants(verdict)}"
             )
 
 
-def _named(verdict: dg.AssetCheckEvaluation) -> str:
+def _tenants(verdict: dg.AssetCheckEvaluation) -> str:
     offenders = verdict.metadata.get("offenders")
     if not isinstance(offenders, dg.TableMetadataValue):
         return ""
     tenants = list(dict.fromkeys(str(record.data["tenant"]) for record in offenders.records))
-    more = f" and {len(tenants) - _MOST_ALERTS} more" if len(tenants) > _MOST_ALERTS else ""
-    return f": {', '.join(tenants[:_MOST_ALERTS])}{more}"
+    more = f" and {len(tenants) - _MAX_ALERTS} more" if len(tenants) > _MAX_ALERTS else ""
+    return f": {', '.join(tenants[:_MAX_ALERTS])}{more}"
 
 
 def _post(webhook: str, new: Sequence[Alert]) -> str | None:
     """Send one message; what went wrong, without the webhook's address, which is a secret."""
-    texts = [alert.text() for alert in new[:_MOST_ALERTS]]
-    if len(new) > _MOST_ALERTS:
-        texts.append(f"... and {len(new) - _MOST_ALERTS} more; see Dagster's runs.")
+    texts = [alert.text() for alert in new[:_MAX_ALERTS]]
+    if len(new) > _MAX_ALERTS:
+        texts.append(f"... and {len(new) - _MAX_ALERTS} more; see Dagster's runs.")
     try:
         answer = requests.post(
             webhook, json={"text": "\n\n".join(texts)}, timeout=_TIMEOUT_SECONDS, allow_redirects=False
@@ -122,15 +122,15 @@ def _post(webhook: str, new: Sequence[Alert]) -> str | None:
     return None if answer.status_code // 100 == 2 else f"HTTP status {answer.status_code}"
 
 
-def _cursor(ended: str, sent: Mapping[str, str]) -> str:
-    return json.dumps({"ended": ended, "sent": sent})
+def _cursor(runs_cursor: str, sent: Mapping[str, str]) -> str:
+    return json.dumps({"runs": runs_cursor, "sent": sent})
 
 
-def _remembered(cursor: str | None, now: datetime) -> tuple[str | None, Mapping[str, str]]:
+def _read_cursor(cursor: str | None, now: datetime) -> tuple[str | None, Mapping[str, str]]:
     """Up to where runs were looked at, and what was posted when; nothing that is older than a day."""
-    kept = json.loads(cursor) if cursor else {"ended": None, "sent": {}}
+    values = json.loads(cursor) if cursor else {"runs": None, "sent": {}}
     oldest = (now - _SILENCE).isoformat()
-    return kept["ended"], {key: at for key, at in kept["sent"].items() if at > oldest}
+    return values["runs"], {key: at for key, at in values["sent"].items() if at > oldest}
 
 
 def _escaped(text: str) -> str:

@@ -7,14 +7,15 @@ others. Dagster then shows the yielded partitions as materialized and the rest o
 needs the asset to be skippable, or a step that captured everyone would fail for want of its Output.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from itertools import chain
 
 import dagster as dg
 
-from ghl_snapshots.core.errors import GhlSnapshotsError, RequestNotFoundError
-from ghl_snapshots.core.model import Capture, SnapshotType, Source, Status, Tenant
+from ghl_snapshots.capture.locked_captures import CaptureFailure
+from ghl_snapshots.core.errors import RequestNotFoundError
+from ghl_snapshots.core.model import SnapshotType, Source, Tenant
 from ghl_snapshots.ledger.append import Appended
 from ghl_snapshots.ledger.coverage import stored_for_trigger
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests
@@ -22,13 +23,12 @@ from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.orchestration.descriptions import asset_description
 from ghl_snapshots.orchestration.io_manager import SnapshotIOManager
 from ghl_snapshots.orchestration.partitions import tenants
-from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource, StoredListener
-from ghl_snapshots.orchestration.result_events import Shortfalls, causes, materialization
+from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource
+from ghl_snapshots.orchestration.result_events import CaptureFailures, result_event
 from ghl_snapshots.orchestration.trigger import Trigger, trigger_of
 
 GROUP = "ghl_snapshots"
 IO_MANAGER_KEY = "snapshots"
-LISTENER_KEY = "on_stored"
 
 
 def snapshot_asset(snapshot_type: SnapshotType, *, tenants_per_run: int, owner: str) -> dg.AssetsDefinition:
@@ -45,24 +45,19 @@ def snapshot_asset(snapshot_type: SnapshotType, *, tenants_per_run: int, owner: 
         database: DatabaseResource,
         ghl: GhlResource,
         snapshots: dg.ResourceParam[SnapshotIOManager],
-        on_stored: dg.ResourceParam[StoredListener],
-    ) -> Iterator[dg.AssetMaterialization]:
+    ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
         trigger = trigger_of(context.run, context.instance.get_run_by_id)
-        _tell_begun(database, trigger, context.run.run_id)
-        shortfalls = Shortfalls(snapshot_type, context.log.error)
-        enabled = _enabled(context.partition_keys, database.tenants, shortfalls)
-        earlier = _stored_earlier(database, trigger, snapshot_type, enabled)
-        lacking = [tenant for tenant in enabled if tenant.tenant_id not in earlier]
-        with closing(ghl.captures(lacking, snapshot_type, trigger, shortfalls.busy)) as captures:
-            for appended in chain(earlier.values(), _stored(captures, snapshots, shortfalls)):
-                on_stored(appended)
-                if appended.snapshot.status is not Status.SUCCESS:
-                    shortfalls.add(
-                        appended.snapshot.tenant_id, appended.snapshot.status.value, causes(appended.snapshot)
-                    )
-                if appended.snapshot.status is not Status.FAILED:
-                    yield materialization(appended)
-        shortfalls.fail(tenants=len(context.partition_keys), correlation_id=trigger.correlation_id)
+        _mark_running(database, trigger, context.run.run_id)
+        failures = CaptureFailures(snapshot_type, context.log.error)
+        enabled = _enabled(context.partition_keys, database.tenants, failures)
+        stored = _stored_before(database, trigger, snapshot_type, enabled)
+        missing = [tenant for tenant in enabled if tenant.tenant_id not in stored]
+        with closing(ghl.capture_all(missing, snapshot_type, trigger, store=snapshots.store)) as results:
+            for result in chain(stored.values(), results):
+                failures.add(result)
+                if isinstance(result, Appended):
+                    yield result_event(result)
+        failures.raise_if_any(tenants=len(context.partition_keys), correlation_id=trigger.correlation_id)
 
     return capture_tenants
 
@@ -79,52 +74,41 @@ def _spec(snapshot_type: SnapshotType, owner: str) -> dg.AssetSpec:
     ).with_io_manager_key(IO_MANAGER_KEY)
 
 
-def _tell_begun(database: DatabaseResource, trigger: Trigger, run_id: str) -> None:
-    """Let whoever asked through the API see that the captures are under way."""
+def _mark_running(database: DatabaseResource, trigger: Trigger, run_id: str) -> None:
+    """Note at an API request that its captures are under way."""
     if trigger.source is Source.API:
         # A tag that somebody put on a run by hand may name no request.
         with suppress(RequestNotFoundError):
             SnapshotRequests(database.database).running(trigger.correlation_id, run_id)
 
 
-def _enabled(tenant_ids: Sequence[str], registry: TenantRegistry, shortfalls: Shortfalls) -> list[Tenant]:
+def _enabled(tenant_ids: Sequence[str], registry: TenantRegistry, failures: CaptureFailures) -> list[Tenant]:
     """The partitions' tenants; one that is unknown or disabled fails its own partition and no other."""
     registered = {tenant.tenant_id: tenant for tenant in registry.list()}
     enabled: list[Tenant] = []
     for tenant_id in tenant_ids:
         tenant = registered.get(tenant_id)
-        if tenant is None:
-            shortfalls.add(tenant_id, "unknown", "not in the registry; see `ghl-snapshots tenants list`")
-        elif not tenant.enabled:
-            shortfalls.add(tenant_id, "disabled", f"see `ghl-snapshots tenants enable {tenant_id}`")
-        else:
+        if tenant is not None and tenant.enabled:
             enabled.append(tenant)
+        elif tenant is None:
+            cause = "not in the registry; see `ghl-snapshots tenants list`"
+            failures.add(CaptureFailure(tenant_id=tenant_id, status="unknown", cause=cause))
+        else:
+            cause = f"see `ghl-snapshots tenants enable {tenant_id}`"
+            failures.add(CaptureFailure(tenant_id=tenant_id, status="disabled", cause=cause))
     return enabled
 
 
-def _stored_earlier(
+def _stored_before(
     database: DatabaseResource, trigger: Trigger, snapshot_type: SnapshotType, tenants_: Sequence[Tenant]
 ) -> Mapping[str, Appended]:
     """What the same trigger has stored already, by a run that died say; that is not captured again."""
-    found = stored_for_trigger(
+    ids = stored_for_trigger(
         database.database, trigger.correlation_id, snapshot_type, [tenant.tenant_id for tenant in tenants_]
     )
     return {
         tenant_id: Appended(
             snapshot=database.ledger.get(snapshot_id, tenant_id=tenant_id), already_stored=True
         )
-        for tenant_id, snapshot_id in found.items()
+        for tenant_id, snapshot_id in ids.items()
     }
-
-
-def _stored(
-    captures: Iterable[Capture], snapshots: SnapshotIOManager, shortfalls: Shortfalls
-) -> Iterator[Appended]:
-    """Store captures as they come in; one that is refused costs its own tenant only."""
-    for capture in captures:
-        try:
-            appended = snapshots.store(capture)
-        except GhlSnapshotsError as error:
-            shortfalls.add(capture.tenant_id, "not stored", str(error))
-        else:
-            yield appended

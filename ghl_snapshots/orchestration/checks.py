@@ -20,10 +20,10 @@ from ghl_snapshots.core.summary import counted
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.checks import GUARDED, INTACT, Fault, faults
 from ghl_snapshots.orchestration.resources import DatabaseResource
-from ghl_snapshots.orchestration.schedules import rhythms
+from ghl_snapshots.orchestration.schedules import crons
 from ghl_snapshots.orchestration.trigger import Trigger, trigger_of
 
-_MOST_ROWS = 100
+_MAX_ROWS = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -145,7 +145,7 @@ def validation(
     context: dg.AssetCheckExecutionContext, database: DatabaseResource
 ) -> Iterator[dg.AssetCheckResult]:
     """Ask each selected check once, of all the types that it is selected for."""
-    now, due = datetime.now(UTC), rhythms(load_settings())
+    now, due = datetime.now(UTC), crons(load_settings())
     trigger = trigger_of(context.run, context.instance.get_run_by_id)
     for check in CHECKS:
         selected = [key for key in context.selected_asset_check_keys if key.name == check.name]
@@ -173,14 +173,14 @@ def _result(check: Check, kind: SnapshotType, found: Sequence[Fault]) -> dg.Asse
     tenants = sorted({fault.tenant_id for fault in found if fault.tenant_id})
     rows = [
         dg.TableRecord({"tenant": fault.tenant_id or "all", "problem": fault.problem})
-        for fault in found[:_MOST_ROWS]
+        for fault in found[:_MAX_ROWS]
     ]
     return dg.AssetCheckResult(
         check_name=check.name,
         asset_key=ledger_key(kind),
         passed=not found,
         severity=check.severity,
-        description=_told(len(found), len(tenants)) if found else None,
+        description=_describe(len(found), len(tenants)) if found else None,
         metadata={
             "faults": len(found),
             "tenants": len(tenants),
@@ -189,7 +189,7 @@ def _result(check: Check, kind: SnapshotType, found: Sequence[Fault]) -> dg.Asse
     )
 
 
-def _told(faults_: int, tenants: int) -> str:
+def _describe(faults_: int, tenants: int) -> str:
     """What is found wrong, in a line; faults that are no tenant's are the whole ledger's."""
-    first = f"; the first {_MOST_ROWS} are listed" if faults_ > _MOST_ROWS else ""
+    first = f"; the first {_MAX_ROWS} are listed" if faults_ > _MAX_ROWS else ""
     return f"{counted(faults_, 'fault')} of {counted(tenants, 'tenant') if tenants else 'the ledger'}{first}"

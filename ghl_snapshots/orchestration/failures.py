@@ -38,13 +38,13 @@ def _step_cause(event: dg.DagsterEvent) -> str:
     step = event.step_failure_data
     if step.user_failure_data and step.user_failure_data.description:
         return step.user_failure_data.description
-    return _root_cause(step.error) or "a step failed without a word"
+    return _root_cause(step.error) or "a step gave no cause"
 
 
 def _run_cause(event: dg.DagsterEvent) -> str:
     # There is no error where somebody else reported the failure of a run that died.
     error: _Error | None = getattr(event.event_specific_data, "error", None)
-    return _root_cause(error) or event.message or "the run failed without a word"
+    return _root_cause(error) or event.message or "the run gave no cause"
 
 
 def _root_cause(error: _Error | None) -> str:

@@ -1,37 +1,41 @@
 """Captures on demand in this process: real Dagster runs, kept in the instance and seen in its UI."""
 
+import threading
 from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 from uuid import uuid4
 
 import dagster as dg
 
-from ghl_snapshots.core.model import Priority, SnapshotType, Source
+from ghl_snapshots.capture.composition import open_database
+from ghl_snapshots.core.model import Priority, Snapshot, SnapshotType, Source
 from ghl_snapshots.core.settings import load_settings
-from ghl_snapshots.ledger.append import Appended
+from ghl_snapshots.ledger.ledger import Ledger
+from ghl_snapshots.orchestration import dagster_tags
 from ghl_snapshots.orchestration.failures import failures
-from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions, ranges
-from ghl_snapshots.orchestration.resources import StoredListener, unheard
+from ghl_snapshots.orchestration.partitions import add_partitions, ranges
 from ghl_snapshots.orchestration.trigger import Trigger, trigger_tags
 
-# The webserver lists a run under its code location by this tag; Dagster sets it where it launches the run.
-_CODE_LOCATION_TAG = ".dagster/repository"
 _CODE_LOCATION = "__repository__@ghl_snapshots.definitions"
-# Whoever asked for the run sees how it ends, and the daemon could not start another one in its place.
-_MAX_RETRIES_TAG = "dagster/max_retries"
-_FAILURE_REASON_TAG = "dagster/failure_reason"
 _INTERRUPTED = "UNEXPECTED_TERMINATION"
 _QUIET: Mapping[str, object] = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
+_RESULT_EVENTS = {dg.DagsterEventType.ASSET_MATERIALIZATION, dg.DagsterEventType.ASSET_OBSERVATION}
+_POLL_SECONDS = 0.2
+_ResultEvent: TypeAlias = dg.AssetMaterialization | dg.AssetObservation
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Launched:
-    """What came of a launch: its snapshots as they were stored, and what the runs' failures say."""
+class LaunchResult:
+    """What came of a launch: its snapshots in the order of their events, and the failures of its runs."""
 
     correlation_id: str
     run_ids: tuple[str, ...]
-    stored: tuple[Appended, ...]
+    snapshots: tuple[Snapshot, ...]
+    new_bytes: int
+    """Of entities that the ledger did not hold before."""
     failures: tuple[str, ...]
 
     @property
@@ -41,44 +45,50 @@ class Launched:
 
 
 def capture_now(
-    composed: Callable[[StoredListener], dg.Definitions],
+    definitions: dg.Definitions,
     tenant_ids: Collection[str],
     snapshot_types: Collection[SnapshotType] = tuple(SnapshotType),
     *,
     reason: str,
-    on_stored: StoredListener = unheard,
-) -> Launched:
+    on_snapshot: Callable[[Snapshot], None] = lambda _: None,
+) -> LaunchResult:
     """Capture the tenants in runs of `full_snapshot`, one for each contiguous range of partitions.
 
-    `composed` is that of the definitions; `on_stored` is called for every snapshot as it is stored, a failed
-    one included. Needs DAGSTER_HOME.
+    `on_snapshot` is called in another thread for every snapshot, a failed one included, soon after the run's
+    event on it. Needs DAGSTER_HOME.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; the run is marked as canceled, and what was stored stays stored.
     """
-    stored: list[Appended] = []
-
-    def listener(appended: Appended) -> None:
-        stored.append(appended)
-        on_stored(appended)
-
     trigger = Trigger(source=Source.MANUAL, correlation_id=f"{Source.MANUAL}_{uuid4()}")
     tags = {
         **trigger_tags(trigger, reason=reason, priority=Priority.NORMAL),
-        _CODE_LOCATION_TAG: _CODE_LOCATION,
-        _MAX_RETRIES_TAG: "0",
+        dagster_tags.CODE_LOCATION: _CODE_LOCATION,
+        # The caller sees how the run ends, and the daemon could not start another one in its place.
+        dagster_tags.MAX_RETRIES: "0",
     }
-    job = composed(listener).resolve_job_def("full_snapshot")
-    with _instance() as instance:
+    settings, job = load_settings(), definitions.resolve_job_def("full_snapshot")
+    snapshots: list[Snapshot] = []
+    new_bytes: list[int] = []
+    with _instance() as instance, open_database(settings) as database:
+
+        def on_event(event: _ResultEvent) -> None:
+            snapshot_id = str(event.metadata["snapshot_id"].value)
+            snapshot = Ledger(database).get(snapshot_id, tenant_id=event.partition)
+            snapshots.append(snapshot)
+            new_bytes.append(int(str(event.metadata["new_bytes"].value)))
+            on_snapshot(snapshot)
+
         partitions = add_partitions(instance, tenant_ids)
         results = [
-            _run(job, instance, tenant_range, snapshot_types, tags)
-            for tenant_range in ranges(partitions, tenant_ids, at_most=load_settings().tenants_per_run)
+            _run(job, instance, snapshot_types, {**tags, **tenant_range.tags()}, on_event)
+            for tenant_range in ranges(partitions, tenant_ids, at_most=settings.tenants_per_run)
         ]
-    return Launched(
+    return LaunchResult(
         correlation_id=trigger.correlation_id,
         run_ids=tuple(result.run_id for result in results),
-        stored=tuple(stored),
+        snapshots=tuple(snapshots),
+        new_bytes=sum(new_bytes),
         failures=tuple(failure for result in results for failure in failures(result.all_events)),
     )
 
@@ -103,18 +113,45 @@ def _instance() -> Iterator[dg.DagsterInstance]:
 def _run(
     job: dg.JobDefinition,
     instance: dg.DagsterInstance,
-    tenant_range: TenantRange,
     snapshot_types: Collection[SnapshotType],
     tags: Mapping[str, str],
+    on_event: Callable[[_ResultEvent], None],
 ) -> dg.ExecuteInProcessResult:
-    result = job.execute_in_process(
-        instance=instance,
-        asset_selection=[dg.AssetKey(snapshot_type.value) for snapshot_type in snapshot_types],
-        tags={**tags, **tenant_range.tags()},
-        run_config=_QUIET,
-        raise_on_error=False,
-    )
-    if result.dagster_run.tags.get(_FAILURE_REASON_TAG) == _INTERRUPTED:
+    """Execute a run in this thread, the only one that Ctrl-C reaches, and follow its events in another."""
+    run_id, finished = str(uuid4()), threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        following = threads.submit(_follow, instance, run_id, finished, on_event)
+        try:
+            result = job.execute_in_process(
+                instance=instance,
+                run_id=run_id,
+                asset_selection=[dg.AssetKey(snapshot_type.value) for snapshot_type in snapshot_types],
+                tags=tags,
+                run_config=_QUIET,
+                raise_on_error=False,
+            )
+        finally:
+            finished.set()
+    following.result()
+    if result.dagster_run.tags.get(dagster_tags.FAILURE_REASON) == _INTERRUPTED:
         instance.report_run_canceled(result.dagster_run, "Interrupted with Ctrl-C.")
         raise KeyboardInterrupt
     return result
+
+
+def _follow(
+    instance: dg.DagsterInstance,
+    run_id: str,
+    finished: threading.Event,
+    on_event: Callable[[_ResultEvent], None],
+) -> None:
+    """Hand over the run's result events as they come, the last of them after its end."""
+    cursor, last = None, False
+    while not last:
+        last = finished.wait(_POLL_SECONDS)
+        page = instance.get_records_for_run(run_id, cursor, of_type=_RESULT_EVENTS)
+        cursor = page.cursor
+        for record in page.records:
+            event = record.event_log_entry.asset_materialization or record.event_log_entry.asset_observation
+            if event is not None:
+                on_event(event)

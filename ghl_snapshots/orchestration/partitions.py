@@ -5,12 +5,10 @@ from dataclasses import dataclass
 
 import dagster as dg
 
-tenants = dg.DynamicPartitionsDefinition(name="tenants")
+from ghl_snapshots.orchestration import dagster_tags
 
-# Dagster has no public names for the tags that say which partitions a run covers.
-_PARTITION_TAG = "dagster/partition"
-_RANGE_START_TAG = "dagster/asset_partition_range_start"
-_RANGE_END_TAG = "dagster/asset_partition_range_end"
+NAME = "tenants"
+tenants = dg.DynamicPartitionsDefinition(name=NAME)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +20,7 @@ class TenantRange:
 
     def tags(self) -> dict[str, str]:
         """The tags that make a run cover the range."""
-        return {_RANGE_START_TAG: self.first, _RANGE_END_TAG: self.last}
+        return {dagster_tags.RANGE_START: self.first, dagster_tags.RANGE_END: self.last}
 
 
 def ranges(partitions: Sequence[str], wanted: Collection[str], *, at_most: int) -> Iterator[TenantRange]:
@@ -41,8 +39,8 @@ def ranges(partitions: Sequence[str], wanted: Collection[str], *, at_most: int) 
 
 def covered(partitions: Sequence[str], run_tags: Mapping[str, str]) -> Sequence[str]:
     """The partitions that a run with these tags covers."""
-    first = run_tags.get(_RANGE_START_TAG, run_tags.get(_PARTITION_TAG))
-    last = run_tags.get(_RANGE_END_TAG, first)
+    first = run_tags.get(dagster_tags.RANGE_START, run_tags.get(dagster_tags.PARTITION))
+    last = run_tags.get(dagster_tags.RANGE_END, first)
     if first not in partitions or last not in partitions:
         return []
     return partitions[partitions.index(first) : partitions.index(last) + 1]
@@ -50,5 +48,5 @@ def covered(partitions: Sequence[str], run_tags: Mapping[str, str]) -> Sequence[
 
 def add_partitions(instance: dg.DagsterInstance, tenant_ids: Collection[str]) -> Sequence[str]:
     """Make sure that the tenants have partitions; gives all partitions in their order."""
-    instance.add_dynamic_partitions(tenants.name or "", sorted(tenant_ids))
-    return instance.get_dynamic_partitions(tenants.name or "")
+    instance.add_dynamic_partitions(NAME, sorted(tenant_ids))
+    return instance.get_dynamic_partitions(NAME)

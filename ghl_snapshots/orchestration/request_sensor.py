@@ -7,11 +7,12 @@ import dagster as dg
 from ghl_snapshots.core.model import Source
 from ghl_snapshots.core.snapshot_requests import SnapshotRequest
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests
+from ghl_snapshots.orchestration import dagster_tags
 from ghl_snapshots.orchestration.partitions import TenantRange, tenants
 from ghl_snapshots.orchestration.resources import DatabaseResource
-from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG, Trigger, trigger_tags
+from ghl_snapshots.orchestration.trigger import Trigger, trigger_tags
 
-_MOST_AT_ONCE = 100
+_MAX_REQUESTS = 100
 
 
 def run_request(request: SnapshotRequest) -> dg.RunRequest:
@@ -39,7 +40,7 @@ def api_requests(
 ) -> dg.SensorResult | dg.SkipReason:
     """Ask for runs of new requests, and note the runs of those that were asked for before."""
     requests = SnapshotRequests(database.database)
-    waiting = requests.waiting(limit=_MOST_AT_ONCE)
+    waiting = requests.waiting(limit=_MAX_REQUESTS)
     if not waiting:
         return dg.SkipReason("No request is waiting.")
     runs = _runs(context.instance, waiting)
@@ -63,5 +64,5 @@ def api_requests(
 def _runs(instance: dg.DagsterInstance, waiting: Sequence[SnapshotRequest]) -> Mapping[str, str]:
     """Run ids by request id, of the requests that have a run already."""
     ids = [request.request_id for request in waiting]
-    runs = instance.get_runs(dg.RunsFilter(tags={CORRELATION_ID_TAG: ids}))
-    return {run.tags[CORRELATION_ID_TAG]: run.run_id for run in runs}
+    runs = instance.get_runs(dg.RunsFilter(tags={dagster_tags.CORRELATION_ID: ids}))
+    return {run.tags[dagster_tags.CORRELATION_ID]: run.run_id for run in runs}

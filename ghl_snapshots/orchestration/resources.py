@@ -6,8 +6,9 @@ from contextlib import contextmanager
 import dagster as dg
 from pydantic import PrivateAttr
 
-from ghl_snapshots.capture.capture_lock import Turns
+from ghl_snapshots.capture.capture_lock import CaptureLock
 from ghl_snapshots.capture.composition import capture_engine, open_database
+from ghl_snapshots.capture.locked_captures import CaptureResult, LockedCaptures
 from ghl_snapshots.core.model import Capture, SnapshotType, Tenant
 from ghl_snapshots.core.settings import load_settings
 from ghl_snapshots.core.signals import hangup_terminates
@@ -18,8 +19,6 @@ from ghl_snapshots.ledger.migrate import check_schema
 from ghl_snapshots.ledger.session_locks import SessionLocks
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.orchestration.trigger import Trigger
-
-StoredListener = Callable[[Appended], None]
 
 
 class DatabaseResource(dg.ConfigurableResource["DatabaseResource"]):
@@ -68,43 +67,36 @@ class GhlResource(dg.ConfigurableResource["GhlResource"]):
     """The read-only GHL client (`GHL_BASE_URL`), which reads credentials by reference when it needs them."""
 
     database: DatabaseResource
-    _turns: Turns = PrivateAttr()
+    _captures: LockedCaptures = PrivateAttr()
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["GhlResource"]:
         """Keep GHL's connections open while the run lasts."""
-        settings = load_settings()
-        # A capture ends within its timeout; whoever waits outlasts the one at work and one more before us.
-        patience = 2 * settings.capture_timeout_seconds
+        settings, lock = load_settings(), CaptureLock(self.database.locks)
+        # A capture ends within its timeout; this outlasts the one under way and one more that waits for it.
+        timeout_seconds = 2 * settings.capture_timeout_seconds
         with hangup_terminates(), capture_engine(settings, self.database.database) as engine:
-            self._turns = Turns(engine, self.database.locks, patience_seconds=patience)
+            self._captures = LockedCaptures(engine, lock, timeout_seconds=timeout_seconds)
             yield self
 
-    def captures(
+    def capture_all(
         self,
         tenants: Iterable[Tenant],
         snapshot_type: SnapshotType,
         trigger: Trigger,
-        given_up: Callable[[Tenant], None],
-    ) -> Generator[Capture]:
-        """Captures of the tenants as they are finished, several at once; closing breaks off the others.
-
-        Asking for the next one says that the one before is stored. `given_up` is told of the tenants that
-        another run is still capturing when our patience ends.
-        """
-        return self._turns.captures(
+        *,
+        store: Callable[[Capture], Appended],
+    ) -> Generator[CaptureResult]:
+        """Capture and store one type of many tenants; see `LockedCaptures.capture_all`."""
+        return self._captures.capture_all(
             tenants,
             snapshot_type,
             source=trigger.source,
             correlation_id=trigger.correlation_id,
-            given_up=given_up,
+            store=store,
         )
 
 
 def run_lock(run_id: str) -> str:
     """The name of the lock that a run holds while its process lives."""
     return f"run {run_id}"
-
-
-def unheard(appended: Appended) -> None:
-    """Do nothing with a stored snapshot; a run that somebody watches has a listener in this one's place."""

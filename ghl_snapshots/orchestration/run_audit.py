@@ -1,4 +1,4 @@
-"""Writes into the audit trail how each run went for each of its tenants, once the run is over for good.
+"""Writes into the audit trail how each run went for each of its tenants, once it is finished for good.
 
 A run cannot do so itself, since one that is killed writes nothing any more.
 """
@@ -14,36 +14,36 @@ from ghl_snapshots.core.model import SnapshotType, Source
 from ghl_snapshots.ledger.full_runs import FullRun, record_full_run
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests
 from ghl_snapshots.orchestration.failures import failures_of_run
-from ghl_snapshots.orchestration.finished_runs import ended_since
+from ghl_snapshots.orchestration.finished_runs import finished_since
 from ghl_snapshots.orchestration.resources import DatabaseResource
-from ghl_snapshots.orchestration.trigger import first_of, trigger_of
+from ghl_snapshots.orchestration.trigger import first_attempt, trigger_of
 
-_LONGEST_ERROR = 2000
+_MAX_ERROR_LENGTH = 2000
 
 
 @dg.sensor(
     name="run_audit",
     minimum_interval_seconds=15,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Appends one audit event for each tenant of a run that is over, in whatever way it ended.",
+    description="Appends one audit event for each tenant of a finished run, however it ended.",
 )
 def run_audit(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SkipReason:
-    """Record every run that ended since the last time; a run that is met again is not recorded again."""
-    ended = ended_since(context.instance, context.cursor, now=datetime.now(UTC))
+    """Record every run that finished since the last time; a run that comes again is not recorded again."""
+    finished = finished_since(context.instance, context.cursor, now=datetime.now(UTC))
     appended = 0
-    for record in ended.records:
+    for record in finished.records:
         run = full_run(context.instance, record)
         if run.planned:
             appended += record_full_run(database.database, run)
             _end_request(context.instance, database, run)
-    context.update_cursor(ended.cursor)
-    return dg.SkipReason(f"{appended} events of {len(ended.records)} runs that are over.")
+    context.update_cursor(finished.cursor)
+    return dg.SkipReason(f"{appended} events of {len(finished.records)} finished runs.")
 
 
 def full_run(instance: dg.DagsterInstance, record: dg.RunRecord) -> FullRun:
-    """What is known of a run that is over, from the beginning of the one that it may have continued."""
+    """A finished run, from the start of the first of those that it continues."""
     run = record.dagster_run
-    first = first_of(run, instance.get_run_by_id)
+    first = first_attempt(run, instance.get_run_by_id)
     begins = instance.get_run_records(dg.RunsFilter(run_ids=[first.run_id]))
     ends_at = record.end_time or record.update_timestamp.timestamp()
     began_at = min((began.start_time or ends_at for began in begins), default=ends_at)
@@ -72,7 +72,7 @@ def _planned(instance: dg.DagsterInstance, run_id: str) -> Mapping[str, set[Snap
 def _end_request(instance: dg.DagsterInstance, database: DatabaseResource, run: FullRun) -> None:
     if run.source is not Source.API:
         return
-    error = "\n".join(failures_of_run(instance, run.run_id))[:_LONGEST_ERROR] or None
+    error = "\n".join(failures_of_run(instance, run.run_id))[:_MAX_ERROR_LENGTH] or None
     if run.status == dg.DagsterRunStatus.CANCELED.value:
         error = "The run was canceled."
     # A tag that somebody put on a run by hand may name no request.

@@ -14,14 +14,14 @@ import dagster as dg
 from ghl_snapshots.core.cron import Cron
 from ghl_snapshots.core.model import Priority, SnapshotType, Source
 from ghl_snapshots.core.settings import Settings
-from ghl_snapshots.orchestration.partitions import ranges, tenants
+from ghl_snapshots.orchestration.partitions import NAME, ranges
 from ghl_snapshots.orchestration.resources import DatabaseResource
 from ghl_snapshots.orchestration.trigger import Trigger, trigger_tags
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Cadence:
-    """How often what is captured; `name` is a part of every correlation id that comes of it."""
+class ScheduleSpec:
+    """What a schedule captures, and when; `name` is a part of the correlation id of each tick."""
 
     name: str
     schedule_name: str
@@ -39,21 +39,21 @@ class Cadence:
         return Cron(expression=expressions[self.name], timezone=settings.timezone)
 
 
-HOURLY = Cadence(
+HOURLY = ScheduleSpec(
     name="hourly",
     schedule_name="hourly_critical",
     job_name="critical_snapshot",
     snapshot_types=frozenset({SnapshotType.PIPELINES, SnapshotType.WORKFLOWS}),
     description="Captures pipelines and workflows of every enabled tenant.",
 )
-DAILY = Cadence(
+DAILY = ScheduleSpec(
     name="daily",
     schedule_name="daily_full",
     job_name="full_snapshot",
     snapshot_types=frozenset(SnapshotType),
     description="Captures everything of every enabled tenant.",
 )
-WEEKLY = Cadence(
+WEEKLY = ScheduleSpec(
     name="weekly",
     schedule_name="weekly_validation",
     job_name="full_snapshot",
@@ -62,43 +62,43 @@ WEEKLY = Cadence(
 )
 
 
-def rhythms(settings: Settings) -> Mapping[SnapshotType, Cron]:
-    """When each snapshot type is captured, by the cadence that does so most often."""
+def crons(settings: Settings) -> Mapping[SnapshotType, Cron]:
+    """When each snapshot type is captured, by the schedule that does so most often."""
     return {
         kind: (HOURLY if kind in HOURLY.snapshot_types else DAILY).cron(settings) for kind in SnapshotType
     }
 
 
-def scheduled(name: str, moment: datetime) -> Trigger:
+def scheduled_trigger(name: str, moment: datetime) -> Trigger:
     """The trigger of what was due at that moment, such as scheduled_daily_1703123456789."""
     milliseconds = round(moment.timestamp() * 1000)
     return Trigger(source=Source.SCHEDULED, correlation_id=f"{Source.SCHEDULED}_{name}_{milliseconds}")
 
 
-def snapshot_schedule(cadence: Cadence, settings: Settings) -> dg.ScheduleDefinition:
-    """The schedule of a cadence; it runs without anybody having to start it."""
-    cron = cadence.cron(settings)
+def snapshot_schedule(spec: ScheduleSpec, settings: Settings) -> dg.ScheduleDefinition:
+    """The schedule; it runs without anybody having to start it."""
+    cron = spec.cron(settings)
 
     @dg.schedule(
-        name=cadence.schedule_name,
-        job_name=cadence.job_name,
+        name=spec.schedule_name,
+        job_name=spec.job_name,
         cron_schedule=cron.expression,
         execution_timezone=cron.timezone,
         default_status=dg.DefaultScheduleStatus.RUNNING,
-        description=f"{cadence.description} One run for every {settings.tenants_per_run} tenants.",
+        description=f"{spec.description} One run for every {settings.tenants_per_run} tenants.",
     )
-    def ask_for_runs(
+    def request_runs(
         context: dg.ScheduleEvaluationContext, database: DatabaseResource
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         tick = context.scheduled_execution_time
-        partitions = context.instance.get_dynamic_partitions(tenants.name or "")
+        partitions = context.instance.get_dynamic_partitions(NAME)
         enabled = {tenant.tenant_id for tenant in database.tenants.list() if tenant.enabled}
         if next(cron.ticks(tick)) <= datetime.now(UTC):
             yield dg.SkipReason(f"Missed at {tick}; a later tick captures the same and more recently.")
         elif enabled.isdisjoint(partitions):
             yield dg.SkipReason("No enabled tenant has a partition yet; tenant_partitions adds them.")
         else:
-            trigger = scheduled(cadence.name, tick)
+            trigger = scheduled_trigger(spec.name, tick)
             yield from run_requests(
                 trigger,
                 partitions,
@@ -108,7 +108,7 @@ def snapshot_schedule(cadence: Cadence, settings: Settings) -> dg.ScheduleDefini
                 priority=Priority.LOW,
             )
 
-    return ask_for_runs
+    return request_runs
 
 
 def run_requests(

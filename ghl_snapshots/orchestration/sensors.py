@@ -11,9 +11,9 @@ import psycopg
 from ghl_snapshots.core.errors import GhlSnapshotsError
 from ghl_snapshots.core.model import Priority
 from ghl_snapshots.ledger.coverage import never_captured
-from ghl_snapshots.orchestration.partitions import covered, tenants
+from ghl_snapshots.orchestration.partitions import NAME, covered, tenants
 from ghl_snapshots.orchestration.resources import DatabaseResource
-from ghl_snapshots.orchestration.schedules import run_requests, scheduled
+from ghl_snapshots.orchestration.schedules import run_requests, scheduled_trigger
 
 _IN_FLIGHT = [
     dg.DagsterRunStatus.QUEUED,
@@ -71,16 +71,16 @@ def tenant_sensor(tenants_per_run: int) -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Keeps the partitions `tenants` equal to the enabled tenants of the registry, and asks "
         "for a new tenant's first full snapshot. A disabled tenant's partition goes when no run covers it "
-        "any more; its snapshots stay for ever. While the registry cannot be read, nothing changes.",
+        "any more; its snapshots stay. While the registry cannot be read, nothing changes.",
     )
     def tenant_partitions(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SensorResult:
-        partitions = context.instance.get_dynamic_partitions(tenants.name or "")
+        partitions = context.instance.get_dynamic_partitions(NAME)
         in_flight = _in_flight(context.instance, partitions)
-        enabled, new, problem = _registered(database)
+        enabled, new, problem = _registry(database)
         changes = partition_changes(enabled, partitions, in_flight)
         after, first = first_captures(new, partitions, changes, in_flight)
         # Whoever has a snapshot, even a failed one, is the schedules' business; so one request suffices.
-        trigger = scheduled("first", datetime.now(UTC))
+        trigger = scheduled_trigger("first", datetime.now(UTC))
         requests = run_requests(
             trigger, after, first, at_most=tenants_per_run, key="first", priority=Priority.NORMAL
         )
@@ -88,7 +88,7 @@ def tenant_sensor(tenants_per_run: int) -> dg.SensorDefinition:
         return dg.SensorResult(
             run_requests=runs,
             dynamic_partitions_requests=_requests(changes),
-            skip_reason=None if runs else dg.SkipReason(problem or _told(changes)),
+            skip_reason=None if runs else dg.SkipReason(problem or _describe(changes)),
         )
 
     return tenant_partitions
@@ -105,7 +105,9 @@ def _requests(
     return requests
 
 
-def _registered(database: DatabaseResource) -> tuple[AbstractSet[str] | None, AbstractSet[str], str | None]:
+def _registry(
+    database: DatabaseResource,
+) -> tuple[AbstractSet[str] | None, AbstractSet[str], str | None]:
     """The enabled tenants (None if they could not be read), those never captured, and what went wrong."""
     try:
         registered = database.tenants.list()
@@ -120,7 +122,7 @@ def _in_flight(instance: dg.DagsterInstance, partitions: Sequence[str]) -> Abstr
     return {tenant_id for run in runs for tenant_id in covered(partitions, run.tags)}
 
 
-def _told(changes: PartitionChanges) -> str:
+def _describe(changes: PartitionChanges) -> str:
     parts = [
         f"{verb}: {', '.join(tenant_ids)}"
         for verb, tenant_ids in (

@@ -6,6 +6,7 @@ from ghl_snapshots.capture.token_refresh import EXPIRES_WITHIN, refresh_tokens
 from ghl_snapshots.core.settings import load_settings
 from ghl_snapshots.core.signals import hangup_terminates
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
+from ghl_snapshots.orchestration import dagster_tags
 from ghl_snapshots.orchestration.resources import DatabaseResource
 
 TOKEN_REFRESH = "token_refresh"  # noqa: S105 (a job's name)
@@ -35,6 +36,7 @@ def refresh(config: TenantIds, database: DatabaseResource) -> None:
 
 
 @dg.job(
+    tags={dagster_tags.JOB: "token_refresh"},
     name=TOKEN_REFRESH,
     executor_def=dg.in_process_executor,
     description="Refreshes OAuth tokens that expire within two hours, so that captures need not.",

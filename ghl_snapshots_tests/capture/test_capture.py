@@ -249,12 +249,7 @@ def test_a_wrong_token_ends_the_tenant_and_no_other(rig: Rig) -> None:
     good, bad = rig.simulator.accounts.single_locations
     tenants = [rig.pit(good), rig.pit(bad)]
     rig.environment[tenants[1].credential.removeprefix("env:")] = "pit-wrong"
-    captures = {
-        capture.tenant_id: capture
-        for capture in rig.engine.captures(
-            tenants, SnapshotType.WORKFLOWS, source=Source.API, correlation_id="c"
-        )
-    }
+    captures = {capture.tenant_id: capture for capture in rig.capture_all(tenants)}
     fine, lost = (captures[tenant.tenant_id] for tenant in tenants)
     assert (fine.status, lost.status) == (Status.SUCCESS, Status.FAILED)
     (error,) = lost.errors

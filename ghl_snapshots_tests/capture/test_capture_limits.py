@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from ghl_snapshots.core.errors import ErrorKind
-from ghl_snapshots.core.model import SnapshotType, Source, Status, Tenant
+from ghl_snapshots.core.model import SnapshotType, Status, Tenant
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ledger.daily_quotas import DailyQuotas
 from ghl_snapshots.local.postgres import EmbeddedPostgres
@@ -187,9 +187,7 @@ def test_a_repeated_page_of_locations_costs_the_locations_after_it_only() -> Non
 
 
 def _all(rig: Rig, tenants: list[Tenant]) -> Iterator[str]:
-    for capture in rig.engine.captures(
-        tenants, SnapshotType.WORKFLOWS, source=Source.SCHEDULED, correlation_id="scheduled_1"
-    ):
+    for capture in rig.capture_all(tenants):
         assert capture.status is Status.SUCCESS
         yield capture.tenant_id
 
@@ -219,9 +217,7 @@ def test_tenants_are_taken_up_only_as_far_ahead_as_requests_may_be_made(
                 taken.append(tenant)
                 yield tenant
 
-        captures = rig.engine.captures(
-            coming(), SnapshotType.WORKFLOWS, source=Source.SCHEDULED, correlation_id="scheduled_1"
-        )
+        captures = rig.capture_all(coming())
         for number in range(1, 6):
             next(captures)
             assert len(taken) <= number + 3
@@ -235,9 +231,7 @@ def test_closing_the_generator_breaks_off_what_is_under_way(
     with rigged(simulator, capture_timeout_seconds=600) as rig:
         tenants = [rig.pit(location) for location in locations]
         simulator.inject(Fault(effect=Hang(seconds=600), location_id=tenants[1].ghl_account_id))
-        captures = rig.engine.captures(
-            tenants[:2], SnapshotType.WORKFLOWS, source=Source.SCHEDULED, correlation_id="scheduled_1"
-        )
+        captures = rig.capture_all(tenants[:2])
         next(captures)
         closing = threading.Thread(target=captures.close)
         closing.start()

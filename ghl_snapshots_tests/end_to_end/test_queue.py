@@ -12,7 +12,7 @@ from ghl_snapshots.core.snapshot_requests import RequestStatus, SnapshotRequest
 from ghl_snapshots.ledger.session_locks import SessionLocks
 from ghl_snapshots.ledger.snapshot_requests import NewRequest, SnapshotRequests
 from ghl_snapshots.orchestration.partitions import TenantRange
-from ghl_snapshots.orchestration.schedules import scheduled
+from ghl_snapshots.orchestration.schedules import scheduled_trigger
 from ghl_snapshots.orchestration.trigger import trigger_tags
 from ghl_snapshots_tests.end_to_end import graphql
 from ghl_snapshots_tests.end_to_end.conftest import Stack
@@ -48,7 +48,7 @@ def test_an_urgent_request_overtakes_the_batches_that_wait(stack: Stack, locks: 
     for run_id in working:
         eventually(partial(in_status, stack, run_id, "STARTED"), "the places are taken")
     batch = TenantRange(first="t10", last="t12").tags()
-    tags = trigger_tags(scheduled("queue_test", datetime.now(UTC)), priority=Priority.LOW) | batch
+    tags = trigger_tags(scheduled_trigger("queue_test", datetime.now(UTC)), priority=Priority.LOW) | batch
     batches = [graphql.launch(stack.webserver, ["calendars"], tags) for _ in range(2)]
     for run_id in batches:
         eventually(partial(in_status, stack, run_id, "QUEUED"), "the batches wait")

@@ -16,7 +16,7 @@ from requests import Response
 from ghl_snapshots.capture.composition import open_database
 from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.ledger.ledger import Ledger
-from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG
+from ghl_snapshots.orchestration import dagster_tags
 from ghl_snapshots_tests.api.conftest import Client
 from ghl_snapshots_tests.api.process import running
 from ghl_snapshots_tests.end_to_end import graphql
@@ -88,7 +88,7 @@ def assert_captured_once(
     stored = [(row["snapshot_type"], row["status"], row["source"]) for row in rows]
     assert stored == [(kind, "success", "api") for kind in sorted(types)]
     with stack.product.instance() as instance:
-        found = instance.get_runs_count(dg.RunsFilter(tags={CORRELATION_ID_TAG: request_id}))
+        found = instance.get_runs_count(dg.RunsFilter(tags={dagster_tags.CORRELATION_ID: request_id}))
     assert found == runs
 
 
@@ -115,7 +115,7 @@ def test_a_request_leads_to_snapshots_that_are_read_back_byte_for_byte(
             assert api.get(f"/api/snapshots/{snapshot_id}/verify")["valid"]
     run = graphql.run_of(stack.webserver, request["runId"])
     tags = {tag["key"]: tag["value"] for tag in run["tags"]}
-    assert tags[CORRELATION_ID_TAG] == request_id
+    assert tags[dagster_tags.CORRELATION_ID] == request_id
     told: list[str] = eventually(
         partial(ended_events, stack, request_id),
         "the audit trail tells of the run",

@@ -9,7 +9,7 @@ import pytest
 
 from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG
+from ghl_snapshots.orchestration import dagster_tags
 from ghl_snapshots_tests.end_to_end import graphql
 from ghl_snapshots_tests.end_to_end.conftest import Stack
 from ghl_snapshots_tests.end_to_end.stack import eventually, running_stack
@@ -53,7 +53,7 @@ def runs_of_ticks(stack: Stack) -> Sequence[tuple[str, str]]:
     with stack.product.instance() as instance:
         runs = instance.get_runs(dg.RunsFilter(tags={"dagster/schedule_name": "weekly_validation"}))
     return [
-        (run.tags[CORRELATION_ID_TAG], run.tags["dagster/asset_partition_range_start"])
+        (run.tags[dagster_tags.CORRELATION_ID], run.tags["dagster/asset_partition_range_start"])
         for run in runs
         if run.parent_run_id is None
     ]

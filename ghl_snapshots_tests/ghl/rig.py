@@ -1,7 +1,7 @@
 """The GHL client and the capture engine put together for a test, with waits that are short."""
 
 import base64
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -78,6 +78,21 @@ class Rig:
         """One capture."""
         named = {"source": Source.MANUAL, "correlation_id": "manual_test_1", **given}
         return self.engine.capture(tenant, snapshot_type, **named)
+
+    def capture_all(
+        self, tenants: Iterable[Tenant], snapshot_type: SnapshotType = SnapshotType.WORKFLOWS
+    ) -> Generator[Capture]:
+        """A capture of each tenant, several at once."""
+        return self.engine.for_each(
+            tenants,
+            lambda tenant, cancelled: self.engine.capture(
+                tenant,
+                snapshot_type,
+                source=Source.SCHEDULED,
+                correlation_id="scheduled_1",
+                cancelled=cancelled,
+            ),
+        )
 
     def pit(self, holder: Location | Agency) -> Tenant:
         """A tenant with the holder's Private Integration Token."""

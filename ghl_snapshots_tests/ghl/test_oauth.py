@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from ghl_snapshots.core.errors import ErrorKind, GhlError
-from ghl_snapshots.core.model import Capture, SnapshotType, Source, Status, Tenant
+from ghl_snapshots.core.model import Capture, SnapshotType, Status, Tenant
 from ghl_snapshots.core.tokens import AccessToken, StoredTokens
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.credentials import Credentials
@@ -268,12 +268,7 @@ def test_a_token_that_cannot_be_decrypted_costs_its_tenant_only(
 ) -> None:
     with rigged(simulator, store=OAuthTokens(database, keys)) as rig:
         lost, fine = sorted(
-            rig.engine.captures(
-                [company, rig.pit(simulator.accounts.single_locations[0])],
-                SnapshotType.WORKFLOWS,
-                source=Source.MANUAL,
-                correlation_id="c",
-            ),
+            rig.capture_all([company, rig.pit(simulator.accounts.single_locations[0])]),
             key=lambda capture: capture.tenant_id != company.tenant_id,
         )
     assert (lost.status, fine.status) == (Status.FAILED, Status.SUCCESS)

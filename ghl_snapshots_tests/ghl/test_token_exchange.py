@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from uuid import uuid4
@@ -71,8 +72,14 @@ def capture(settings: Settings, tenant: Tenant) -> Capture:
         Database(settings.database_url.get_secret_value()) as database,
         capture_engine(settings, database) as engine,
     ):
-        [captured] = engine.captures(
-            [tenant], SnapshotType.WORKFLOWS, source=Source.MANUAL, correlation_id="manual_snapshot_1"
+        capture_one = partial(
+            engine.capture,
+            snapshot_type=SnapshotType.WORKFLOWS,
+            source=Source.MANUAL,
+            correlation_id="manual_snapshot_1",
+        )
+        [captured] = engine.for_each(
+            [tenant], lambda tenant, cancelled: capture_one(tenant, cancelled=cancelled)
         )
         return captured
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from ghl_snapshots.core.model import SnapshotType, Source, Status, Tenant
+from ghl_snapshots.core.model import SnapshotType, Status, Tenant
 from ghl_snapshots.ghl.endpoints import endpoints_of
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Accounts
@@ -108,11 +108,7 @@ def test_an_agency_whose_tokens_take_long_holds_up_no_other_agency(postgres: Emb
                 assert held.begun.wait(10)
                 yield tenant_of(other, credential="oauth", tenant_id=other.company_id)
 
-            captures = list(
-                rig.engine.captures(
-                    tenants(), SnapshotType.LOCATIONS, source=Source.SCHEDULED, correlation_id="scheduled_1"
-                )
-            )
+            captures = list(rig.capture_all(tenants(), SnapshotType.LOCATIONS))
     assert [capture.status for capture in captures] == [Status.SUCCESS] * 2
     assert set(asked()[:wanted]) == set(other.location_ids)
 

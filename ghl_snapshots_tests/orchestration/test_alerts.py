@@ -8,7 +8,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from ghl_snapshots.core.model import SnapshotType
-from ghl_snapshots.definitions import composed, definitions
+from ghl_snapshots.definitions import all_definitions, definitions
+from ghl_snapshots.orchestration import dagster_tags
 from ghl_snapshots.orchestration.alerts import Alert, alerts
 from ghl_snapshots.orchestration.launch import capture_now
 from ghl_snapshots_tests.orchestration.product import Product
@@ -60,7 +61,9 @@ def webhook(monkeypatch: pytest.MonkeyPatch) -> Iterator[Webhook]:
 
 def capture(product: Product, *tenants: str) -> str:
     """Capture the workflows of some tenants; the run's id."""
-    [run_id] = capture_now(composed, tenants or ["t00", "t01"], [SnapshotType.WORKFLOWS], reason="t").run_ids
+    [run_id] = capture_now(
+        all_definitions(), tenants or ["t00", "t01"], [SnapshotType.WORKFLOWS], reason="t"
+    ).run_ids
     return run_id
 
 
@@ -123,7 +126,7 @@ def test_a_webhook_out_of_reach_harms_nothing_and_is_not_named(
 
 def test_red_checks_are_told_with_their_tenants(product: Product, webhook: Webhook) -> None:
     product.location("t01").scopes.discard("calendars/groups.readonly")
-    capture_now(composed, ["t00", "t01"], [SnapshotType.CALENDARS], reason="test")
+    capture_now(all_definitions(), ["t00", "t01"], [SnapshotType.CALENDARS], reason="test")
     cursor = evaluated(product, alerts).cursor
     with product.instance() as instance:
         definitions().resolve_job_def("daily_checks").execute_in_process(instance=instance, run_config=QUIET)
@@ -145,9 +148,10 @@ def test_without_a_webhook_nothing_is_posted_later_either(
     assert webhook.texts == []
 
 
-def test_a_canceled_run_is_somebodys_will(product: Product, webhook: Webhook) -> None:
+def test_a_canceled_run_is_no_alert(product: Product, webhook: Webhook) -> None:
     with product.instance() as instance:
-        run = instance.create_run_for_job(definitions().resolve_job_def("full_snapshot"))
+        job = definitions().resolve_job_def("full_snapshot")
+        run = instance.create_run_for_job(job, tags={dagster_tags.JOB: "capture"})
         instance.report_run_canceled(run)
     evaluated(product, alerts)
     assert webhook.texts == []

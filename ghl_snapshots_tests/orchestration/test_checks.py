@@ -13,13 +13,13 @@ from psycopg.conninfo import conninfo_to_dict
 
 from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.core.settings import load_settings
-from ghl_snapshots.definitions import composed, definitions
+from ghl_snapshots.definitions import all_definitions, definitions
 from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots.orchestration import dagster_tags
 from ghl_snapshots.orchestration.checks import CHECKS, ledger_key
 from ghl_snapshots.orchestration.launch import capture_now
 from ghl_snapshots.orchestration.partitions import TenantRange
-from ghl_snapshots.orchestration.schedules import scheduled
-from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG
+from ghl_snapshots.orchestration.schedules import scheduled_trigger
 from ghl_snapshots_tests.orchestration.product import Product, running_product
 
 WORKFLOWS = SnapshotType.WORKFLOWS
@@ -36,7 +36,7 @@ def original(
             for tenant in ("t03", "t04"):
                 registry.set_enabled(tenant, enabled=False)
         for _ in range(2):
-            capture_now(composed, ["t00", "t01", "t02"], reason="test")
+            capture_now(all_definitions(), ["t00", "t01", "t02"], reason="test")
         yield product
 
 
@@ -86,7 +86,7 @@ def named(evaluation: dg.AssetCheckEvaluation) -> set[str]:
 def capture_weekly(product: Product, kind: SnapshotType) -> None:
     """Capture the tenants as the weekly schedule does."""
     tags = {
-        CORRELATION_ID_TAG: scheduled("weekly", datetime.now(UTC)).correlation_id,
+        dagster_tags.CORRELATION_ID: scheduled_trigger("weekly", datetime.now(UTC)).correlation_id,
         **TenantRange(first="t00", last="t02").tags(),
     }
     with product.instance() as instance:
@@ -156,7 +156,7 @@ def test_a_tenant_is_stale_by_the_pauses_of_its_schedule(
 
 def test_an_incomplete_tenant_is_found(captured: Product) -> None:
     captured.location("t02").scopes.discard("calendars/groups.readonly")
-    capture_now(composed, ["t00", "t01", "t02"], [SnapshotType.CALENDARS], reason="test")
+    capture_now(all_definitions(), ["t00", "t01", "t02"], [SnapshotType.CALENDARS], reason="test")
     assert red(captured) == {"calendars latest_complete": {"t02"}}
     [verdict] = [one for one in evaluations(captured, "daily_checks") if not one.passed]
     assert verdict.description == "1 fault of 1 tenant"
@@ -169,7 +169,7 @@ def test_an_incomplete_tenant_is_found(captured: Product) -> None:
 
 def test_a_collapsed_count_is_found(captured: Product) -> None:
     del captured.location("t00").entities["workflows"][1:]
-    capture_now(composed, ["t00", "t01"], [WORKFLOWS], reason="test")
+    capture_now(all_definitions(), ["t00", "t01"], [WORKFLOWS], reason="test")
     assert red(captured) == {"workflows no_collapse": {"t00"}}
 
 
@@ -243,14 +243,14 @@ def test_a_weekly_capture_that_nothing_confirms_is_found(captured: Product) -> N
     captured.location("t01").entities["pipelines"].reverse()
     capture_weekly(captured, SnapshotType.PIPELINES)
     captured.location("t01").entities["pipelines"] = whole
-    capture_now(composed, ["t00", "t01"], [SnapshotType.PIPELINES], reason="test")
+    capture_now(all_definitions(), ["t00", "t01"], [SnapshotType.PIPELINES], reason="test")
     assert red(captured) == {"pipelines no_silent_drift": {"t01"}}
 
 
 def test_a_weekly_capture_that_a_newer_one_confirms_is_no_drift(captured: Product) -> None:
     captured.location("t01").entities["pipelines"].reverse()
     capture_weekly(captured, SnapshotType.PIPELINES)
-    capture_now(composed, ["t00", "t01"], [SnapshotType.PIPELINES], reason="test")
+    capture_now(all_definitions(), ["t00", "t01"], [SnapshotType.PIPELINES], reason="test")
     assert red(captured) == {}
 
 

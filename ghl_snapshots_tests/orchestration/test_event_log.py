@@ -9,7 +9,7 @@ import dagster as dg
 import psycopg
 
 from ghl_snapshots.core.model import SnapshotType
-from ghl_snapshots.definitions import composed
+from ghl_snapshots.definitions import all_definitions
 from ghl_snapshots.orchestration.launch import capture_now
 from ghl_snapshots_tests.end_to_end.stack import eventually
 from ghl_snapshots_tests.orchestration.product import Product
@@ -60,7 +60,7 @@ def sessions() -> int:
 def opened(tenants: list[str]) -> int:
     """How many connections a run over the tenants opens."""
     before = sessions()
-    assert capture_now(composed, tenants, [SnapshotType.PIPELINES], reason="test").success
+    assert capture_now(all_definitions(), tenants, [SnapshotType.PIPELINES], reason="test").success
     return sessions() - before
 
 

@@ -9,11 +9,10 @@ import pytest
 
 from ghl_snapshots.core.errors import SnapshotCorruptError, SnapshotNotFoundError, SnapshotRefusedError
 from ghl_snapshots.core.model import Capture, Entity, RequestRecord, SnapshotType, Source, Status
-from ghl_snapshots.definitions import composed
+from ghl_snapshots.definitions import all_definitions
 from ghl_snapshots.orchestration.io_manager import LoadedSnapshot
 from ghl_snapshots.orchestration.launch import capture_now
 from ghl_snapshots.orchestration.partitions import add_partitions, tenants
-from ghl_snapshots.orchestration.resources import unheard
 from ghl_snapshots_tests.orchestration.product import Product
 
 
@@ -32,7 +31,7 @@ def workflow_counts(snapshots: dict[str, LoadedSnapshot]) -> dict[str, int]:
 def materialized(product: Product, asset: dg.AssetsDefinition, first: str, last: str) -> object:
     """What the asset gives for a range of tenants."""
     theirs = dg.Definitions(assets=[asset], resources={"memory": dg.mem_io_manager})
-    definitions = dg.Definitions.merge(composed(unheard), theirs)
+    definitions = dg.Definitions.merge(all_definitions(), theirs)
     with product.instance() as instance:
         add_partitions(instance, product.tenant_ids)
         result = definitions.resolve_implicit_global_asset_job_def().execute_in_process(
@@ -86,13 +85,13 @@ def asset_that_gives(value: object) -> dg.AssetsDefinition:
 
 
 def test_a_downstream_asset_gets_the_tenants_latest_snapshot(product: Product) -> None:
-    capture_now(composed, ["t00", "t01"], [SnapshotType.WORKFLOWS], reason="test")
+    capture_now(all_definitions(), ["t00", "t01"], [SnapshotType.WORKFLOWS], reason="test")
     expected = [json.loads(body)["name"] for body in product.location("t01").entities["workflows"]]
     assert materialized(product, workflow_names, "t01", "t01") == expected
 
 
 def test_a_downstream_asset_over_several_tenants_gets_them_by_id(product: Product) -> None:
-    capture_now(composed, ["t00", "t01"], [SnapshotType.WORKFLOWS], reason="test")
+    capture_now(all_definitions(), ["t00", "t01"], [SnapshotType.WORKFLOWS], reason="test")
     counts = materialized(product, workflow_counts, "t00", "t01")
     assert counts == {t: len(product.location(t).entities["workflows"]) for t in ("t00", "t01")}
 
@@ -103,7 +102,7 @@ def test_a_tenant_without_a_snapshot_is_named(product: Product) -> None:
 
 
 def test_an_altered_snapshot_is_not_handed_on(product: Product) -> None:
-    capture_now(composed, ["t00"], [SnapshotType.WORKFLOWS], reason="test")
+    capture_now(all_definitions(), ["t00"], [SnapshotType.WORKFLOWS], reason="test")
     with psycopg.connect(product.superuser_url) as connection:
         connection.execute("ALTER TABLE ghl.entity DISABLE TRIGGER append_only")
         connection.execute("ALTER TABLE ghl.entity DROP CONSTRAINT entity_check")
@@ -132,6 +131,6 @@ def test_anything_but_a_capture_is_refused(product: Product) -> None:
 def test_a_capture_that_the_ledger_refuses_costs_only_its_own_tenant(product: Product) -> None:
     with psycopg.connect(product.superuser_url) as connection:
         connection.execute("ALTER TABLE ghl.snapshot ADD CONSTRAINT planted CHECK (tenant_id <> 't01')")
-    launched = capture_now(composed, ["t00", "t01", "t02"], [SnapshotType.WORKFLOWS], reason="test")
-    assert {one.snapshot.tenant_id for one in launched.stored} == {"t00", "t02"}
+    launched = capture_now(all_definitions(), ["t00", "t01", "t02"], [SnapshotType.WORKFLOWS], reason="test")
+    assert {snapshot.tenant_id for snapshot in launched.snapshots} == {"t00", "t02"}
     assert "t01 (not stored)" in launched.failures[0]

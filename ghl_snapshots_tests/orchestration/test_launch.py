@@ -12,13 +12,13 @@ from ghl_snapshots.simulator.faults import Fault, Hang
 from ghl_snapshots_tests.orchestration.product import Product
 
 PROGRAM = """
-from ghl_snapshots.definitions import composed
+from ghl_snapshots.definitions import all_definitions
 from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.orchestration.launch import capture_now
 
 capture_now(
-    composed, ["t00", "t01"], [SnapshotType.WORKFLOWS], reason="test",
-    on_stored=lambda appended: print(appended.snapshot.tenant_id, flush=True),
+    all_definitions(), ["t00", "t01"], [SnapshotType.WORKFLOWS], reason="test",
+    on_snapshot=lambda snapshot: print(snapshot.tenant_id, flush=True),
 )
 """
 

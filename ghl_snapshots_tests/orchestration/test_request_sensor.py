@@ -7,11 +7,10 @@ import dagster as dg
 from ghl_snapshots.capture.composition import open_database
 from ghl_snapshots.core.model import Priority, SnapshotType
 from ghl_snapshots.core.snapshot_requests import RequestStatus, SnapshotRequest
-from ghl_snapshots.definitions import composed, definitions
+from ghl_snapshots.definitions import all_definitions, definitions
 from ghl_snapshots.ledger.snapshot_requests import NewRequest, SnapshotRequests
 from ghl_snapshots.orchestration.partitions import add_partitions
 from ghl_snapshots.orchestration.request_sensor import api_requests
-from ghl_snapshots.orchestration.resources import unheard
 from ghl_snapshots_tests.orchestration.product import Product
 from ghl_snapshots_tests.orchestration.sensing import evaluated
 
@@ -71,7 +70,7 @@ def test_a_request_is_followed_from_its_run_to_its_snapshots(product: Product) -
     assert [again.run_key for again in requested(product)] == [request.request_id], "no run is known yet"
     with product.instance() as instance:
         add_partitions(instance, product.tenant_ids)
-        job = composed(unheard).resolve_job_def("full_snapshot")
+        job = all_definitions().resolve_job_def("full_snapshot")
         result = job.execute_in_process(
             instance=instance,
             asset_selection=run_request.asset_selection,

@@ -8,13 +8,13 @@ import pytest
 from ghl_snapshots.capture.composition import open_database
 from ghl_snapshots.core.audit_events import AuditEvent
 from ghl_snapshots.core.model import SnapshotType
-from ghl_snapshots.definitions import composed, definitions
+from ghl_snapshots.definitions import all_definitions, definitions
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.snapshot_requests import NewRequest, SnapshotRequests
-from ghl_snapshots.orchestration.finished_runs import ended_since
+from ghl_snapshots.orchestration import dagster_tags
+from ghl_snapshots.orchestration.finished_runs import finished_since
 from ghl_snapshots.orchestration.launch import capture_now
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions, tenants
-from ghl_snapshots.orchestration.resources import unheard
 from ghl_snapshots.orchestration.run_audit import run_audit
 from ghl_snapshots_tests.orchestration.product import Product
 from ghl_snapshots_tests.orchestration.sensing import evaluated
@@ -42,13 +42,15 @@ def created(product: Product, job: str = "full_snapshot", **tags: str) -> dg.Dag
     """A run that waits for its process."""
     with product.instance() as instance:
         add_partitions(instance, product.tenant_ids)
-        return instance.create_run_for_job(definitions().resolve_job_def(job), tags={**TAGS, **tags})
+        return instance.create_run_for_job(
+            definitions().resolve_job_def(job), tags={**TAGS, dagster_tags.JOB: "capture", **tags}
+        )
 
 
 def executed(product: Product, job: str, **tags: str) -> None:
     with product.instance() as instance:
         add_partitions(instance, product.tenant_ids)
-        composed(unheard).resolve_job_def(job).execute_in_process(
+        all_definitions().resolve_job_def(job).execute_in_process(
             instance=instance, tags={**TAGS, **tags}, raise_on_error=False, run_config=QUIET
         )
 
@@ -69,7 +71,7 @@ def test_a_run_that_succeeded_is_told_with_its_totals(product: Product) -> None:
     assert event.details["runStatus"] == "SUCCESS"
 
 
-def test_a_tenant_that_failed_is_told_apart_from_the_others(product: Product) -> None:
+def test_a_tenant_that_failed_has_an_event_of_its_own(product: Product) -> None:
     product.location("t01").scopes.discard("workflows.readonly")
     executed(product, "critical_snapshot")
     found = events(product)
@@ -80,7 +82,7 @@ def test_a_tenant_that_failed_is_told_apart_from_the_others(product: Product) ->
 
 
 @pytest.mark.parametrize("end", ["FAILURE", "CANCELED"])
-def test_a_run_that_died_without_a_word_is_told_too(product: Product, end: str) -> None:
+def test_a_run_that_died_without_a_cause_is_recorded_too(product: Product, end: str) -> None:
     """Also when its tenants have lost their partitions since."""
     run = created(product, **{"dagster/max_retries": "0"})
     with product.instance() as instance:
@@ -96,7 +98,7 @@ def test_a_run_that_died_without_a_word_is_told_too(product: Product, end: str) 
         assert event.details["runStatus"] == end
 
 
-def test_a_run_in_whose_place_another_comes_is_told_when_that_one_is_over(product: Product) -> None:
+def test_a_retried_run_is_recorded_when_its_retry_is_finished(product: Product) -> None:
     run = created(product)
     with product.instance() as instance:
         instance.report_run_failed(run, "killed")
@@ -110,40 +112,40 @@ def test_a_run_in_whose_place_another_comes_is_told_when_that_one_is_over(produc
     assert sorted(events(product)) == ["t00", "t01"]
 
 
-def test_nothing_is_waited_for_longer_than_a_while(product: Product) -> None:
+def test_a_retry_that_never_comes_is_not_waited_for(product: Product) -> None:
     """A run that should have been taken up, but never was, is over after all."""
     run = created(product)
     with product.instance() as instance:
         instance.report_run_failed(run, "killed")
         soon, late = (datetime.now(UTC) + timedelta(minutes=minutes) for minutes in (5, 15))
-        early = ended_since(instance, None, now=soon)
+        early = finished_since(instance, None, now=soon)
         assert early.records == []
-        assert [one.dagster_run.run_id for one in ended_since(instance, early.cursor, now=late).records] == [
-            run.run_id
-        ]
+        assert [
+            one.dagster_run.run_id for one in finished_since(instance, early.cursor, now=late).records
+        ] == [run.run_id]
 
 
 def test_a_run_is_looked_at_once(product: Product) -> None:
     """Reading what was planned costs as much as the run had tenants."""
     executed(product, "critical_snapshot")
     with product.instance() as instance:
-        first = ended_since(instance, None, now=datetime.now(UTC))
+        first = finished_since(instance, None, now=datetime.now(UTC))
         assert len(first.records) == 1
-        again = ended_since(instance, first.cursor, now=datetime.now(UTC))
+        again = finished_since(instance, first.cursor, now=datetime.now(UTC))
         assert again.records == []
         later = datetime.now(UTC) + timedelta(hours=1)
-        assert ended_since(instance, again.cursor, now=later).records == []
+        assert finished_since(instance, again.cursor, now=later).records == []
 
 
-def test_runs_that_capture_nothing_are_not_told(product: Product) -> None:
+def test_runs_that_capture_nothing_are_not_recorded(product: Product) -> None:
     with product.instance() as instance:
         definitions().resolve_job_def("daily_checks").execute_in_process(instance=instance, run_config=QUIET)
-    assert "0 events of 1 runs" in str(evaluated(product, run_audit).skip_reason)
+    assert "0 events of 1 finished runs" in str(evaluated(product, run_audit).skip_reason)
 
 
 def test_each_launch_is_a_trigger_of_its_own(product: Product) -> None:
     for _ in range(2):
-        launched = capture_now(composed, ["t03"], [SnapshotType.WORKFLOWS], reason="test")
+        launched = capture_now(all_definitions(), ["t03"], [SnapshotType.WORKFLOWS], reason="test")
         [event] = events(product, launched.correlation_id).values()
         assert (event.tenant_id, event.source) == ("t03", "manual")
 

@@ -1,18 +1,19 @@
 """One run, many tenants, each with its own verdict."""
 
 import logging
+import threading
 from collections.abc import Collection, Mapping
 
 import dagster as dg
 import pytest
 
-from ghl_snapshots.core.model import SnapshotType, Status
-from ghl_snapshots.definitions import composed
-from ghl_snapshots.ledger.append import Appended
-from ghl_snapshots.orchestration.launch import Launched, capture_now
+from ghl_snapshots.core.model import Snapshot, SnapshotType, Status
+from ghl_snapshots.definitions import all_definitions
+from ghl_snapshots.orchestration import dagster_tags
+from ghl_snapshots.orchestration.launch import LaunchResult, capture_now
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions, tenants
-from ghl_snapshots.orchestration.resources import unheard
-from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG
+from ghl_snapshots.simulator.faults import Fault
+from ghl_snapshots_tests.held_answers import HoldBack
 from ghl_snapshots_tests.orchestration.product import Product
 
 PLOTTED = (dg.IntMetadataValue, dg.FloatMetadataValue)
@@ -20,8 +21,8 @@ PLOTTED = (dg.IntMetadataValue, dg.FloatMetadataValue)
 CRITICAL = (SnapshotType.PIPELINES, SnapshotType.WORKFLOWS)
 
 
-def captured(product: Product, *tenant_ids: str, types: Collection[SnapshotType] = CRITICAL) -> Launched:
-    launched = capture_now(composed, tenant_ids or product.tenant_ids, types, reason="test")
+def captured(product: Product, *tenant_ids: str, types: Collection[SnapshotType] = CRITICAL) -> LaunchResult:
+    launched = capture_now(all_definitions(), tenant_ids or product.tenant_ids, types, reason="test")
     for failure in launched.failures:
         print(failure)  # noqa: T201 (pytest shows it if the test fails)
     return launched
@@ -49,16 +50,16 @@ def test_one_run_captures_a_range_of_tenants(product: Product) -> None:
     launched = captured(product, types=tuple(SnapshotType))
     assert launched.success
     assert len(launched.run_ids) == 1
-    stored = {(one.snapshot.tenant_id, one.snapshot.snapshot_type) for one in launched.stored}
+    stored = {(snapshot.tenant_id, snapshot.snapshot_type) for snapshot in launched.snapshots}
     assert stored == {(tenant, kind) for tenant in product.tenant_ids for kind in SnapshotType}
-    assert {one.snapshot.status for one in launched.stored} == {Status.SUCCESS}
+    assert {snapshot.status for snapshot in launched.snapshots} == {Status.SUCCESS}
     for kind in SnapshotType:
         assert statuses(product, kind) == dict.fromkeys(product.tenant_ids, "MATERIALIZED")
 
 
 def test_a_materialization_tells_all_about_its_snapshot(product: Product) -> None:
-    [stored] = captured(product, "t00", types=[SnapshotType.WORKFLOWS]).stored
-    snapshot = stored.snapshot
+    launched = captured(product, "t00", types=[SnapshotType.WORKFLOWS])
+    [snapshot] = launched.snapshots
     [event] = events(product, SnapshotType.WORKFLOWS)["t00"]
     values = {name: value.value for name, value in event.metadata.items()}
     assert (
@@ -70,7 +71,7 @@ def test_a_materialization_tells_all_about_its_snapshot(product: Product) -> Non
             "duration_seconds": snapshot.duration_ms / 1000,
             "api_calls": 1,
             "new_entities": snapshot.record_count,
-            "new_bytes": stored.new_bytes,
+            "new_bytes": launched.new_bytes,
             "snapshot_id": snapshot.snapshot_id,
             "correlation_id": snapshot.correlation_id,
         }
@@ -171,8 +172,8 @@ def test_tenants_apart_from_each_other_share_a_correlation_id_over_their_runs(pr
     captured(product)
     launched = captured(product, "t00", "t01", "t04", types=[SnapshotType.PIPELINES])
     assert len(launched.run_ids) == 2
-    assert {one.snapshot.correlation_id for one in launched.stored} == {launched.correlation_id}
-    assert {one.snapshot.tenant_id for one in launched.stored} == {"t00", "t01", "t04"}
+    assert {snapshot.correlation_id for snapshot in launched.snapshots} == {launched.correlation_id}
+    assert {snapshot.tenant_id for snapshot in launched.snapshots} == {"t00", "t01", "t04"}
 
 
 def test_an_unchanged_tenant_keeps_its_data_version(product: Product) -> None:
@@ -183,22 +184,51 @@ def test_an_unchanged_tenant_keeps_its_data_version(product: Product) -> None:
     assert {first.metadata["new_bytes"].value, second.metadata["new_bytes"].value} > {0}
 
 
-def test_the_listener_hears_of_each_snapshot_as_it_is_stored(product: Product) -> None:
-    heard: list[tuple[str, int]] = []
+def test_snapshots_are_handed_over_while_the_run_goes_on(product: Product) -> None:
+    """The last tenant's answer is sent only when the others' snapshots have been handed over."""
+    answer = HoldBack(threading.Event(), threading.Event())
+    product.simulator.inject(
+        Fault(
+            effect=answer, route="/opportunities/pipelines", location_id=product.tenants["t04"].ghl_account_id
+        )
+    )
+    handed_over: list[str] = []
 
-    def listener(appended: Appended) -> None:
-        rows = product.rows("SELECT count(*) AS stored FROM ghl_snapshot")
-        heard.append((appended.snapshot.tenant_id, int(str(rows[0]["stored"]))))
+    def on_snapshot(snapshot: Snapshot) -> None:
+        handed_over.append(snapshot.tenant_id)
+        if len(handed_over) == 4:
+            answer.released.set()
 
-    capture_now(composed, product.tenant_ids, [SnapshotType.PIPELINES], reason="test", on_stored=listener)
-    assert [count for _, count in heard] == [1, 2, 3, 4, 5]
+    launched = capture_now(
+        all_definitions(),
+        product.tenant_ids,
+        [SnapshotType.PIPELINES],
+        reason="test",
+        on_snapshot=on_snapshot,
+    )
+    assert launched.success
+    assert sorted(handed_over) == product.tenant_ids
+    assert handed_over[-1] == "t04"
+
+
+def test_a_snapshot_that_holds_nothing_is_handed_over_too(product: Product) -> None:
+    """Its event is an observation, since a materialization would make its partition green."""
+    product.location("t01").scopes.discard("workflows.readonly")
+    launched = captured(product, "t00", "t01", types=[SnapshotType.WORKFLOWS])
+    assert {snapshot.tenant_id: snapshot.status for snapshot in launched.snapshots} == {
+        "t00": Status.SUCCESS,
+        "t01": Status.FAILED,
+    }
+    with product.instance() as instance:
+        [record] = instance.fetch_observations(dg.AssetKey("workflows"), limit=10).records
+    assert record.partition_key == "t01"
 
 
 def test_a_launch_leaves_the_terminal_to_its_caller(
     product: Product, capfd: pytest.CaptureFixture[str]
 ) -> None:
     product.location("t01").scopes.discard("workflows.readonly")
-    capture_now(composed, product.tenant_ids, CRITICAL, reason="test")
+    capture_now(all_definitions(), product.tenant_ids, CRITICAL, reason="test")
     assert capfd.readouterr() == ("", "")
 
 
@@ -210,13 +240,13 @@ def test_a_trigger_that_is_taken_up_again_captures_only_what_it_lacks(product: P
     with product.instance() as instance:
         add_partitions(instance, product.tenant_ids)
         result = (
-            composed(unheard)
+            all_definitions()
             .resolve_job_def("full_snapshot")
             .execute_in_process(
                 instance=instance,
                 asset_selection=[dg.AssetKey("workflows")],
                 tags={
-                    CORRELATION_ID_TAG: first.correlation_id,
+                    dagster_tags.CORRELATION_ID: first.correlation_id,
                     **TenantRange(first="t00", last="t02").tags(),
                 },
                 raise_on_error=False,

@@ -10,17 +10,24 @@ import pytest
 from ghl_snapshots.core.settings import Settings
 from ghl_snapshots.definitions import definitions
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions
-from ghl_snapshots.orchestration.schedules import DAILY, HOURLY, WEEKLY, Cadence, scheduled, snapshot_schedule
+from ghl_snapshots.orchestration.schedules import (
+    DAILY,
+    HOURLY,
+    WEEKLY,
+    ScheduleSpec,
+    scheduled_trigger,
+    snapshot_schedule,
+)
 from ghl_snapshots_tests.orchestration.product import Product
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
 
 def tick(
-    product: Product, cadence: Cadence = DAILY, *, at: datetime = NOW, tenants_per_run: int = 2
+    product: Product, spec: ScheduleSpec = DAILY, *, at: datetime = NOW, tenants_per_run: int = 2
 ) -> tuple[Sequence[dg.RunRequest], str]:
     """What a tick asks for, and what it says if that is nothing."""
-    schedule = snapshot_schedule(cadence, Settings(tenants_per_run=tenants_per_run))
+    schedule = snapshot_schedule(spec, Settings(tenants_per_run=tenants_per_run))
     resources = definitions().resources or {}
     with (
         product.instance() as instance,
@@ -32,15 +39,15 @@ def tick(
     return data.run_requests or [], data.skip_message or ""
 
 
-def asked(product: Product, cadence: Cadence = DAILY) -> Sequence[dg.RunRequest]:
+def asked(product: Product, spec: ScheduleSpec = DAILY) -> Sequence[dg.RunRequest]:
     with product.instance() as instance:
         add_partitions(instance, product.tenant_ids)
-    return tick(product, cadence)[0]
+    return tick(product, spec)[0]
 
 
-def test_a_correlation_id_tells_the_cadence_and_the_tick() -> None:
+def test_a_correlation_id_names_the_schedule_and_the_tick() -> None:
     moment = datetime.fromtimestamp(1703123456.789, UTC)
-    assert scheduled("daily", moment).correlation_id == "scheduled_daily_1703123456789"
+    assert scheduled_trigger("daily", moment).correlation_id == "scheduled_daily_1703123456789"
 
 
 def test_a_tick_asks_for_one_run_per_batch_under_one_correlation_id(product: Product) -> None:
@@ -74,16 +81,18 @@ def test_without_partitions_a_tick_says_why_nothing_is_to_be_done(product: Produ
     assert "tenant_partitions" in said
 
 
-@pytest.mark.parametrize("cadence", [HOURLY, DAILY, WEEKLY], ids=lambda cadence: cadence.name)
-def test_a_tick_that_is_late_by_a_whole_period_is_not_made_up_for(product: Product, cadence: Cadence) -> None:
+@pytest.mark.parametrize("spec", [HOURLY, DAILY, WEEKLY], ids=lambda spec: spec.name)
+def test_a_tick_that_is_late_by_a_whole_period_is_not_made_up_for(
+    product: Product, spec: ScheduleSpec
+) -> None:
     """After a weekend without a daemon the next hour's capture is worth more than sixty that are due."""
     with product.instance() as instance:
         add_partitions(instance, product.tenant_ids)
-    cron = cadence.cron(Settings())
+    cron = spec.cron(Settings())
     now = datetime.now(UTC)
     *_, missed, latest = takewhile(lambda due: due <= now, cron.ticks(now - timedelta(days=15)))
-    assert not tick(product, cadence, at=missed)[0]
-    assert tick(product, cadence, at=latest)[0]
+    assert not tick(product, spec, at=missed)[0]
+    assert tick(product, spec, at=latest)[0]
 
 
 def test_the_schedules_run_by_default_at_the_times_that_were_agreed() -> None:

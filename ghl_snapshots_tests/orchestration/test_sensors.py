@@ -6,7 +6,7 @@ import dagster as dg
 import psycopg
 
 from ghl_snapshots.core.model import SnapshotType
-from ghl_snapshots.definitions import composed, definitions
+from ghl_snapshots.definitions import all_definitions, definitions
 from ghl_snapshots.orchestration.launch import capture_now
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions, tenants
 from ghl_snapshots.orchestration.sensors import PartitionChanges, partition_changes, tenant_sensor
@@ -69,10 +69,10 @@ def test_every_enabled_tenant_gets_a_partition_and_its_first_capture_in_one_run(
 
 
 def test_a_tenant_that_was_ever_captured_is_not_asked_for_again(product: Product) -> None:
-    capture_now(composed, ["t00", "t01"], [SnapshotType.PIPELINES], reason="test")
+    capture_now(all_definitions(), ["t00", "t01"], [SnapshotType.PIPELINES], reason="test")
     [request], _ = evaluated(product)
     assert request.tags.items() >= TenantRange(first="t02", last="t04").tags().items()
-    capture_now(composed, ["t02", "t03", "t04"], [SnapshotType.PIPELINES], reason="test")
+    capture_now(all_definitions(), ["t02", "t03", "t04"], [SnapshotType.PIPELINES], reason="test")
     requests, said = evaluated(product)
     assert not requests
     assert said == "The partitions equal the enabled tenants."
@@ -85,7 +85,7 @@ def test_asking_again_before_the_run_began_repeats_the_run_key(product: Product)
 
 
 def test_a_disabled_tenants_partition_goes_and_its_snapshots_stay(product: Product) -> None:
-    capture_now(composed, ["t00"], [SnapshotType.PIPELINES], reason="test")
+    capture_now(all_definitions(), ["t00"], [SnapshotType.PIPELINES], reason="test")
     with product.registry() as registry:
         registry.set_enabled("t00", enabled=False)
     evaluated(product)

@@ -5,7 +5,8 @@ from dagster import DagsterRun
 
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.model import Source
-from ghl_snapshots.orchestration.trigger import CORRELATION_ID_TAG, SOURCE_TAG, Trigger, trigger_of
+from ghl_snapshots.orchestration import dagster_tags
+from ghl_snapshots.orchestration.trigger import Trigger, trigger_of
 
 
 def run(run_id: str, *, parent: str | None = None, **tags: str) -> DagsterRun:
@@ -30,7 +31,7 @@ def test_all_runs_of_a_backfill_share_its_trigger() -> None:
 
 
 def test_tags_name_the_trigger_of_a_scheduled_run() -> None:
-    tags = {CORRELATION_ID_TAG: "scheduled_daily_1703123456789", SOURCE_TAG: "scheduled"}
+    tags = {dagster_tags.CORRELATION_ID: "scheduled_daily_1703123456789", dagster_tags.SOURCE: "scheduled"}
     assert trigger(run("r1", **tags)) == Trigger(
         source=Source.SCHEDULED, correlation_id="scheduled_daily_1703123456789"
     )
@@ -46,7 +47,7 @@ def test_the_retry_of_a_crashed_run_continues_its_trigger() -> None:
 
 def test_a_run_re_executed_by_hand_is_a_new_trigger() -> None:
     """Its tags are copies of its parent's, and what it asks for is a capture of today."""
-    tags = {CORRELATION_ID_TAG: "scheduled_daily_1", SOURCE_TAG: "scheduled"}
+    tags = {dagster_tags.CORRELATION_ID: "scheduled_daily_1", dagster_tags.SOURCE: "scheduled"}
     again = trigger(run("r1", **tags), run("r2", parent="r1", **tags))
     assert again == Trigger(source=Source.MANUAL, correlation_id="manual_r2")
 
@@ -57,11 +58,11 @@ def test_the_retry_of_a_run_re_executed_by_hand_continues_that_one() -> None:
 
 
 def test_a_retry_whose_parent_was_deleted_goes_by_the_tags_it_was_handed() -> None:
-    tags = {CORRELATION_ID_TAG: "scheduled_daily_1", SOURCE_TAG: "scheduled"}
+    tags = {dagster_tags.CORRELATION_ID: "scheduled_daily_1", dagster_tags.SOURCE: "scheduled"}
     orphan = run("r2", parent="r1", dagster__retry_number="1", **tags)
     assert trigger(orphan).correlation_id == "scheduled_daily_1"
 
 
-def test_an_unknown_source_is_refused_with_the_known_ones() -> None:
-    with pytest.raises(ConfigurationError, match=r"'cron'; known are scheduled, manual, api"):
-        trigger(run("r1", **{CORRELATION_ID_TAG: "x", SOURCE_TAG: "cron"}))
+def test_an_unknown_source_is_refused_with_the_possible_ones() -> None:
+    with pytest.raises(ConfigurationError, match=r"'cron'; possible are scheduled, manual, api"):
+        trigger(run("r1", **{dagster_tags.CORRELATION_ID: "x", dagster_tags.SOURCE: "cron"}))

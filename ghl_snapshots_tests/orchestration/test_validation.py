@@ -6,8 +6,8 @@ import dagster as dg
 import pytest
 
 from ghl_snapshots.definitions import definitions
-from ghl_snapshots.orchestration.schedules import DAILY, WEEKLY, Cadence
-from ghl_snapshots.orchestration.validation import judged, validation_sensor, validation_sensors
+from ghl_snapshots.orchestration.schedules import DAILY, WEEKLY, ScheduleSpec
+from ghl_snapshots.orchestration.validation import all_runs_finished, validation_sensor, validation_sensors
 from ghl_snapshots_tests.orchestration.product import Product
 
 TRIGGER = "scheduled_weekly_1703123456789"
@@ -23,11 +23,11 @@ def batches(product: Product) -> list[dg.DagsterRun]:
 
 
 def asked(
-    product: Product, cadence: Cadence = WEEKLY, job_name: str = "weekly_checks"
+    product: Product, spec: ScheduleSpec = WEEKLY, job_name: str = "weekly_checks"
 ) -> tuple[str | None, str]:
     """The run key that the sensor asks for, and else why it does not."""
     with product.instance() as instance, dg.build_sensor_context(instance=instance) as context:
-        data = validation_sensor(cadence, job_name).evaluate_tick(context)
+        data = validation_sensor(spec, job_name).evaluate_tick(context)
     keys = [request.run_key for request in data.run_requests or []]
     return keys[0] if keys else None, data.skip_message or ""
 
@@ -68,8 +68,8 @@ def test_a_retry_that_never_comes_is_not_waited_for_for_ever(
             instance.add_run_tags(run.run_id, {"dagster/will_retry": "true"})
         records = instance.get_run_records()
     now = max(record.update_timestamp for record in records)
-    assert not judged(records, now + timedelta(minutes=10))
-    assert judged(records, now + timedelta(minutes=11))
+    assert not all_runs_finished(records, now + timedelta(minutes=10))
+    assert all_runs_finished(records, now + timedelta(minutes=11))
 
 
 @pytest.mark.parametrize("ending", ["success", "failure", "canceled"])

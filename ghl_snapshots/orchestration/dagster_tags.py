@@ -1,0 +1,30 @@
+"""The tags of our runs: our own, and Dagster's, which have no public names in its API."""
+
+CORRELATION_ID = "ghl_snapshots/correlation_id"
+SOURCE = "ghl_snapshots/source"
+REASON = "ghl_snapshots/reason"
+PRIORITY = "ghl_snapshots/priority"
+JOB = "ghl_snapshots/job"
+"""On every run of a job of ours; the value says what the job does, such as `capture`."""
+
+# Which partitions a run covers.
+PARTITION = "dagster/partition"
+RANGE_START = "dagster/asset_partition_range_start"
+RANGE_END = "dagster/asset_partition_range_end"
+
+# What asked for a run.
+BACKFILL = "dagster/backfill"
+SCHEDULE = "dagster/schedule_name"
+RETRY_NUMBER = "dagster/retry_number"
+CODE_LOCATION = ".dagster/repository"
+"""The webserver lists a run under its code location by it; Dagster sets it where it launches the run."""
+
+# How a run is queued and retried.
+QUEUE_PRIORITY = "dagster/priority"
+MAX_RETRIES = "dagster/max_retries"
+WILL_RETRY = "dagster/will_retry"
+RETRIED_BY = "dagster/auto_retry_run_id"
+FAILURE_REASON = "dagster/failure_reason"
+
+# On a materialization.
+DATA_VERSION = "dagster/data_version"
