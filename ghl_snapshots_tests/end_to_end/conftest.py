@@ -10,6 +10,7 @@ from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots_tests.end_to_end import graphql
 from ghl_snapshots_tests.end_to_end.stack import Daemon, Webserver, eventually, running_stack
+from ghl_snapshots_tests.ghl.rig import KEY
 from ghl_snapshots_tests.orchestration.product import Product, running_product
 
 
@@ -35,6 +36,10 @@ def stack(
         # No tick comes in between; test_unattended has some.
         for cadence in ("HOURLY", "DAILY", "WEEKLY"):
             patch.setenv(f"GHL_SNAPSHOTS_{cadence}_CRON", "0 0 1 1 *")
+        accounts = product.simulator.accounts
+        patch.setenv("GHL_OAUTH_CLIENT_ID", accounts.client_id)
+        patch.setenv("GHL_OAUTH_CLIENT_SECRET", accounts.client_secret)
+        patch.setenv("GHL_SNAPSHOTS_ENCRYPTION_KEYS", KEY)
         with running_stack(dict(os.environ), folder) as (webserver, daemon):
             yield Stack(product, webserver, daemon)
 

@@ -31,6 +31,7 @@ _REEXECUTE = """mutation($params: ReexecutionParams!) { launchRunReexecution(ree
   ... on PythonError { message }
 } }"""
 _CANCEL_BACKFILL = """mutation($id: String!) { cancelPartitionBackfill(backfillId: $id) { __typename } }"""
+_CANCEL_RUN = """mutation($id: String!) { terminateRun(runId: $id) { __typename } }"""
 _RUN = """query($id: ID!) { runOrError(runId: $id) { ... on Run {
   status startTime tags { key value } repositoryOrigin { repositoryLocationName }
   eventConnection { events { ... on EngineEvent { message } } }
@@ -94,6 +95,12 @@ def cancel_backfill(webserver: Webserver, backfill_id: str) -> None:
     """End a backfill as its page's button does."""
     answer = webserver.query(_CANCEL_BACKFILL, id=backfill_id)["cancelPartitionBackfill"]
     assert answer["__typename"] == "CancelBackfillSuccess", answer
+
+
+def cancel_run(webserver: Webserver, run_id: str) -> None:
+    """End a run as its page's button does."""
+    answer = webserver.query(_CANCEL_RUN, id=run_id)["terminateRun"]
+    assert answer["__typename"] == "TerminateRunSuccess", answer
 
 
 def check_verdict(webserver: Webserver, asset_name: str, check_name: str) -> str:
