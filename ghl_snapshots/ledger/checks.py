@@ -10,7 +10,7 @@ from ghl_snapshots.core.cron import Cron
 from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.ledger.schema_integrity import differences
+from ghl_snapshots.ledger.schema_integrity import drift
 from ghl_snapshots.ledger.verification import Verification
 
 _WEEK = timedelta(days=7)
@@ -38,7 +38,7 @@ def faults(
     """
     if check == GUARDED:
         with database.auditor() as connection:
-            found = list(differences(connection))
+            found = list(drift(connection))
         return [
             Fault(tenant_id=None, snapshot_type=kind, problem=problem)
             for kind in rhythms

@@ -16,20 +16,31 @@ from psycopg.rows import tuple_row
 from ghl_snapshots.ledger.queries import query, sql_text
 
 _LONGEST = 120
+_NEWEST_SERVER = 18
 
 
-def differences(connection: Connection[Any]) -> Iterator[str]:
-    """In words, each object that is missing, altered or not of this release."""
+def drift(connection: Connection[Any]) -> Iterator[str]:
+    """In words, each object that is missing, altered or not of this release.
+
+    A server that is newer than the release may describe them otherwise, so that only this is said of it.
+    """
+    server = connection.info.server_version // 10_000
+    if server > _NEWEST_SERVER:
+        yield (
+            f"the server is PostgreSQL {server} and this release knows what {_NEWEST_SERVER} says of the "
+            "schema: whether it was altered is not known; use a newer release"
+        )
+        return
     expected = dict(line.split(": ", maxsplit=1) for line in sql_text("objects.txt").splitlines())
-    found = _objects(connection)
-    for name in _wholes(expected.keys() ^ found.keys()):
+    actual = _objects(connection)
+    for name in _wholes(expected.keys() ^ actual.keys()):
         if name in expected:
             yield f"{name} is missing"
         else:
-            yield f"{name} is not of this release: {_cut(found[name])}"
-    for name in sorted(expected.keys() & found.keys()):
-        if found[name] != expected[name]:
-            yield f"{name} is altered: {_contrast(found[name], expected[name])}"
+            yield f"{name} is not of this release: {_cut(actual[name])}"
+    for name in sorted(expected.keys() & actual.keys()):
+        if actual[name] != expected[name]:
+            yield f"{name} is altered: {_contrast(actual[name], expected[name])}"
 
 
 def objects_text(connection: Connection[Any]) -> str:
@@ -39,8 +50,8 @@ def objects_text(connection: Connection[Any]) -> str:
 
 def _objects(connection: Connection[Any]) -> Mapping[str, str]:
     with connection.transaction(), connection.cursor(row_factory=tuple_row) as cursor:
-        # Names of what the search path finds would be written without their schema.
-        cursor.execute("SELECT set_config('search_path', '', true)")
+        # Names of what the search path finds would be written without their schema; the others change quotes.
+        cursor.execute(query("describe_plainly"))
         rows = cursor.execute(query("objects")).fetchall()
     return {name: " ".join(description.split()) for name, description in rows}
 
@@ -52,9 +63,9 @@ def _wholes(names: Set[str]) -> Iterator[str]:
             yield name
 
 
-def _contrast(found: str, expected: str) -> str:
-    start = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(found, expected, strict=False)))
-    return f"{_cut(found, start)} instead of {_cut(expected, start)}"
+def _contrast(actual: str, expected: str) -> str:
+    start = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(actual, expected, strict=False)))
+    return f"{_cut(actual, start)} instead of {_cut(expected, start)}"
 
 
 def _cut(text: str, start: int = 0) -> str:

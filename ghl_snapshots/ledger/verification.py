@@ -15,7 +15,7 @@ from ghl_snapshots.ledger.findings import Checked, Finding, Progress, finding_of
 from ghl_snapshots.ledger.parallel_map import parallel_map
 from ghl_snapshots.ledger.payloads import Checksums
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.ledger.schema_integrity import differences
+from ghl_snapshots.ledger.schema_integrity import drift
 from ghl_snapshots.ledger.stored_entities import StoredEntities
 
 # A row is a list of all entities of a payload.
@@ -70,7 +70,7 @@ class Verification:
             LedgerError: the server does not answer.
         """
         self._refuse_unknown_tenant()
-        yield from self._guards()
+        yield from self._drift()
         if self._deep:
             yield from StoredEntities(self._database, self._scope, self.checked, self._report)
         with self._database.auditor() as connection:
@@ -93,10 +93,10 @@ class Verification:
                 if not connection.execute(query("known_tenant"), self._scope).rowcount:
                     raise UnknownTenantError(tenant_id)
 
-    def _guards(self) -> Iterator[Finding]:
+    def _drift(self) -> Iterator[Finding]:
         """Whatever keeps the ledger as it is and is not as this release made it."""
         with self._database.auditor() as connection:
-            for problem in differences(connection):
+            for problem in drift(connection):
                 yield Finding(problem=problem)
 
     def _chain(self, row: Mapping[str, Any]) -> _Chain:

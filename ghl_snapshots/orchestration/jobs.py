@@ -39,9 +39,9 @@ daily_checks = _job(
     selection=dg.AssetSelection.checks(
         *(
             dg.AssetCheckKey(ledger_key(kind), check.name)
-            for kind in SnapshotType
             for check in CHECKS
             if check.daily
+            for kind in check.types
         )
     ),
     tags={dagster_tags.JOB: "check"},

@@ -82,7 +82,7 @@ def test_a_tick_leads_to_snapshots_their_checks_and_their_audit(unattended: Stac
             PATIENCE_SECONDS,
         )
     eventually(
-        lambda: graphql.check_verdict(unattended.webserver, "ledger/pipelines", "guarded") == "SUCCEEDED",
+        lambda: graphql.check_verdict(unattended.webserver, "ledger/locations", "guarded") == "SUCCEEDED",
         "all checks were run",
         PATIENCE_SECONDS,
     )

@@ -1,4 +1,4 @@
-"""Alterations of the schema, each with what `differences` says of it, and such that are nobody's concern."""
+"""Alterations of the schema, each with what `drift` says of it, and such that are nobody's concern."""
 
 from collections.abc import Mapping, Sequence
 

@@ -14,7 +14,7 @@ from ghl_snapshots.core.tokens import StoredTokens
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
-from ghl_snapshots.ledger.schema_integrity import differences
+from ghl_snapshots.ledger.schema_integrity import drift
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots_tests.databases import copy_of
@@ -194,7 +194,7 @@ def test_a_view_without_the_readers_rights_shows_what_its_owner_sees(
         superuser.execute(sql.SQL("ALTER VIEW plain OWNER TO {}").format(sql.Identifier(owner)))
         superuser.execute("GRANT SELECT ON plain TO ghl_snapshots_reader")
         assert tenants_seen(as_role("reader", "acme"), "plain") == seen
-        assert "view plain is not of this release: permanent" in differences(superuser)
+        assert "view plain is not of this release: permanent" in drift(superuser)
     finally:
         superuser.execute("DROP VIEW plain")
 

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 import pytest
 from psycopg import Connection
 
+from ghl_snapshots.ledger import schema_integrity
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import sql_text
-from ghl_snapshots.ledger.schema_integrity import differences, objects_text
+from ghl_snapshots.ledger.schema_integrity import drift, objects_text
 from ghl_snapshots.ledger.verification import Verification
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots_tests.databases import copy_of
@@ -46,7 +47,7 @@ def test_an_altered_object_is_named_and_no_other(
 ) -> None:
     with superuser.transaction(force_rollback=True):
         superuser.execute(statements)
-        found = list(differences(superuser))
+        found = list(drift(superuser))
     assert len(found) == len(expected), found
     assert all(problem.startswith(start) for problem, start in zip(found, expected, strict=True)), found
 
@@ -55,7 +56,28 @@ def test_an_altered_object_is_named_and_no_other(
 def test_what_an_administrator_may_decide_is_no_alarm(superuser: Connection, statements: str) -> None:
     with superuser.transaction(force_rollback=True):
         superuser.execute(statements)
-        assert list(differences(superuser)) == []
+        assert list(drift(superuser)) == []
+
+
+@pytest.mark.parametrize(
+    "setting", ["quote_all_identifiers = on", "standard_conforming_strings = off", "search_path = public"]
+)
+def test_what_a_login_may_set_is_no_alarm(superuser: Connection, setting: str) -> None:
+    superuser.execute(f"SET {setting}")
+    assert list(drift(superuser)) == []
+    superuser.execute("RESET ALL")
+
+
+def test_a_server_newer_than_the_release_knows_is_named_instead_of_objects(
+    superuser: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server at hand is taken for a newer one by a release that knows older ones only."""
+    monkeypatch.setattr(schema_integrity, "_NEWEST_SERVER", 15)
+    with superuser.transaction(force_rollback=True):
+        superuser.execute("DROP TRIGGER append_only ON snapshot")
+        [finding] = drift(superuser)
+    version = superuser.info.server_version // 10_000
+    assert finding.startswith(f"the server is PostgreSQL {version} and this release knows what 15 says")
 
 
 def test_a_verification_tells_what_is_altered_of_the_ledger_as_a_whole(

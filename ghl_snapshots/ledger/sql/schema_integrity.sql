@@ -1,5 +1,11 @@
 -- Named queries that describe what keeps the ledger as it is, in the form of queries.sql.
 
+-- describe_plainly -- let nothing that a login may set change how the objects are written in this transaction
+SELECT set_config(name, value, true)
+FROM (
+    VALUES ('search_path', ''), ('quote_all_identifiers', 'off'), ('standard_conforming_strings', 'on')
+) AS setting (name, value);
+
 -- objects -- all of schema ghl, and what beside it decides who can change it: names in words, and what each is
 -- Pretty, since otherwise the parentheses are others after a dump was restored.
 WITH relation AS (
