@@ -12,7 +12,10 @@ import pytest
 
 import ghl_snapshots
 from ghl_snapshots.local.endings import wait_for_end
+from ghl_snapshots.simulator.accounts import Agency
+from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots_tests.command_line import CommandLine, processes_that_mention
+from ghl_snapshots_tests.held_answers import PATIENCE_SECONDS, hold_back
 
 
 def free_port() -> int:
@@ -61,6 +64,38 @@ def test_one_signal_ends_every_process_at_any_time(
     assert not processes_that_mention(tmp_path / "home")
     # Dagster's daemon may tell of a tick that its end broke off; we have no part in that.
     assert f'File "{Path(ghl_snapshots.__file__).parent}'.encode() not in output.read_bytes()
+
+
+def test_ctrl_c_during_a_token_exchange_waits_for_it_and_says_so(
+    tmp_path: Path, simulator: Simulator, agency: Agency
+) -> None:
+    """The sensor of expiring tokens asks for the exchange: the tenant has a refresh token only."""
+    command = CommandLine(
+        home=tmp_path / "home",
+        variables={
+            "GHL_BASE_URL": simulator.base_url,
+            "GHL_OAUTH_CLIENT_ID": simulator.accounts.client_id,
+            "GHL_OAUTH_CLIENT_SECRET": simulator.accounts.client_secret,
+            "GHL_SNAPSHOTS_READ_TIMEOUT_SECONDS": "60",
+        },
+    )
+    command("tenants", "add", "acme", "--agency", "--account", agency.company_id, "--credential", "oauth")
+    command("tenants", "authorize", "acme", stdin=agency.refresh_token.encode())
+    held = hold_back(simulator, "/oauth/token")
+    output = tmp_path / "output"
+    ports = ("--port", str(free_port()), "--api-port", str(free_port()))
+    dev = command.start("dev", *ports, output=output)
+    try:
+        assert held.reached.wait(PATIENCE_SECONDS), output.read_text()
+        dev.send_signal(signal.SIGINT)
+        wait_for(b"Waiting up to 60 s for a token exchange", output, dev)
+        held.released.set()
+        assert dev.wait(PATIENCE_SECONDS) == 130
+    finally:
+        dev.terminate()
+        dev.wait(PATIENCE_SECONDS)
+    assert command("snapshot", "--tenant", "acme", "--type", "workflows").returncode == 0
+    assert [request.status for request in simulator.request_log if request.route == "/oauth/token"] == [200]
 
 
 def test_a_killed_postgres_ends_everything_and_is_named(tmp_path: Path) -> None:
