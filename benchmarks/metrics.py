@@ -22,7 +22,7 @@ from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.metrics.exposition import exposition
 from ghl_snapshots_tests.ledger.captures import capture, tenant
 
-# A chain's later snapshots repeat its first one; its links are not what is measured here.
+# A chain's later snapshots repeat its first one; neither links nor the counters' values are measured here.
 MULTIPLY = """
 INSERT INTO ghl.snapshot
 SELECT captured_at + number * interval '1 minute', created_at, seq + number, record_count, duration_ms,
@@ -41,9 +41,11 @@ def fill(url: str, database: Database, *, tenants: int, snapshots: int) -> None:
         for snapshot_type in SnapshotType:
             ledger.append(capture(tenant_id, snapshot_type=snapshot_type))
     with psycopg.connect(url) as connection:
-        connection.execute("ALTER TABLE ghl.snapshot DISABLE TRIGGER link_snapshot")
+        connection.execute("ALTER TABLE ghl.snapshot DISABLE TRIGGER ALL")
         connection.execute(MULTIPLY, [snapshots // (tenants * len(SnapshotType)) - 1])
-        connection.execute("ALTER TABLE ghl.snapshot ENABLE ALWAYS TRIGGER link_snapshot")
+        connection.execute("ALTER TABLE ghl.snapshot ENABLE TRIGGER ALL")
+        for trigger in ("append_only", "link_snapshot", "count_snapshot"):
+            connection.execute(f"ALTER TABLE ghl.snapshot ENABLE ALWAYS TRIGGER {trigger}")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE")
 
