@@ -1,6 +1,7 @@
 """Running `ghl-snapshots` as a user would: a process of its own, in a home folder of the test's."""
 
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -68,3 +69,11 @@ def processes_that_mention(folder: Path) -> list[str]:
         if any(str(folder) in part for part in process.info["cmdline"] or ())
         and process.status() != psutil.STATUS_ZOMBIE
     ]
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

@@ -1,7 +1,6 @@
 """`ghl-snapshots api` as a process of its own."""
 
 import signal
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +8,8 @@ from pathlib import Path
 import requests
 
 from ghl_snapshots_tests.api.conftest import Client
-from ghl_snapshots_tests.command_line import CommandLine
-from ghl_snapshots_tests.end_to_end.stack import eventually
+from ghl_snapshots_tests.command_line import CommandLine, free_port
+from ghl_snapshots_tests.waiting import eventually
 
 
 @contextmanager
@@ -18,9 +17,7 @@ def running(
     folder: Path, variables: Mapping[str, str], *arguments: str, ended_by: signal.Signals = signal.SIGKILL
 ) -> Iterator[Client]:
     """A client of the process, which the signal ends; what the process says is in the file `output`."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = CommandLine(home=folder / "home", variables=variables)
     process = command.start("api", "--port", str(port), *arguments, output=folder / "output")
     client = Client(f"http://127.0.0.1:{port}", None)

@@ -25,8 +25,8 @@ from ghl_snapshots.ledger.daily_quotas import DailyQuotas
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots_tests.api.conftest import Api
-from ghl_snapshots_tests.end_to_end.stack import eventually
 from ghl_snapshots_tests.ledger.captures import ENDPOINT, capture
+from ghl_snapshots_tests.waiting import eventually
 
 DEPLOY = Path(__file__).parents[2] / "deploy" / "prometheus"
 PROMETHEUS = shutil.which("prometheus")

@@ -9,9 +9,10 @@ import pytest
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots_tests.end_to_end import graphql
-from ghl_snapshots_tests.end_to_end.stack import Daemon, Webserver, eventually, running_stack
+from ghl_snapshots_tests.end_to_end.stack import Daemon, Webserver, running_stack
 from ghl_snapshots_tests.ghl.rig import KEY
 from ghl_snapshots_tests.orchestration.product import Product, running_product
+from ghl_snapshots_tests.waiting import eventually
 
 
 @dataclass(frozen=True, slots=True)

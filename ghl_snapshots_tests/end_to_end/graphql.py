@@ -4,7 +4,8 @@ import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
-from ghl_snapshots_tests.end_to_end.stack import Webserver, eventually
+from ghl_snapshots_tests.end_to_end.stack import Webserver
+from ghl_snapshots_tests.waiting import eventually
 
 _ASSETS = """{ assetNodes {
   assetKey { path } description groupName kinds jobNames

@@ -1,23 +1,22 @@
 """The real webserver and daemon on a free port, and GraphQL as the UI speaks it."""
 
-import socket
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import requests
 
 from ghl_snapshots.local.environment import PROJECT
 from ghl_snapshots.local.processes import Processes, Record
+from ghl_snapshots_tests.command_line import free_port
+from ghl_snapshots_tests.end_to_end import daemon
+from ghl_snapshots_tests.waiting import eventually
 
-_PATIENCE_SECONDS = 60.0
 _SCRIPTS = Path(sys.executable).parent
 _WORKSPACE = ("-w", str(PROJECT / "workspace.yaml"))
-_T = TypeVar("_T")
 
 
 class Webserver:
@@ -58,41 +57,33 @@ class Daemon:
 
     def _started(self) -> subprocess.Popen[bytes]:
         return self._processes.start(
-            "daemon", [str(_SCRIPTS / "dagster-daemon"), "run", *_WORKSPACE], self._environment
+            "daemon", [sys.executable, "-m", daemon.__name__, "run", *_WORKSPACE], self._environment
         )
 
 
 @contextmanager
 def running_stack(environment: Mapping[str, str], folder: Path) -> Iterator[tuple[Webserver, Daemon]]:
     """Webserver and daemon as `ghl-snapshots dev` starts them, ready to be asked."""
-    port = _free_port()
+    port = free_port()
     _watch_closely(Path(environment["DAGSTER_HOME"]) / "dagster.yaml")
+    environment = {**environment, "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1"}
     with Record(folder / "processes.json") as record, Processes(record) as processes:
         webserver = [str(_SCRIPTS / "dagster-webserver"), "-h", "127.0.0.1", "-p", str(port), *_WORKSPACE]
         processes.start("webserver", webserver, environment)
-        daemon = Daemon(processes, environment)
+        started = Daemon(processes, environment)
         client = Webserver(port)
         try:
             eventually(lambda: _ready(client, processes), "the webserver and the daemon are ready")
-            yield client, daemon
+            yield client, started
         finally:
             client.close()
 
 
 def _watch_closely(configuration: Path) -> None:
-    """Let the daemon look after runs whose process died every other second instead of every half minute."""
+    """Let the daemon look after runs whose process died every second instead of every half minute."""
     text = configuration.read_text()
     assert "poll_interval_seconds: 30" in text
-    configuration.write_text(text.replace("poll_interval_seconds: 30", "poll_interval_seconds: 2"))
-
-
-def eventually(value: Callable[[], _T | None], what: str, seconds: float = _PATIENCE_SECONDS) -> _T:
-    """Wait until there is a value (not None, not False), and give it."""
-    deadline = time.monotonic() + seconds
-    while not (found := value()):
-        assert time.monotonic() < deadline, f"waited {seconds:.0f} s in vain: {what}"
-        time.sleep(0.1)
-    return found
+    configuration.write_text(text.replace("poll_interval_seconds: 30", "poll_interval_seconds: 1"))
 
 
 def _ready(client: Webserver, processes: Processes) -> bool:
@@ -105,10 +96,3 @@ def _ready(client: Webserver, processes: Processes) -> bool:
         return False
     statuses = data["instance"]["daemonHealth"]["allDaemonStatuses"]
     return all(status["healthy"] for status in statuses if status["required"])
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

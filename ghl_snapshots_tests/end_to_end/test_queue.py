@@ -16,7 +16,7 @@ from ghl_snapshots.orchestration.schedules import scheduled_trigger
 from ghl_snapshots.orchestration.trigger import trigger_tags
 from ghl_snapshots_tests.end_to_end import graphql
 from ghl_snapshots_tests.end_to_end.conftest import Stack
-from ghl_snapshots_tests.end_to_end.stack import eventually
+from ghl_snapshots_tests.waiting import eventually
 
 PLACES = 4
 """How many runs may work at once."""

@@ -21,7 +21,7 @@ from ghl_snapshots_tests.api.conftest import Client
 from ghl_snapshots_tests.api.process import running
 from ghl_snapshots_tests.end_to_end import graphql
 from ghl_snapshots_tests.end_to_end.conftest import Stack
-from ghl_snapshots_tests.end_to_end.stack import eventually
+from ghl_snapshots_tests.waiting import eventually
 
 pytestmark = pytest.mark.usefixtures("idle")
 

@@ -22,9 +22,10 @@ from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.messages import Reply, Request
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots_tests.api.conftest import Client
-from ghl_snapshots_tests.command_line import CommandLine
-from ghl_snapshots_tests.end_to_end.stack import Webserver, eventually
-from ghl_snapshots_tests.local.test_dev import free_port, wait_for
+from ghl_snapshots_tests.command_line import CommandLine, free_port
+from ghl_snapshots_tests.end_to_end.stack import Webserver
+from ghl_snapshots_tests.local.test_dev import wait_for
+from ghl_snapshots_tests.waiting import eventually
 
 PASSWORD = "planted/password"
 KEY = base64.urlsafe_b64encode(bytes(range(100, 132))).decode()

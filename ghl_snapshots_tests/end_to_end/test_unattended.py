@@ -12,8 +12,9 @@ from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.orchestration import dagster_tags
 from ghl_snapshots_tests.end_to_end import graphql
 from ghl_snapshots_tests.end_to_end.conftest import Stack
-from ghl_snapshots_tests.end_to_end.stack import eventually, running_stack
+from ghl_snapshots_tests.end_to_end.stack import running_stack
 from ghl_snapshots_tests.orchestration.product import running_product
+from ghl_snapshots_tests.waiting import eventually
 
 # A tick is at most a minute away, and sensors look around every half minute.
 PATIENCE_SECONDS = 180

@@ -14,15 +14,8 @@ import ghl_snapshots
 from ghl_snapshots.local.endings import wait_for_end
 from ghl_snapshots.simulator.accounts import Agency
 from ghl_snapshots.simulator.server import Simulator
-from ghl_snapshots_tests.command_line import CommandLine, processes_that_mention
+from ghl_snapshots_tests.command_line import CommandLine, free_port, processes_that_mention
 from ghl_snapshots_tests.held_answers import PATIENCE_SECONDS, hold_back
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def started(folder: Path, output: Path) -> subprocess.Popen[bytes]:

@@ -15,7 +15,7 @@ import pytest
 
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.local.processes import Processes, Record
-from ghl_snapshots_tests.end_to_end.stack import eventually
+from ghl_snapshots_tests.waiting import eventually
 
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 SUPERVISOR_THAT_IS_KILLED = """

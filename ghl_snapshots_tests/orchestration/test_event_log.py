@@ -11,8 +11,8 @@ import psycopg
 from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.definitions import all_definitions
 from ghl_snapshots.orchestration.launch import capture_now
-from ghl_snapshots_tests.end_to_end.stack import eventually
 from ghl_snapshots_tests.orchestration.product import Product
+from ghl_snapshots_tests.waiting import eventually
 
 OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
 
