@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo dev test lint clean lock
+.PHONY: help demo dev quick test lint clean lock
 
 BIN := .venv/bin
 # The first interpreter that the project supports; override with make PYTHON=/path/to/python.
@@ -7,7 +7,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null \
 	&& { echo "$$python"; break; }; done)
 # Many tests wait for processes and sockets, so three workers suit two cores.
-PYTEST_ARGS ?= -n 3 --dist loadfile
+PYTEST_ARGS ?= -n 3 --dist loadfile --no-loadscope-reorder
 COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-header \
 	--no-annotate --quiet --upgrade
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -21,7 +21,10 @@ demo: .venv/runtime.stamp ## Capture the simulated accounts into an embedded Pos
 dev: .venv/runtime.stamp ## Run the whole product in the foreground: Dagster on http://127.0.0.1:3000, the API on port 8000
 	@$(BIN)/ghl-snapshots dev
 
-test: .venv/dev.stamp ## Run the tests
+quick: .venv/dev.stamp ## Run the tests that need no process of their own, in under a minute
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not slow" --hypothesis-profile=quick
+
+test: .venv/dev.stamp ## Run all tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
 
 lint: .venv/dev.stamp ## Check style, format and types

@@ -1,12 +1,16 @@
 """What every test may stand on: a real PostgreSQL for the session, databases in it, a simulated GHL."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 from psycopg import Connection
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
@@ -16,6 +20,46 @@ from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots_tests.databases import copy_of, ledger_template
 from ghl_snapshots_tests.orchestration.product import Product, product_template, running_product
+
+# A machine that is busy is no defect, so no example has a deadline.
+settings.register_profile("full", deadline=None)
+settings.register_profile("quick", deadline=None, max_examples=20)
+settings.load_profile("full")
+
+STACK_FILES = {"test_crashes.py", "test_queue.py", "test_requests.py", "test_webserver.py"}
+"""Those of end_to_end/ that share one webserver and daemon."""
+
+
+class _FilesAndStacks(LoadFileScheduling):
+    """Gives a worker a whole file, and the files that share the webserver and the daemon to one worker."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return "stack" if Path(file).name in STACK_FILES else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    """Distribute the tests of `--dist loadfile` so that a slow start is made once."""
+    return _FilesAndStacks(config, log) if config.getvalue("dist") == "loadfile" else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes longest, or the last worker ends long after the others; random otherwise."""
+    items.sort(key=_urgency)
+
+
+def _urgency(item: pytest.Item) -> int:
+    if "end_to_end" in item.path.parts:
+        return 0 if item.path.name in STACK_FILES else 1
+    return 2 if item.get_closest_marker("slow") else 3
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say what was not tested here, and how to get what it takes."""
+    skipped = terminalreporter.stats.get("skipped", [])
+    reasons = Counter(str(report.longrepr[2]).removeprefix("Skipped: ") for report in skipped)
+    for reason, count in sorted(reasons.items()):
+        terminalreporter.write_line(f"NOT TESTED HERE, {count} of the tests: {reason}", yellow=True)
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ from ghl_snapshots_tests.api.process import running
 from ghl_snapshots_tests.command_line import CommandLine, processes_that_mention
 from ghl_snapshots_tests.ledger.captures import capture
 
+pytestmark = pytest.mark.slow
+
 
 def test_what_was_accepted_outlives_a_kill_right_after_the_answer(
     tmp_path: Path, url: str, services: Services

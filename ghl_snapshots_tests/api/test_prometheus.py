@@ -28,6 +28,8 @@ from ghl_snapshots_tests.api.conftest import Api
 from ghl_snapshots_tests.ledger.captures import ENDPOINT, capture
 from ghl_snapshots_tests.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 DEPLOY = Path(__file__).parents[2] / "deploy" / "prometheus"
 PROMETHEUS = shutil.which("prometheus")
 TOKEN = "metrics-secret"

@@ -26,6 +26,8 @@ from ghl_snapshots.orchestration.launch import capture_now
 from ghl_snapshots.simulator.faults import Fault, Hang
 from ghl_snapshots_tests.orchestration.product import Product
 
+pytestmark = pytest.mark.slow
+
 WORKFLOWS = SnapshotType.WORKFLOWS
 Store: TypeAlias = Callable[[Capture], Appended]
 PROGRAM = """

@@ -28,6 +28,8 @@ from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots.simulator.tokens import Tokens
 from ghl_snapshots_tests.ghl.rig import KEY, installed, now, tenant_of
 
+pytestmark = pytest.mark.slow
+
 LOCATIONS = 50
 TIMEOUT_SECONDS = 4.0
 

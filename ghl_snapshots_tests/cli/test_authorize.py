@@ -15,6 +15,8 @@ from ghl_snapshots_tests.command_line import COMMAND, CommandLine
 from ghl_snapshots_tests.ghl.rig import KEY
 from ghl_snapshots_tests.held_answers import PATIENCE_SECONDS, hold_back
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def command(simulator: Simulator, postgres: EmbeddedPostgres, agency: Agency, tmp_path: Path) -> CommandLine:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -13,6 +14,13 @@ from ghl_snapshots_tests.end_to_end.stack import Daemon, Webserver, running_stac
 from ghl_snapshots_tests.ghl.rig import KEY
 from ghl_snapshots_tests.orchestration.product import Product, running_product
 from ghl_snapshots_tests.waiting import eventually
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every test of this folder is slow."""
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.slow)
 
 
 @dataclass(frozen=True, slots=True)

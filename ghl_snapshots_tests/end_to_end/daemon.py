@@ -16,7 +16,7 @@ def _shorten_pauses() -> None:
     sensor.is_under_min_interval = lambda *_, **__: False
     controller.DEFAULT_DAEMON_INTERVAL_SECONDS = _PAUSE_SECONDS
     interval = property(lambda _: _PAUSE_SECONDS)
-    QueuedRunCoordinator.dequeue_interval_seconds = interval  # type: ignore[assignment,method-assign]  # for good
+    QueuedRunCoordinator.dequeue_interval_seconds = interval  # type: ignore[assignment,method-assign]
 
 
 if __name__ == "__main__":

@@ -33,9 +33,11 @@ from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Agency
 from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.server import Simulator
-from ghl_snapshots_tests.end_to_end.stack import eventually
 from ghl_snapshots_tests.ghl.rig import KEY, installed, tenant_of
 from ghl_snapshots_tests.held_answers import PATIENCE_SECONDS, HoldBack, hold_back
+from ghl_snapshots_tests.waiting import eventually
+
+pytestmark = pytest.mark.slow
 
 REFRESH = "/oauth/token"
 SPAWN = multiprocessing.get_context("spawn")

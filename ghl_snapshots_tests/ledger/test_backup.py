@@ -5,6 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import psycopg
+import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ghl_snapshots.ledger.checkpoint import create_checkpoint, verify_checkpoint
@@ -14,6 +15,8 @@ from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.verification import Verification
 from ghl_snapshots.local.postgres import EmbeddedPostgres, program
 from ghl_snapshots_tests.ledger.captures import NOON, capture
+
+pytestmark = pytest.mark.slow
 
 
 def test_a_restored_dump_verifies_and_goes_on(postgres: EmbeddedPostgres, url: str, tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots_tests.ledger.captures import capture, tenant
 from ghl_snapshots_tests.ledger.proxies import proxied
 
+pytestmark = pytest.mark.slow
+
 Appender = subprocess.Popen[str]
 
 

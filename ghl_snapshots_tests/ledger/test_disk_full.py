@@ -23,6 +23,8 @@ from ghl_snapshots.ledger.verification import Verification
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots_tests.ledger.captures import capture, tenant
 
+pytestmark = pytest.mark.slow
+
 # Above the 16 MiB of a segment of the write-ahead log, without which the server goes down.
 LARGEST_FILE = 20 * 2**20
 SEED = 4

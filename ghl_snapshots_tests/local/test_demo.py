@@ -17,6 +17,8 @@ from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots_tests.command_line import CommandLine
 
+pytestmark = pytest.mark.slow
+
 LINE = re.compile(
     r"^(?P<tenant>[\w-]+) +(?P<type>\w+) +(?P<status>\w+) +(?P<records>[\d,]+) +(?P<calls>[\d,]+) "
     r"+(?P<seconds>[\d.]+) +(?P<checksum>[0-9a-f]{12})$",

@@ -17,6 +17,8 @@ from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots_tests.command_line import CommandLine, free_port, processes_that_mention
 from ghl_snapshots_tests.held_answers import PATIENCE_SECONDS, hold_back
 
+pytestmark = pytest.mark.slow
+
 
 def started(folder: Path, output: Path) -> subprocess.Popen[bytes]:
     """The product on free ports, in a home of its own."""

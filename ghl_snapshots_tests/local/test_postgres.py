@@ -17,6 +17,8 @@ from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.local.endings import runs, wait_for_end
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 
+pytestmark = pytest.mark.slow
+
 USER_THAT_IS_KILLED = """
 import os, signal, sys
 from pathlib import Path

@@ -17,6 +17,8 @@ from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.local.processes import Processes, Record
 from ghl_snapshots_tests.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 SUPERVISOR_THAT_IS_KILLED = """
 import os, signal, sys

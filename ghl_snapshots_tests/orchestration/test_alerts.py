@@ -15,6 +15,8 @@ from ghl_snapshots.orchestration.launch import capture_now
 from ghl_snapshots_tests.orchestration.product import Product
 from ghl_snapshots_tests.orchestration.sensing import evaluated
 
+pytestmark = pytest.mark.slow
+
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 SECRET_PATH = "/services/T000/B000/confidential"
 

@@ -22,6 +22,8 @@ from ghl_snapshots.orchestration.partitions import TenantRange
 from ghl_snapshots.orchestration.schedules import scheduled_trigger
 from ghl_snapshots_tests.orchestration.product import Product, running_product
 
+pytestmark = pytest.mark.slow
+
 WORKFLOWS = SnapshotType.WORKFLOWS
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
 

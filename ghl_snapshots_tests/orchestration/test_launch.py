@@ -11,6 +11,8 @@ import pytest
 from ghl_snapshots.simulator.faults import Fault, Hang
 from ghl_snapshots_tests.orchestration.product import Product
 
+pytestmark = pytest.mark.slow
+
 PROGRAM = """
 from ghl_snapshots.definitions import all_definitions
 from ghl_snapshots.core.model import SnapshotType

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import dagster as dg
+import pytest
 
 from ghl_snapshots.definitions import definitions
 from ghl_snapshots.orchestration import dagster_tags
@@ -11,6 +12,8 @@ from ghl_snapshots.orchestration.orphaned_runs import orphaned_runs
 from ghl_snapshots.simulator.faults import Fault, Hang
 from ghl_snapshots_tests.orchestration.product import Product
 from ghl_snapshots_tests.orchestration.sensing import evaluated
+
+pytestmark = pytest.mark.slow
 
 PROGRAM = """
 from ghl_snapshots.definitions import all_definitions

@@ -19,6 +19,8 @@ from ghl_snapshots.orchestration.run_audit import run_audit
 from ghl_snapshots_tests.orchestration.product import Product
 from ghl_snapshots_tests.orchestration.sensing import evaluated
 
+pytestmark = pytest.mark.slow
+
 TICK = "scheduled_daily_1703123456789"
 TAGS = {
     "ghl_snapshots/correlation_id": TICK,

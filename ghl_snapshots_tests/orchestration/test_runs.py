@@ -16,6 +16,8 @@ from ghl_snapshots.simulator.faults import Fault
 from ghl_snapshots_tests.held_answers import HoldBack
 from ghl_snapshots_tests.orchestration.product import Product
 
+pytestmark = pytest.mark.slow
+
 PLOTTED = (dg.IntMetadataValue, dg.FloatMetadataValue)
 """What the UI draws over time."""
 CRITICAL = (SnapshotType.PIPELINES, SnapshotType.WORKFLOWS)

@@ -14,6 +14,8 @@ import requests
 from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.server import Simulator
 
+pytestmark = pytest.mark.slow
+
 COMMAND = (sys.executable, "-m", "ghl_snapshots.simulator")
 
 
