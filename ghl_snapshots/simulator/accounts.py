@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TypeAlias
 
-from ghl_snapshots.simulator.messages import Refusal, foreign_location
+from ghl_snapshots.simulator.messages import Refusal, foreign_location, not_active, not_installed
 
 LOCATION_SCOPES = frozenset(
     {
@@ -23,7 +23,7 @@ LOCATION_SCOPES = frozenset(
         "agent-studio.readonly",
     }
 )
-AGENCY_SCOPES = frozenset({"locations.readonly", "oauth.write"})
+AGENCY_SCOPES = frozenset({"locations.readonly", "oauth.readonly", "oauth.write"})
 
 
 class EntityLists(MutableMapping[str, list[bytes]]):
@@ -78,6 +78,18 @@ class Location:
     """The first refresh token of the OAuth app's installation in this location."""
     scopes: set[str] = field(default_factory=lambda: set(LOCATION_SCOPES), repr=False)
     """What any token of the location may read; taking one out plays a missing permission."""
+    lacking_features: set[str] = field(default_factory=set, repr=False)
+    """Scopes and route templates that the plan lacks: 401 `You do not have access to this feature!`."""
+    installed: bool = True
+    """Whether it has the OAuth app; without it, its access tokens and the exchange get 401 `Unauthorized`."""
+    not_installed_status: int = 401
+    """The status that the exchange for it answers without the app; 400, 401, 403 and 422 were seen."""
+    active: bool = True
+    """False plays a suspended one: calls, exchange and refresh get 400 `Location is not active`."""
+    removed: bool = False
+    """Whether it is gone: in no list, its tokens get 403; as without its id in `Agency.location_ids`."""
+    token_account_id: str | None = None
+    """The account whose tokens the token endpoints answer with instead of its own."""
     entities: EntityLists = field(default_factory=EntityLists, repr=False)
     children: dict[str, EntityLists] = field(default_factory=dict, repr=False)
 
@@ -93,20 +105,32 @@ class Agency:
     """The first refresh token of the OAuth app's installation in this company."""
     location_ids: list[str] = field(default_factory=list, repr=False)
     scopes: set[str] = field(default_factory=lambda: set(AGENCY_SCOPES), repr=False)
+    token_account_id: str | None = None
+    """The account whose tokens the token endpoints answer with instead of its own."""
 
 
 Holder: TypeAlias = Location | Agency
 
 
+def account_id(holder: Holder) -> str:
+    """The location's or company's id."""
+    return holder.location_id if isinstance(holder, Location) else holder.company_id
+
+
 @dataclass(slots=True, kw_only=True)
 class Accounts:
-    """Everything one simulated GHL holds, and the OAuth app that is installed in all of it."""
+    """Everything one simulated GHL holds, and the OAuth app that is installed in it."""
 
     seed: int
     client_id: str
     client_secret: str = field(repr=False)
     locations: dict[str, Location] = field(repr=False)
     agencies: dict[str, Agency] = field(repr=False)
+
+    @property
+    def app_id(self) -> str:
+        """The OAuth app's id, with which its client id begins."""
+        return self.client_id.partition("-")[0]
 
     @property
     def single_locations(self) -> tuple[Location, ...]:
@@ -125,17 +149,37 @@ class Accounts:
 
     def locations_of(self, agency: Agency) -> list[Location]:
         """The agency's locations that still exist, in order."""
-        return [self.locations[name] for name in agency.location_ids if name in self.locations]
+        places = [self.locations[name] for name in agency.location_ids if name in self.locations]
+        return [place for place in places if not place.removed]
 
     def location_of(self, agency: Agency, location_id: str) -> Location:
         """The agency's location with this id.
 
         Raises:
-            Refusal: 404 when there is none anywhere, 403 when it is another's.
+            Refusal: 404 when there is none anywhere, 403 when it is another's or removed, 400 when suspended.
         """
         location = self.locations.get(location_id)
         if location is None:
             raise Refusal(HTTPStatus.NOT_FOUND, "Location not found.")
         if location_id not in agency.location_ids:
             raise foreign_location()
+        self.check_open(location)
         return location
+
+    def check_open(self, location: Location, *, by_app: bool = False) -> None:
+        """Refuse what is asked about a location that is closed; `by_app` is for its own access tokens.
+
+        Raises:
+            Refusal: 403 for a removed location, 400 for a suspended one, 401 for one without the app.
+        """
+        if self.is_removed(location):
+            raise foreign_location()
+        if not location.active:
+            raise not_active()
+        if by_app and not location.installed:
+            raise not_installed()
+
+    def is_removed(self, location: Location) -> bool:
+        """Whether GHL has deleted the location or taken it out of its agency."""
+        agency = self.agencies.get(location.company_id)
+        return location.removed or (agency is not None and location.location_id not in agency.location_ids)

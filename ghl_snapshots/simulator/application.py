@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from http import HTTPStatus
 
 from ghl_snapshots.simulator import oauth
-from ghl_snapshots.simulator.accounts import Accounts, Agency, Holder, Location
+from ghl_snapshots.simulator.accounts import Accounts, Agency, Holder, Location, account_id
 from ghl_snapshots.simulator.fault_plan import FaultPlan
 from ghl_snapshots.simulator.faults import Effect
 from ghl_snapshots.simulator.limits import Allowance, RateLimits
@@ -19,6 +19,7 @@ from ghl_snapshots.simulator.messages import (
     foreign_location,
     invalid,
     not_authorized,
+    not_in_plan,
 )
 from ghl_snapshots.simulator.request_log import RequestLog
 from ghl_snapshots.simulator.routes import Route, find_route
@@ -77,6 +78,8 @@ class Application:
         try:
             if request.method == "POST" and request.path in oauth.TOKEN_PATHS:
                 return Reply(status=200, body=self._token_body(request, caller))
+            if request.path == oauth.RECONNECT_PATH:
+                return Reply(status=400, body=b'{"message":"API endpoint has been removed"}')
             if request.method != "GET":
                 raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "This endpoint is read-only here: only GET.")
             if route is None:
@@ -97,9 +100,13 @@ class Application:
         self, request: Request, route: Route, path: Mapping[str, str], caller: _Caller
     ) -> bytes:
         holder = self._checked_holder(request, route.version, caller)
-        if route.scope not in holder.scopes:
+        if route.scope not in holder.scopes or (route.app_only and caller.by_integration_token):
             raise not_authorized()
         locations = self._locations(route, path, request.query, holder)
+        if route.reader != "agency" and any(
+            {route.scope, route.template} & location.lacking_features for location in locations
+        ):
+            raise not_in_plan()
         return route.body(locations, path, request.query, invent_entities=request.invent_entities)
 
     def _checked_holder(self, request: Request, version: str, caller: _Caller) -> Holder:
@@ -111,6 +118,8 @@ class Application:
             raise foreign_location()
         if not self.limits.take(account_id(caller.holder)).allowed:
             raise Refusal(HTTPStatus.TOO_MANY_REQUESTS, "Too Many Requests")
+        if isinstance(caller.holder, Location):
+            self.accounts.check_open(caller.holder, by_app=not caller.by_integration_token)
         return caller.holder
 
     def _locations(
@@ -136,6 +145,8 @@ class Application:
         if route.reader == "agency":
             if query.get("companyId", agency.company_id) != agency.company_id:
                 raise foreign_company()
+            if query.get("appId", self.accounts.app_id) != self.accounts.app_id:
+                raise invalid("appId must be the id of the token's app")
             return self.accounts.locations_of(agency)
         return [self.accounts.location_of(agency, path["locationId"])]
 
@@ -170,11 +181,6 @@ class Application:
         ]
         body = json.dumps({"requests": counts}, indent=1).encode()
         return Reply(status=200, body=body, headers={"Content-Type": JSON_TYPE})
-
-
-def account_id(holder: Holder) -> str:
-    """The location's or company's id."""
-    return holder.location_id if isinstance(holder, Location) else holder.company_id
 
 
 def _check_version(request: Request, version: str) -> None:

@@ -47,22 +47,25 @@ class Reply:
 
 
 class Refusal(Exception):  # noqa: N818 (it is an answer, not a fault of the simulator)
-    """Ends the handling of a request with an error answer; `message` is a list where GHL validates fields."""
+    """Ends the handling of a request with an error answer; `message` is a list where GHL validates fields.
 
-    def __init__(self, status: HTTPStatus, message: str | list[str], error: str | None = None) -> None:
+    A `brief` answer holds status and message only, as those of GHL's older services do.
+    """
+
+    def __init__(
+        self, status: int, message: str | list[str], error: str | None = None, *, brief: bool = False
+    ) -> None:
         super().__init__(message)
-        self.status = status
+        self.status = HTTPStatus(status)
         self.message = message
         self.error = error
+        self.brief = brief
 
     def reply(self) -> Reply:
         """The error answer, in the shape of the documents' UnauthorizedDTO and its siblings."""
-        content = {
-            "statusCode": int(self.status),
-            "message": self.message,
-            "error": self.error or self.status.phrase,
-            "traceId": trace_id(),
-        }
+        content = {"statusCode": int(self.status), "message": self.message}
+        if not self.brief:
+            content |= {"error": self.error or self.status.phrase, "traceId": trace_id()}
         return Reply(status=self.status, body=json.dumps(content, separators=(",", ":")).encode())
 
 
@@ -79,6 +82,22 @@ def not_authorized() -> Refusal:
 def foreign_location() -> Refusal:
     """The 403 for a location that the token may not read."""
     return Refusal(HTTPStatus.FORBIDDEN, "The token does not have access to this location.")
+
+
+def not_active() -> Refusal:
+    """The 400 for a suspended location, whatever is asked about it."""
+    return Refusal(HTTPStatus.BAD_REQUEST, "Location is not active")
+
+
+def not_installed(status: int = HTTPStatus.UNAUTHORIZED) -> Refusal:
+    """The answer about a location without the app: 401 `Unauthorized`, or another status."""
+    return Refusal(status, HTTPStatus(status).phrase, brief=True)
+
+
+def not_in_plan() -> Refusal:
+    """The 401 for a feature that the plan of the location's customer lacks."""
+    words = "You do not have access to this feature! Please contact the admin!"
+    return Refusal(HTTPStatus.UNAUTHORIZED, words, brief=True)
 
 
 def foreign_company() -> Refusal:

@@ -3,7 +3,7 @@
 import json
 from http import HTTPStatus
 
-from ghl_snapshots.simulator.accounts import Accounts, Agency, Holder, Location
+from ghl_snapshots.simulator.accounts import Accounts, Agency, Holder, Location, account_id
 from ghl_snapshots.simulator.identifiers import object_id, short_id
 from ghl_snapshots.simulator.messages import (
     Refusal,
@@ -11,6 +11,7 @@ from ghl_snapshots.simulator.messages import (
     foreign_company,
     invalid,
     not_authorized,
+    not_installed,
     trace_id,
 )
 from ghl_snapshots.simulator.tokens import Tokens
@@ -18,6 +19,8 @@ from ghl_snapshots.simulator.tokens import Tokens
 TOKEN_PATH = "/oauth/token"  # noqa: S105 (a path)
 LOCATION_TOKEN_PATH = "/oauth/locationToken"  # noqa: S105 (a path)
 TOKEN_PATHS = (TOKEN_PATH, LOCATION_TOKEN_PATH)
+RECONNECT_PATH = "/oauth/reconnect"
+"""Gone since September 2026."""
 
 
 _GRANTS = {"refresh_token": "refresh_token", "authorization_code": "code"}
@@ -32,10 +35,13 @@ def exchange_grant(accounts: Accounts, tokens: Tokens, request: Request) -> byte
         raise Refusal(HTTPStatus.UNAUTHORIZED, "Invalid client: client credentials are invalid.")
     if field is None:
         raise Refusal(HTTPStatus.BAD_REQUEST, "Unsupported grant type.", "unsupported_grant_type")
-    _check_user_type(accounts, form, form[field])
+    _check_grant(accounts, form, form[field])
     spend = tokens.spend_refresh_token if field == "refresh_token" else tokens.spend_authorization_code
     holder, following = spend(form[field])
-    return _token_answer(tokens, holder, refresh_token=following)
+    answered = _answered_holder(accounts, holder)
+    if answered is not holder:
+        following = tokens.further_refresh_token(account_id(answered))
+    return _token_answer(tokens, answered, refresh_token=following)
 
 
 def issue_location_token(accounts: Accounts, tokens: Tokens, holder: Holder, request: Request) -> bytes:
@@ -45,7 +51,10 @@ def issue_location_token(accounts: Accounts, tokens: Tokens, holder: Holder, req
         raise not_authorized()
     if form["companyId"] != holder.company_id:
         raise foreign_company()
-    return _token_answer(tokens, accounts.location_of(holder, form["locationId"]))
+    location = accounts.location_of(holder, form["locationId"])
+    if not location.installed:
+        raise not_installed(location.not_installed_status)
+    return _token_answer(tokens, _answered_holder(accounts, location))
 
 
 def _form(request: Request, *required: str) -> dict[str, str]:
@@ -55,11 +64,21 @@ def _form(request: Request, *required: str) -> dict[str, str]:
     return request.form
 
 
-def _check_user_type(accounts: Accounts, form: dict[str, str], grant: str) -> None:
-    """Refuse the wrong user type before the grant is spent; without one GHL takes the grant's own."""
+def _check_grant(accounts: Accounts, form: dict[str, str], grant: str) -> None:
+    """Refuse a wrong user type, or a location that is closed, before the grant is spent.
+
+    Without a user type GHL takes the grant's own.
+    """
     holder = accounts.holder(grant.partition(".")[0])
     if holder is not None and form.get("user_type", _user_type(holder)) != _user_type(holder):
         raise Refusal(HTTPStatus.BAD_REQUEST, "The user type does not match the grant.")
+    if isinstance(holder, Location):
+        accounts.check_open(holder, by_app=True)
+
+
+def _answered_holder(accounts: Accounts, holder: Holder) -> Holder:
+    """Whose tokens are given: the holder's own unless a test says otherwise."""
+    return accounts.holder(holder.token_account_id or "") or holder
 
 
 def _user_type(holder: Holder) -> str:
@@ -68,17 +87,16 @@ def _user_type(holder: Holder) -> str:
 
 def _token_answer(tokens: Tokens, holder: Holder, refresh_token: str | None = None) -> bytes:
     is_agency = isinstance(holder, Agency)
-    account_id = holder.company_id if isinstance(holder, Agency) else holder.location_id
     content = {
-        "access_token": tokens.issue_access_token(account_id),
+        "access_token": tokens.issue_access_token(account_id(holder)),
         "token_type": "Bearer",
         "expires_in": tokens.access_token_seconds,
         **({"refresh_token": refresh_token} if refresh_token else {}),
         "scope": " ".join(sorted(holder.scopes)),
         "userType": _user_type(holder),
         "companyId": holder.company_id,
-        **({} if is_agency else {"locationId": account_id}),
-        "userId": short_id(account_id, "installer"),
+        **({} if is_agency else {"locationId": account_id(holder)}),
+        "userId": short_id(account_id(holder), "installer"),
         "planId": object_id(holder.company_id, "plan"),
         "traceId": trace_id(),
     }

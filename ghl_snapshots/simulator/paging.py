@@ -65,6 +65,7 @@ class PageStyle:
     """Whether both parameters must be given."""
     max_start: int = _ANY_NUMBER
     max_size: int = _ANY_NUMBER
+    default_size: int = 10
 
     @property
     def first_page(self) -> Mapping[str, str]:
@@ -80,7 +81,7 @@ class PageStyle:
         missing = [name for name in (self.size, self.start) if self.required and not query.get(name)]
         if missing:
             raise invalid(*(f"{name} should not be empty" for name in missing))
-        size = _number(query, self.size, default=10, minimum=1, maximum=self.max_size)
+        size = _number(query, self.size, default=self.default_size, minimum=1, maximum=self.max_size)
         start: int | str
         if self.style == "cursor":
             start = query.get(self.start, "")

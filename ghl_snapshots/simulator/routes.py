@@ -34,10 +34,16 @@ class Route:
     kind: str
     answer: Any
     reader: Literal["location", "agency", "either"] = "location"
+    app_only: bool = False
+    """Whether it takes the OAuth app's tokens only, no Private Integration Token."""
+    kind_without_app: str | None = None
+    """What it gives of a location without the app, where that is not the same."""
     parent_id: str | None = None
     """For a kind of children: the part of the path, or the parameter, that holds the parent's id."""
     query: Sequence[str] = ()
     """The parameters it takes beside those of `choices` and `paging`."""
+    required: Sequence[str] = ()
+    """Those of `query` that must be given."""
     choices: Mapping[str, Mapping[str, Mapping[str, object]]] = field(default_factory=dict)
     """Parameters by their values, each with the fields of the entities that it chooses; the first value is
     the default."""
@@ -67,6 +73,9 @@ class Route:
         unknown = query.keys() - self._parameters
         if unknown:
             raise invalid(*(f"property {name} should not exist" for name in sorted(unknown)))
+        missing = [name for name in self.required if not query.get(name)]
+        if missing:
+            raise invalid(*(f"{name} should not be empty" for name in missing))
         entities = self._entities(locations, {**query, **path})
         for parameter, values in self.choices.items():
             entities = _chosen(entities, parameter, values, query)
@@ -88,7 +97,10 @@ class Route:
 
     def _entities(self, locations: Sequence[Location], given: Mapping[str, str]) -> Sequence[bytes]:
         if self.parent_id is None:
-            lists = [place.entities[self.kind] for place in locations]
+            kind_without_app = self.kind_without_app or self.kind
+            lists = [
+                place.entities[self.kind if place.installed else kind_without_app] for place in locations
+            ]
             return lists[0] if len(lists) == 1 else [body for bodies in lists for body in bodies]
         [location] = locations
         parent_id = given[self.parent_id]

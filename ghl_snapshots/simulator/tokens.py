@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 from http import HTTPStatus
 
-from ghl_snapshots.simulator.accounts import Accounts, Holder, Location
+from ghl_snapshots.simulator.accounts import Accounts, Holder, account_id
 from ghl_snapshots.simulator.messages import Refusal, foreign_location
 
 _JWT_HEADER = base64.urlsafe_b64encode(b'{"alg":"HS256","typ":"JWT"}').rstrip(b"=").decode()
@@ -83,6 +83,10 @@ class Tokens:
             self._next_counter[account_id] = counter + 1
         return holder, refresh_token(self.accounts.seed, account_id, counter + 1)
 
+    def further_refresh_token(self, account_id: str) -> str:
+        """A good refresh token of the account that leaves the one expected next good."""
+        return refresh_token(self.accounts.seed, account_id, self._next_counter.get(account_id, 1) + 1)
+
     def issue_authorization_code(self, account_id: str) -> str:
         """A code such as the app's installation in the account gives; good once."""
         code = f"{account_id}.{secrets.token_hex(20)}"
@@ -130,8 +134,9 @@ class Tokens:
         return holder
 
     def _still_holds(self, holder: Holder, token: str) -> bool:
-        account_id = holder.location_id if isinstance(holder, Location) else holder.company_id
-        return holder.private_integration_token == token and self.accounts.holder(account_id) is holder
+        return (
+            holder.private_integration_token == token and self.accounts.holder(account_id(holder)) is holder
+        )
 
     def _access_holder(self, token: str) -> Holder:
         signed, _, signature = token.rpartition(".")

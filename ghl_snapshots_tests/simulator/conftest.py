@@ -72,6 +72,11 @@ class Client:
         }
         return self.post("/oauth/token", {**form, **fields}, version=None)
 
+    def exchange(self, location: Location, *, token: str) -> requests.Response:
+        """Answer to POST /oauth/locationToken for the location, by its agency's access token."""
+        form = {"companyId": location.company_id, "locationId": location.location_id}
+        return self.post("/oauth/locationToken", form, token=token)
+
     def pages(self, path: str, key: str | None, *steps: dict[str, Any]) -> list[list[Any]]:
         """The items of several pages."""
         answers = [self.get(path, **step).json() for step in steps]

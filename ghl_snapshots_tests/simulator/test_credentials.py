@@ -1,5 +1,7 @@
 """Headers, tokens, scopes and whose data a token reads."""
 
+import json
+
 import pytest
 
 from ghl_snapshots.simulator.accounts import Agency, Location
@@ -8,7 +10,7 @@ from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots_tests.simulator.conftest import Client
 
 WORKFLOWS = "/workflows/"
-LOCATION_ROUTES = [route for route in ROUTES if route.template != "/locations/search"]
+LOCATION_ROUTES = [route for route in ROUTES if route.reader != "agency"]
 
 
 def ask_for(client: Client, template: str, location: Location, token: str | None = None) -> tuple[int, str]:
@@ -50,6 +52,18 @@ def test_a_foreign_location_is_refused(
     """Conversation agents are asked for without naming a location, so none can be foreign."""
     status, message = ask_for(client, template, stranger, location.private_integration_token)
     assert (status, message) == (403, "The token does not have access to this location.")
+
+
+def test_what_is_asked_without_a_location_is_answered_with_the_tokens_own(
+    client: Client, stranger: Location
+) -> None:
+    """So a token of another account, set up by mistake, gives that account's agents."""
+    token = stranger.private_integration_token
+    agents = client.get("/conversation-ai/agents/search", token=token).json()["agents"]
+    assert agents == [json.loads(body) for body in stranger.entities["conversation_ai_agents"]]
+    actions = client.get(f"/conversation-ai/agents/{agents[0]['id']}/actions/list", token=token)
+    expected = stranger.children["agent_actions"][agents[0]["id"]]
+    assert actions.json()["data"] == [json.loads(body) for body in expected]
 
 
 @pytest.mark.parametrize("template", [route.template for route in LOCATION_ROUTES])

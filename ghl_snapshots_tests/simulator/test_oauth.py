@@ -170,3 +170,35 @@ def test_an_access_token_of_a_removed_location_has_no_access(
         403,
         "The token does not have access to this location.",
     )
+
+
+def test_a_refresh_can_answer_with_the_tokens_of_another_account(
+    client: Client, location: Location, stranger: Location
+) -> None:
+    location.token_account_id = stranger.location_id
+    answer = client.refresh(location).json()
+    assert (answer["locationId"], answer["companyId"]) == (stranger.location_id, stranger.company_id)
+    token = answer["access_token"]
+    assert client.get("/workflows/", token=token, locationId=stranger.location_id).status_code == 200
+    assert client.get("/workflows/", token=token, locationId=location.location_id).status_code == 403
+    assert client.refresh(location).status_code == 400, "the grant is used up all the same"
+    assert client.refresh(stranger).status_code == 200, "the other account's own grant is not"
+    again = client.refresh(stranger, answer["refresh_token"]).json()
+    assert again["locationId"] == stranger.location_id
+
+
+def test_an_exchange_and_an_agencys_refresh_can_answer_for_another_account(
+    client: Client, agency: Agency, location: Location, stranger: Location
+) -> None:
+    token = client.refresh(agency).json()["access_token"]
+    location.token_account_id = stranger.location_id
+    assert client.exchange(location, token=token).json()["locationId"] == stranger.location_id
+    agency.token_account_id = stranger.location_id
+    code = client.simulator.tokens.issue_authorization_code(agency.company_id)
+    answer = client.refresh(agency, grant_type="authorization_code", code=code).json()
+    assert (answer["userType"], answer["companyId"]) == ("Location", stranger.company_id)
+
+
+def test_the_endpoint_that_brought_a_lost_refresh_token_back_is_gone(client: Client) -> None:
+    answer = client.post("/oauth/reconnect", {})
+    assert (answer.status_code, answer.content) == (400, b'{"message":"API endpoint has been removed"}')
