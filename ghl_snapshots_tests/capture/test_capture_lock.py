@@ -3,9 +3,9 @@
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from itertools import pairwise
 from typing import TypeAlias
@@ -86,6 +86,28 @@ def test_two_processes_capture_the_same_tenants_one_after_the_other(product: Pro
     assert_one_after_the_other(product, captures=2, of=8)
 
 
+class WatchedLock(CaptureLock):
+    """The lock, which notes how many locks its run holds whenever it waits for another one."""
+
+    def __init__(self, locks: SessionLocks) -> None:
+        super().__init__(locks)
+        self.held = 0
+        self.held_while_waiting: list[int] = []
+
+    @contextmanager
+    def acquire(
+        self, tenant_id: str, snapshot_type: SnapshotType, *, timeout_seconds: float = 0.0
+    ) -> Iterator[bool]:
+        if timeout_seconds > 0:
+            self.held_while_waiting.append(self.held)
+        with super().acquire(tenant_id, snapshot_type, timeout_seconds=timeout_seconds) as acquired:
+            self.held += acquired
+            try:
+                yield acquired
+            finally:
+                self.held -= acquired
+
+
 class Run:
     """What a run has of its own: an engine, and a connection that holds its locks."""
 
@@ -94,14 +116,14 @@ class Run:
         self.ledger = Ledger(database)
         changed = product.settings.model_copy(update=settings)
         engine = stack.enter_context(capture_engine(changed, database))
-        locks = stack.enter_context(SessionLocks(database))
-        self.captures = LockedCaptures(engine, CaptureLock(locks), timeout_seconds=60)
+        self.lock = WatchedLock(stack.enter_context(SessionLocks(database)))
+        self.captures = LockedCaptures(engine, self.lock, timeout_seconds=60)
 
     def capture_all(
-        self, tenant_ids: Sequence[str], *, trigger: str = "manual_1", store: Store | None = None
+        self, tenant_ids: Iterable[str], *, trigger: str = "manual_1", store: Store | None = None
     ) -> Generator[CaptureResult]:
         """Capture the workflows of the tenants in this order."""
-        tenants = [self.product.tenants[tenant_id] for tenant_id in tenant_ids]
+        tenants = (self.product.tenants[tenant_id] for tenant_id in tenant_ids)
         return self.captures.capture_all(
             tenants,
             WORKFLOWS,
@@ -126,24 +148,33 @@ def database(product: Product, stack: ExitStack) -> Database:
 def test_two_runs_that_take_the_same_tenants_in_opposite_order_capture_each_once(
     product: Product, database: Database, stack: ExitStack
 ) -> None:
-    """Each holds its first tenant's lock until both do; waiting with it in hand would never end."""
-    both_hold_a_lock = threading.Barrier(2, timeout=60)
+    """Each tries the other's first tenant while both hold the lock of their own first one."""
+    both_hold_a_lock = threading.Barrier(4, timeout=60)
+    runs = [Run(product, database, stack, concurrency=2) for _ in range(2)]
 
-    def capture(tenant_ids: Sequence[str], trigger: str) -> list[CaptureResult]:
-        run = Run(product, database, stack, concurrency=1)
+    def capture(run: Run, tenant_ids: Sequence[str], trigger: str) -> list[CaptureResult]:
+        second_was_tried = threading.Event()
+
+        def coming() -> Iterator[str]:
+            yield tenant_ids[0]
+            both_hold_a_lock.wait()
+            yield tenant_ids[1]
+            second_was_tried.set()
+            yield from tenant_ids[2:]
 
         def store(capture: Capture) -> Appended:
             if capture.tenant_id == tenant_ids[0]:
                 both_hold_a_lock.wait()
+                assert second_was_tried.wait(60)
             return run.ledger.append(capture)
 
-        return list(run.capture_all(tenant_ids, trigger=trigger, store=store))
+        return list(run.capture_all(coming(), trigger=trigger, store=store))
 
-    order = product.tenant_ids
     with ThreadPoolExecutor(2) as threads:
-        there = threads.submit(capture, order, "manual_there")
-        back = threads.submit(capture, order[::-1], "manual_back")
+        there = threads.submit(capture, runs[0], ["t00", "t04", "t01", "t02", "t03"], "manual_there")
+        back = threads.submit(capture, runs[1], ["t04", "t00", "t03", "t02", "t01"], "manual_back")
         results = [*there.result(120), *back.result(120)]
+    assert {held for run in runs for held in run.lock.held_while_waiting} == {0}
     assert [result for result in results if isinstance(result, CaptureFailure)] == []
     assert_one_after_the_other(product, captures=2, of=5)
     rows = product.rows("SELECT DISTINCT tenant_id, correlation_id FROM ghl_snapshot")
