@@ -168,6 +168,8 @@ class Application:
         return self.faults.effect(template, accounts, path, request) or Effect()
 
     def _with_limits(self, reply: Reply, caller: _Caller) -> Reply:
+        if reply.from_gateway:
+            return reply
         allowance: Allowance = self.limits.peek(caller.resource_id)
         usual = {"Content-Type": JSON_TYPE, **self.limits.headers(allowance)}
         overridden = {name.lower() for name in reply.headers}

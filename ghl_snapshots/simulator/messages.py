@@ -44,6 +44,8 @@ class Reply:
     status: int
     body: bytes = field(default=b"", repr=False)
     headers: Mapping[str, str] = field(default_factory=dict)
+    from_gateway: bool = False
+    """Whether it comes from before GHL, whose rate-limit headers it then lacks."""
 
 
 class Refusal(Exception):  # noqa: N818 (it is an answer, not a fault of the simulator)
