@@ -110,12 +110,13 @@ def entity_id(body: bytes) -> str | None:
 
 
 def _position_after(entities: Sequence[bytes], cursor: str) -> int:
+    """Where the page after this entity begins; of an entity that is there twice, the later one counts."""
     if not cursor:
         return 0
     try:
         if isinstance(entities, InventedEntities):
             return entities.index(cursor) + 1
-        return [entity_id(body) for body in entities].index(cursor) + 1
+        return len(entities) - [entity_id(body) for body in reversed(entities)].index(cursor)
     except ValueError:
         raise invalid("startAfter must be the id of an agent of this location") from None
 
