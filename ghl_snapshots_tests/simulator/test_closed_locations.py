@@ -29,7 +29,7 @@ def location_token(client: Client, location: Location, agency_token: str) -> str
     return str(client.exchange(location, token=agency_token).json()["access_token"])
 
 
-def said(answer: requests.Response) -> tuple[int, str]:
+def said(answer: requests.Response) -> tuple[int, str | list[str]]:
     """Status and message of a refusal."""
     return answer.status_code, answer.json()["message"]
 
@@ -118,7 +118,8 @@ def test_installed_locations_are_for_the_agencys_app_only(
     assert said(installed(client, agency.private_integration_token)) == refused
     assert said(installed(client, location_token)) == refused
     assert installed(client, agency_token, appId="another").status_code == 422
-    assert installed(client, agency_token, appId="").status_code == 422
+    incomplete = client.get(INSTALLED, {"companyId": agency.company_id}, token=agency_token)
+    assert said(incomplete) == (422, ["appId should not be empty"])
     assert installed(client, agency_token, companyId="another").status_code == 403
     agency.scopes.remove("oauth.readonly")
     assert said(installed(client, agency_token)) == refused
