@@ -1,7 +1,8 @@
 """What every test may stand on: a real PostgreSQL for the session, databases in it, a simulated GHL."""
 
+import logging
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -52,6 +53,17 @@ def _urgency(item: pytest.Item) -> int:
     if "end_to_end" in item.path.parts:
         return 0 if item.path.name in STACK_FILES else 1
     return 2 if item.get_closest_marker("slow") else 3
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Generator[None, object, object]:
+    """Take back what a test's parts did to our loggers, as Dagster's processes do it for good."""
+    logger = logging.getLogger("ghl_snapshots")
+    propagate, level, handlers = logger.propagate, logger.level, list(logger.handlers)
+    result = yield
+    logger.propagate, logger.handlers = propagate, handlers
+    logger.setLevel(level)
+    return result
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
