@@ -22,6 +22,7 @@ import psutil
 
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.tokens import EXCHANGE_SECONDS
+from ghl_snapshots.local.endings import wait_for_end
 
 _GRACE_SECONDS = 15
 _log = logging.getLogger(__name__)
@@ -142,7 +143,7 @@ def _end(processes: Sequence[psutil.Process]) -> None:
     family = [member for process in processes for member in (process, *_descendants(process))]
     for member in family:
         _send(member, signal.SIGTERM)
-    _, alive = psutil.wait_procs(family, timeout=_GRACE_SECONDS)
+    alive = wait_for_end(family, _GRACE_SECONDS)
     if alive:
         _log.warning(
             "Waiting up to %d s for a token exchange that may be under way, whose answer comes once "
@@ -150,10 +151,10 @@ def _end(processes: Sequence[psutil.Process]) -> None:
             EXCHANGE_SECONDS,
             ", ".join(str(process.pid) for process in alive),
         )
-        _, alive = psutil.wait_procs(alive, timeout=EXCHANGE_SECONDS)
+        alive = wait_for_end(alive, EXCHANGE_SECONDS)
     for process in alive:
         _send(process, signal.SIGKILL)
-    psutil.wait_procs(alive, timeout=_GRACE_SECONDS)
+    wait_for_end(alive, _GRACE_SECONDS)
     for process in processes:
         # One that was started while its parent was asked to end is of no family that was seen.
         with suppress(ProcessLookupError, PermissionError):
