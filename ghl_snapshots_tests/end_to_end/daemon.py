@@ -4,16 +4,19 @@ Dagster has no setting for most of these pauses of 5 to 30 seconds, and no publi
 a loop is untouched.
 """
 
+import math
+
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 from dagster._daemon import controller, sensor
 from dagster._daemon.cli import main
 
 _PAUSE_SECONDS = 1
+_SENSOR_SECONDS = 2
 
 
 def _shorten_pauses() -> None:
     sensor.MIN_INTERVAL_LOOP_TIME = _PAUSE_SECONDS
-    sensor.is_under_min_interval = lambda *_, **__: False
+    sensor.is_under_min_interval = lambda state, *_: (sensor.get_elapsed(state) or math.inf) < _SENSOR_SECONDS
     controller.DEFAULT_DAEMON_INTERVAL_SECONDS = _PAUSE_SECONDS
     interval = property(lambda _: _PAUSE_SECONDS)
     QueuedRunCoordinator.dequeue_interval_seconds = interval  # type: ignore[assignment,method-assign]
