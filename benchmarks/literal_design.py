@@ -1,13 +1,13 @@
 """The design that the ledger is measured against: each payload as JSONB in the row of its snapshot."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
 from psycopg import Connection
 
-from ghl_snapshots.core.model import Capture, SnapshotType
+from ghl_snapshots.core.model import Capture, SnapshotType, iso
 
 SCHEMA = """
 CREATE TABLE public.literal (
@@ -44,11 +44,25 @@ def insert(connection: Connection, capture: Capture, snapshot_id: str) -> None:
             capture.status.value,
             capture.record_count,
             capture.checksum,
-            f'{{"data": [{data}], "metadata": {json.dumps(capture.metadata())}}}',
+            f'{{"data": [{data}], "metadata": {json.dumps(_metadata(capture))}}}',
             capture.source.value,
             capture.correlation_id,
         ],
     )
+
+
+def _metadata(capture: Capture) -> Mapping[str, Any]:
+    """The payload's metadata, whole."""
+    requests = [
+        {
+            **request.provenance(),
+            "requestTimestamp": iso(request.requested_at),
+            "durationMs": request.duration_ms,
+            "traceId": request.trace_id,
+        }
+        for request in capture.requests
+    ]
+    return {**capture.provenance(), "requests": requests, "requestTimestamp": iso(capture.captured_at)}
 
 
 def newest(

@@ -8,7 +8,7 @@ from prometheus_client.exposition import choose_encoder
 from ghl_snapshots.api.documents import Health
 from ghl_snapshots.api.problems import ProblemError, ProblemKind, documented
 from ghl_snapshots.api.services import Services
-from ghl_snapshots.ledger.migrate import check_schema
+from ghl_snapshots.ledger.migrations import check_schema
 from ghl_snapshots.metrics.exposition import exposition
 
 router = APIRouter(tags=["operations"])

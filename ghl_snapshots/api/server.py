@@ -10,7 +10,7 @@ from ghl_snapshots.api.services import Services
 from ghl_snapshots.capture.composition import open_database
 from ghl_snapshots.core.settings import Settings
 from ghl_snapshots.ledger.api_keys import ApiKeys
-from ghl_snapshots.ledger.migrate import check_schema
+from ghl_snapshots.ledger.migrations import check_schema
 
 _LOOPBACK = "127.0.0.1"
 

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from ghl_snapshots.capture.composition import open_database
 from ghl_snapshots.core.settings import Settings
 from ghl_snapshots.ledger.database import Database
-from ghl_snapshots.ledger.migrate import check_schema
+from ghl_snapshots.ledger.migrations import check_schema
 from ghl_snapshots.local.environment import migrate_databases, product_environment
 
 

@@ -2,9 +2,12 @@
 
 import json
 import re
+from collections.abc import Mapping
 from typing import Any
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_IN_JSONB = re.compile("[\x00\ud800-\udfff]")
+_ESCAPE = re.compile(r"\\(?:u0000|.)")
 
 
 def legal_text(text: str) -> str:
@@ -12,11 +15,13 @@ def legal_text(text: str) -> str:
     return _NOT_IN_JSONB.sub("\ufffd", text)
 
 
-def legal_json(value: dict[str, Any]) -> dict[str, Any]:
-    """The JSON object with `legal_text` applied to the value of every member that is a string."""
-    legal: dict[str, Any] = json.loads(json.dumps(value), object_hook=_legal_object)
-    return legal
+def legal_json(value: Mapping[str, Any]) -> str:
+    """Compact JSON text, keys sorted, with U+FFFD for what PostgreSQL cannot hold, as in `legal_text`."""
+    text = json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+    if _SURROGATE.search(text):
+        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return _ESCAPE.sub(_without_nul, text) if "\\u0000" in text else text
 
 
-def _legal_object(value: dict[str, Any]) -> dict[str, Any]:
-    return {key: legal_text(item) if isinstance(item, str) else item for key, item in value.items()}
+def _without_nul(escape: re.Match[str]) -> str:
+    return "\ufffd" if escape[0] == "\\u0000" else escape[0]

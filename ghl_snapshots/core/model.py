@@ -7,15 +7,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Self
+from uuid import UUID
 
-from ghl_snapshots.core.errors import ConfigurationError, ErrorKind
-from ghl_snapshots.core.json_text import legal_json
+from ghl_snapshots.core.errors import ConfigurationError, ErrorKind, LedgerError
 
 SCHEMA_VERSION = "1.0.0"
 """Version of the snapshot record; a reader refuses a major version that it does not know."""
 
 # Two dots in a row are left out because Dagster's partition selections write a range as first...last.
 _TENANT_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_MAJOR = SCHEMA_VERSION.split(".", maxsplit=1)[0]
 _CREDENTIAL = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|file:/.+|oauth")
 
 
@@ -132,20 +133,27 @@ class RequestRecord:
     duration_ms: int
     attempts: int
 
-    def as_json(self) -> dict[str, Any]:
-        """The record as it stands in a payload's metadata."""
-        return {
+    @property
+    def trace_uuid(self) -> UUID | None:
+        """The trace id as a UUID, if that has no other text than this one."""
+        try:
+            value = UUID(self.trace_id)
+        except (TypeError, ValueError):
+            return None
+        return value if str(value) == self.trace_id else None
+
+    def provenance(self) -> dict[str, Any]:
+        """The record in a payload's metadata without its moment, its duration and a UUID as trace id."""
+        shared = {
             "endpoint": self.endpoint,
             "locationId": self.location_id,
             "parentId": self.parent_id,
             "items": {"offset": self.offset, "count": self.count},
             "status": self.status,
             "apiVersion": self.api_version,
-            "traceId": self.trace_id,
-            "requestTimestamp": iso(self.requested_at),
-            "durationMs": self.duration_ms,
             "attempts": self.attempts,
         }
+        return shared if self.trace_uuid else {**shared, "traceId": self.trace_id}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -210,23 +218,34 @@ class Capture:
         """HTTP requests sent, retries included."""
         return sum(self.api_calls.values())
 
-    def metadata(self) -> dict[str, Any]:
-        """The payload's metadata: plain JSON values, with no text that JSONB could not hold."""
-        return legal_json(
-            {
-                "totalCount": self.record_count,
-                "hasMore": self.status is not Status.SUCCESS,
-                "nextCursor": next((error.cursor for error in self.errors if error.cursor), None),
-                "ghlApiVersion": self.api_version,
-                "requestTimestamp": iso(self.captured_at),
-                "requests": [request.as_json() for request in self.requests],
-                "errors": [error.as_json() for error in self.errors],
-                "apiCalls": [
-                    {"endpoint": endpoint, "status": status, "count": count}
-                    for (endpoint, status), count in self.api_calls.items()
-                ],
-            }
-        )
+    @property
+    def has_more(self) -> bool:
+        """Whether GHL holds more of this type than was captured."""
+        return self.status is not Status.SUCCESS
+
+    @property
+    def next_cursor(self) -> str | None:
+        """Where paging stopped first, if a page failed."""
+        return next((error.cursor for error in self.errors if error.cursor), None)
+
+    def provenance(self) -> dict[str, Any]:
+        """The payload's metadata without what differs between two captures that went alike.
+
+        That is each request's moment, duration and trace id, and the capture's own moment: the function
+        `metadata` in schema.sql adds them for reading.
+        """
+        return {
+            "totalCount": self.record_count,
+            "hasMore": self.has_more,
+            "nextCursor": self.next_cursor,
+            "ghlApiVersion": self.api_version,
+            "requests": [request.provenance() for request in self.requests],
+            "errors": [error.as_json() for error in self.errors],
+            "apiCalls": [
+                {"endpoint": endpoint, "status": status, "count": count}
+                for (endpoint, status), count in self.api_calls.items()
+            ],
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,7 +275,16 @@ class Snapshot:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:
-        """Build a snapshot from a row with this class's field names."""
+        """The snapshot of a row with this class's field names, such as one of the view snapshot_record.
+
+        Raises:
+            LedgerError: the record has a version that this release does not know.
+        """
+        if row["version"].split(".", maxsplit=1)[0] != _MAJOR:
+            raise LedgerError(
+                f"Snapshot {row['snapshot_id']} is a record of version {row['version']}; this release reads "
+                f"{_MAJOR}.x. Use a newer release."
+            )
         typed = {
             "snapshot_type": SnapshotType(row["snapshot_type"]),
             "status": Status(row["status"]),

@@ -11,7 +11,7 @@ from uuid_utils import uuid7
 
 from ghl_snapshots.core.audit_events import AuditEvent, EventType
 from ghl_snapshots.core.json_text import legal_json, legal_text
-from ghl_snapshots.core.model import Source
+from ghl_snapshots.core.model import Capture, Snapshot, Source, Status
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
 
@@ -34,7 +34,7 @@ def record(connection: Connection[Any], event: AuditEvent) -> bool:
         "occurred_at": event.occurred_at,
         "success": event.success,
         "source": event.source.value,
-        "details": Jsonb(legal_json(dict(event.details))),
+        "details": Jsonb(event.details, dumps=legal_json),
     }
     once = event.event_type == EventType.FULL_RUN
     cursor = connection.execute(query("add_full_run_event" if once else "add_audit_event"), parameters)
@@ -59,6 +59,38 @@ def by_hand(
         success=success,
         source=Source.MANUAL,
         details=details or {},
+    )
+
+
+def capture_event(snapshot: Snapshot) -> AuditEvent:
+    """The event of a capture that was stored as this snapshot."""
+    return AuditEvent(
+        event_type=EventType.CAPTURE,
+        tenant_id=snapshot.tenant_id,
+        ghl_account_id=snapshot.ghl_account_id,
+        correlation_id=snapshot.correlation_id,
+        success=snapshot.status is Status.SUCCESS,
+        source=snapshot.source,
+        details={
+            "snapshotId": snapshot.snapshot_id,
+            "snapshotType": snapshot.snapshot_type.value,
+            "status": snapshot.status.value,
+            "recordCount": snapshot.record_count,
+            "durationMs": snapshot.duration_ms,
+        },
+    )
+
+
+def refusal_event(capture: Capture, violation: str) -> AuditEvent:
+    """The event of a capture that was not stored, since it breaks the snapshot contract."""
+    return AuditEvent(
+        event_type=EventType.REFUSED,
+        tenant_id=capture.tenant_id,
+        ghl_account_id=capture.ghl_account_id,
+        correlation_id=legal_text(capture.correlation_id)[:200] or "none",
+        success=False,
+        source=capture.source,
+        details={"snapshotType": str(capture.snapshot_type), "problem": violation},
     )
 
 

@@ -1,31 +1,38 @@
 """The append-only ledger: captures go in once, snapshots come out as they went in."""
 
-from collections.abc import Generator, Sequence
+from collections.abc import Collection, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, NoReturn
+from typing import Any
 
-import psycopg
-
-from ghl_snapshots.core.audit_events import AuditEvent, EventType
-from ghl_snapshots.core.errors import (
-    LedgerError,
-    SnapshotCorruptError,
-    SnapshotNotFoundError,
-    SnapshotRefusedError,
-)
-from ghl_snapshots.core.json_text import legal_text
+from ghl_snapshots.core.errors import SnapshotCorruptError, SnapshotNotFoundError
 from ghl_snapshots.core.model import Capture, Snapshot, SnapshotType
 from ghl_snapshots.ledger.append import Appended, append
-from ghl_snapshots.ledger.audit import record
-from ghl_snapshots.ledger.chain_holders import kept_from_chain, waited_in_vain
 from ghl_snapshots.ledger.database import Database
-from ghl_snapshots.ledger.migrate import check_schema
 from ghl_snapshots.ledger.queries import query
-from ghl_snapshots.ledger.records import EntityVersion, snapshot_of
-from ghl_snapshots.ledger.validation import problem_with
 
 _ROWS_AT_A_TIME = 32
-_TRIES = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EntityVersion:
+    """One distinct content of an entity, and the span of captures that saw it.
+
+    A content that came back after another has one span from its first to its last sighting.
+    """
+
+    digest: str
+    """Lower-case hex SHA-256 of `body`."""
+    body: bytes = field(repr=False)
+    endpoint: str
+    """Where this content was first seen, as is `location_id`."""
+    location_id: str | None
+    snapshots: int
+    """Number of snapshots that hold it."""
+    first_snapshot_id: str
+    first_captured_at: datetime
+    last_snapshot_id: str
+    last_captured_at: datetime
 
 
 class Ledger:
@@ -42,27 +49,10 @@ class Ledger:
         Raises:
             SnapshotRefusedError: the capture breaks the contract; nothing was stored but an audit event.
             SchemaError: the database is not the one that this release works with; nothing was stored.
-            LedgerError: the database does not answer, or another session keeps the end of the chain; nothing
+            LedgerError: the database does not answer, or another session locks the end of the chain; nothing
                 was stored, or all of it was.
         """
-        problem = problem_with(capture)
-        if problem:
-            self._refuse(capture, problem)
-        try:
-            return self._appended(capture)
-        except SnapshotRefusedError as error:
-            self._refuse(capture, str(error))
-        except LedgerError as error:
-            if not waited_in_vain(error):
-                raise
-            raise kept_from_chain(self._database, capture, error) from error.__cause__
-        except psycopg.ProgrammingError as error:
-            check_schema(self._database)
-            raise LedgerError(f"The database does not take what this release stores: {error}.") from error
-        except (psycopg.IntegrityError, psycopg.DataError) as error:
-            # Of a newer schema a constraint that this release does not know says nothing against the capture.
-            check_schema(self._database)
-            self._refuse(capture, error.diag.message_primary or str(error))
+        return append(self._database, capture)
 
     def latest(
         self, tenant_id: str, snapshot_type: SnapshotType, *, as_of: datetime | None = None
@@ -75,7 +65,7 @@ class Ledger:
         }
         with self._database.reader(tenant_id) as connection:
             row = connection.execute(query("latest_snapshot"), parameters).fetchone()
-        return snapshot_of(row) if row else None
+        return Snapshot.from_row(row) if row else None
 
     def get(self, snapshot_id: str, *, tenant_id: str | None = None) -> Snapshot:
         """One snapshot; with a tenant only if it is that tenant's.
@@ -88,20 +78,33 @@ class Ledger:
             row = connection.execute(query("snapshot"), {"snapshot_id": snapshot_id}).fetchone()
         if row is None:
             raise SnapshotNotFoundError(f"There is no snapshot {snapshot_id!r}.")
-        return snapshot_of(row)
+        return Snapshot.from_row(row)
 
     def of_trigger(self, correlation_id: str) -> list[Snapshot]:
         """Every snapshot that one trigger led to, by tenant and type."""
         with self._database.auditor() as connection:
             rows = connection.execute(query("snapshots_of_trigger"), {"correlation_id": correlation_id})
-            return [snapshot_of(row) for row in rows]
+            return [Snapshot.from_row(row) for row in rows]
+
+    def stored_for_trigger(
+        self, correlation_id: str, snapshot_type: SnapshotType, tenant_ids: Collection[str]
+    ) -> Mapping[str, Snapshot]:
+        """Snapshots by tenant, of those of the tenants that the trigger has led to a snapshot of already."""
+        parameters = {
+            "correlation_id": correlation_id,
+            "snapshot_type": snapshot_type.value,
+            "tenant_ids": list(tenant_ids),
+        }
+        with self._database.auditor() as connection:
+            rows = connection.execute(query("stored_for_trigger"), parameters)
+            return {row["tenant_id"]: Snapshot.from_row(row) for row in rows}
 
     def of_account(self, ghl_account_id: str, *, limit: int = 100) -> list[Snapshot]:
         """The newest snapshots of a GHL account, whichever tenant it belongs or belonged to."""
         parameters = {"ghl_account_id": ghl_account_id, "limit": limit}
         with self._database.auditor() as connection:
             rows = connection.execute(query("snapshots_of_account"), parameters)
-            return [snapshot_of(row) for row in rows]
+            return [Snapshot.from_row(row) for row in rows]
 
     def of_tenant(
         self,
@@ -122,7 +125,7 @@ class Ledger:
         }
         with self._database.reader(tenant_id) as connection:
             rows = connection.execute(query("snapshots_of_tenant"), parameters)
-            return [snapshot_of(row) for row in rows]
+            return [Snapshot.from_row(row) for row in rows]
 
     def page(
         self,
@@ -149,7 +152,7 @@ class Ledger:
             "limit": limit,
         }
         with self._database.reader(tenant_id) as connection:
-            return [snapshot_of(row) for row in connection.execute(query("snapshots_page"), parameters)]
+            return [Snapshot.from_row(row) for row in connection.execute(query("snapshots_page"), parameters)]
 
     def entity_history(
         self, tenant_id: str, entity_id: str, snapshot_type: SnapshotType | None = None
@@ -190,28 +193,6 @@ class Ledger:
                 f"with {actual}."
             )
 
-    def _appended(self, capture: Capture) -> Appended:
-        """Append, and do so again if the server went away or two transactions were in each other's way.
-
-        That is safe also if it went away after it was told to commit: the second try then finds the snapshot.
-        """
-        for _ in range(_TRIES - 1):
-            try:
-                with self._database.writer(capture.tenant_id) as connection:
-                    return append(connection, capture)
-            except LedgerError as error:
-                if not isinstance(error.__cause__, psycopg.OperationalError) or waited_in_vain(error):
-                    raise
-        with self._database.writer(capture.tenant_id) as connection:
-            return append(connection, capture)
-
-    def _refuse(self, capture: Capture, problem: str) -> NoReturn:
-        with self._database.writer(capture.tenant_id) as connection:
-            record(connection, _refusal(capture, problem))
-        raise SnapshotRefusedError(
-            f"The capture of {capture.snapshot_type} of tenant {capture.tenant_id} was not stored: {problem}."
-        )
-
 
 def _types(snapshot_type: SnapshotType | None) -> list[str]:
     return [str(type_) for type_ in ([snapshot_type] if snapshot_type else SnapshotType)]
@@ -219,15 +200,3 @@ def _types(snapshot_type: SnapshotType | None) -> list[str]:
 
 def _payload_key(snapshot: Snapshot) -> dict[str, Any]:
     return {"tenant_id": snapshot.tenant_id, "digest": bytes.fromhex(snapshot.checksum)}
-
-
-def _refusal(capture: Capture, problem: str) -> AuditEvent:
-    return AuditEvent(
-        event_type=EventType.REFUSED,
-        tenant_id=capture.tenant_id,
-        ghl_account_id=capture.ghl_account_id,
-        correlation_id=legal_text(capture.correlation_id)[:200] or "none",
-        success=False,
-        source=capture.source,
-        details={"snapshotType": str(capture.snapshot_type), "problem": problem},
-    )

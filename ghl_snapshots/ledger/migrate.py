@@ -18,7 +18,6 @@ from ghl_snapshots.ledger.database import (
     OWNER,
     READER,
     WRITER,
-    Database,
     connection_parameters,
     connection_string,
 )
@@ -107,39 +106,6 @@ def _create_if_missing(url: str, name: str) -> None:
         # Either is the answer when another process makes it at this moment.
         with suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-
-
-def check_schema(database: Database) -> None:
-    """Make sure that the database has the schema that this release works with.
-
-    Raises:
-        SchemaError: it is missing, older, newer or of a state that was never released; says what to do.
-        LedgerError: the server does not answer.
-    """
-    applied = _applied_seen_by_auditor(database)
-    if pending_migrations(applied, released_migrations()):
-        at = f"at version {max(applied)}" if applied else "missing"
-        raise SchemaError(
-            f"The database's schema is {at} and this release needs version "
-            f"{released_migrations()[-1].version}: run `ghl-snapshots migrate`."
-        )
-
-
-def _applied_seen_by_auditor(database: Database) -> Mapping[int, bytes]:
-    """Digests of the migrations that the database has, by version."""
-    try:
-        with database.auditor() as connection:
-            rows = connection.execute(query("applied_migrations")).fetchall()
-    except psycopg.errors.UndefinedColumn:
-        raise never_released() from None
-    except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
-        return {}
-    except LedgerError as error:
-        # The server says so of the database or of the role, in words only: a refused login has no code.
-        if "does not exist" in str(error):
-            return {}
-        raise
-    return {row["version"]: row["digest"] for row in rows}
 
 
 def _migrated(connection: Connection, migrations: Sequence[Migration]) -> list[str]:

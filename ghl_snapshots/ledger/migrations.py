@@ -1,4 +1,4 @@
-"""The numbered migrations that this release knows, and whether a database is one of theirs."""
+"""The numbered migrations that this release has, and whether a database is one of theirs."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from functools import cache
 from importlib.resources import files
 
-from ghl_snapshots.core.errors import SchemaError
-from ghl_snapshots.ledger.queries import sql_text
+import psycopg
+
+from ghl_snapshots.core.errors import LedgerError, SchemaError
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.queries import query, sql_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +55,39 @@ def pending_migrations(applied: Mapping[int, bytes], migrations: Sequence[Migrat
             f"The database's schema is at {newest}, newer than this release's {known}: use a newer release."
         )
     return [migration for migration in migrations if migration.version > newest]
+
+
+def check_schema(database: Database) -> None:
+    """Make sure that the database has the schema that this release works with.
+
+    Raises:
+        SchemaError: it is missing, older, newer or of a state that was never released; says what to do.
+        LedgerError: the server does not answer.
+    """
+    applied = _applied_seen_by_auditor(database)
+    if pending_migrations(applied, released_migrations()):
+        at = f"at version {max(applied)}" if applied else "missing"
+        raise SchemaError(
+            f"The database's schema is {at} and this release needs version "
+            f"{released_migrations()[-1].version}: run `ghl-snapshots migrate`."
+        )
+
+
+def _applied_seen_by_auditor(database: Database) -> Mapping[int, bytes]:
+    """Digests of the migrations that the database has, by version."""
+    try:
+        with database.auditor() as connection:
+            rows = connection.execute(query("applied_migrations")).fetchall()
+    except psycopg.errors.UndefinedColumn:
+        raise never_released() from None
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InsufficientPrivilege):
+        return {}
+    except LedgerError as error:
+        # The server says so of the database or of the role, in words only: a refused login has no code.
+        if "does not exist" in str(error):
+            return {}
+        raise
+    return {row["version"]: row["digest"] for row in rows}
 
 
 def never_released() -> SchemaError:

@@ -28,6 +28,15 @@ class TenantRegistry:
         with self._database.auditor() as connection:
             return [_tenant(row) for row in connection.execute(query("tenants"))]
 
+    def never_captured(self) -> frozenset[str]:
+        """Ids of the enabled tenants of whom there is no snapshot yet, not even a failed one.
+
+        Raises:
+            LedgerError: the server does not answer.
+        """
+        with self._database.auditor() as connection:
+            return frozenset(row["tenant_id"] for row in connection.execute(query("never_captured")))
+
     def get(self, tenant_id: str) -> Tenant:
         """One tenant.
 
@@ -54,7 +63,7 @@ class TenantRegistry:
             _record(connection, EventType.TENANT_ADDED, tenant, _correlation_id())
 
     def update(self, tenant: Tenant) -> bool:
-        """Give a tenant these properties in place of its own; whether that changed anything.
+        """Replace a tenant's properties by these; whether that changed anything.
 
         Raises:
             UnknownTenantError: the registry does not hold it.
@@ -69,8 +78,8 @@ class TenantRegistry:
             UnknownTenantError: the registry does not hold it.
         """
         with self._database.writer(tenant_id) as connection:
-            known = _locked(connection, tenant_id)
-            return _change(connection, replace(known, enabled=enabled), _correlation_id())
+            tenant = _locked(connection, tenant_id)
+            return _change(connection, replace(tenant, enabled=enabled), _correlation_id())
 
     def import_all(self, tenants: Sequence[Tenant]) -> Sequence[Tenant]:
         """Add or change all these tenants in one transaction; those that were not just so already."""
@@ -145,13 +154,13 @@ def _record(
         correlation_id=correlation_id,
         success=True,
         source=Source.MANUAL,
-        details=_told(tenant) | ({"before": _told(before)} if before else {}),
+        details=_details(tenant) | ({"before": _details(before)} if before else {}),
     )
     record(connection, event)
 
 
-def _told(tenant: Tenant) -> dict[str, Any]:
-    """A tenant's properties as an audit event tells them."""
+def _details(tenant: Tenant) -> dict[str, Any]:
+    """A tenant's properties as an audit event has them."""
     return {
         "ghlAccountId": tenant.ghl_account_id,
         "accountKind": tenant.account_kind.value,

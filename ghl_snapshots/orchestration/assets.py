@@ -17,7 +17,6 @@ from ghl_snapshots.capture.locked_captures import CaptureFailure
 from ghl_snapshots.core.errors import RequestNotFoundError
 from ghl_snapshots.core.model import SnapshotType, Source, Tenant
 from ghl_snapshots.ledger.append import Appended
-from ghl_snapshots.ledger.coverage import stored_for_trigger
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.orchestration.descriptions import asset_description
@@ -103,12 +102,10 @@ def _stored_before(
     database: DatabaseResource, trigger: Trigger, snapshot_type: SnapshotType, tenants_: Sequence[Tenant]
 ) -> Mapping[str, Appended]:
     """What the same trigger has stored already, by a run that died say; that is not captured again."""
-    ids = stored_for_trigger(
-        database.database, trigger.correlation_id, snapshot_type, [tenant.tenant_id for tenant in tenants_]
+    snapshots = database.ledger.stored_for_trigger(
+        trigger.correlation_id, snapshot_type, [tenant.tenant_id for tenant in tenants_]
     )
     return {
-        tenant_id: Appended(
-            snapshot=database.ledger.get(snapshot_id, tenant_id=tenant_id), already_stored=True
-        )
-        for tenant_id, snapshot_id in ids.items()
+        tenant_id: Appended(snapshot=snapshot, already_stored=True)
+        for tenant_id, snapshot in snapshots.items()
     }

@@ -15,7 +15,7 @@ from ghl_snapshots.core.signals import hangup_terminates
 from ghl_snapshots.ledger.append import Appended
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
-from ghl_snapshots.ledger.migrate import check_schema
+from ghl_snapshots.ledger.migrations import check_schema
 from ghl_snapshots.ledger.session_locks import SessionLocks
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.orchestration.trigger import Trigger

@@ -10,7 +10,6 @@ import psycopg
 
 from ghl_snapshots.core.errors import GhlSnapshotsError
 from ghl_snapshots.core.model import Priority
-from ghl_snapshots.ledger.coverage import never_captured
 from ghl_snapshots.orchestration.partitions import NAME, covered, tenants
 from ghl_snapshots.orchestration.resources import DatabaseResource
 from ghl_snapshots.orchestration.schedules import run_requests, scheduled_trigger
@@ -111,7 +110,7 @@ def _registry(
     """The enabled tenants (None if they could not be read), those never captured, and what went wrong."""
     try:
         registered = database.tenants.list()
-        new = never_captured(database.database)
+        new = database.tenants.never_captured()
     except (GhlSnapshotsError, psycopg.Error) as error:
         return None, frozenset(), f"The registry could not be read, so nothing was changed: {error}"
     return {tenant.tenant_id for tenant in registered if tenant.enabled}, new, None

@@ -106,7 +106,7 @@ def test_an_agency_is_captured_location_by_location(
     locations = [rig.simulator.accounts.locations[name] for name in agency.location_ids]
     assert (capture.status, capture.errors) == (Status.SUCCESS, ())
     assert bodies(capture) == [body for location in locations for body in expected(location, snapshot_type)]
-    assert capture.metadata()["hasMore"] is False
+    assert not capture.has_more
 
 
 def test_two_captures_of_the_same_configuration_have_the_same_checksum(rig: Rig, company: Tenant) -> None:
@@ -172,7 +172,7 @@ def test_a_failing_endpoint_costs_no_other_endpoint(rig: Rig) -> None:
     assert (error.kind, error.status, error.attempts) == (ErrorKind.NOT_FOUND, 404, 1)
     left = {entity.endpoint for entity in capture.entities}
     assert left == {endpoint.name for endpoint in endpoints_of(SnapshotType.CALENDARS)} - {error.endpoint}
-    assert capture.metadata()["hasMore"] is True
+    assert capture.has_more
 
 
 def test_a_failing_page_costs_no_page_before_it(rig: Rig) -> None:
@@ -183,7 +183,7 @@ def test_a_failing_page_costs_no_page_before_it(rig: Rig) -> None:
     (error,) = capture.errors
     rooms = [entity.body for entity in capture.entities if entity.endpoint == error.endpoint]
     assert rooms == location.entities["rooms"][:100]
-    assert error.cursor == capture.metadata()["nextCursor"] == "100"
+    assert error.cursor == capture.next_cursor == "100"
 
 
 def test_a_failing_location_costs_no_other_location(rig: Rig, agency: Agency, company: Tenant) -> None:
@@ -280,7 +280,7 @@ def test_a_failed_capture_still_tells_everything_a_snapshot_needs(rig: Rig) -> N
     assert capture.api_call_count == 0
     (error,) = capture.errors
     assert "environment variable NOT_SET" in error.message
-    assert json.dumps(capture.metadata())
+    assert json.dumps(capture.provenance())
 
 
 def test_an_answer_about_another_location_is_not_kept(rig: Rig) -> None:

@@ -170,7 +170,7 @@ def test_a_list_that_never_ends_costs_its_endpoint_only(
     assert capture.status is Status.PARTIAL_FAILURE
     [error] = capture.errors
     assert (error.endpoint, error.kind) == ("/calendars/resources/rooms", ErrorKind.PAGING)
-    assert error.cursor == capture.metadata()["nextCursor"]
+    assert error.cursor == capture.next_cursor
     assert {entity.endpoint for entity in capture.entities} >= {"/calendars/", "/calendars/groups"}
 
 

@@ -102,7 +102,7 @@ def test_no_secret_is_in_a_capture_its_errors_or_the_log(
 
 def everything(capture: Capture) -> str:
     """All that is told of a capture."""
-    told = [repr(capture), json.dumps(capture.metadata(), ensure_ascii=False)]
+    told = [repr(capture), json.dumps(capture.provenance(), ensure_ascii=False)]
     return "\n".join([*told, *map(str, capture.errors), *map(repr, capture.errors)])
 
 

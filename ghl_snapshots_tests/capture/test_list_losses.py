@@ -98,7 +98,7 @@ def test_a_list_that_changes_again_and_again_is_read_twice_and_named(
         f"the list changed while its pages were read: GHL said there are {len(agents) + 1} entities, and on "
         f"a later page that there are {len(agents)}"
     )
-    assert capture.metadata()["hasMore"] is True
+    assert capture.has_more
     assert bodies(capture, path) == agents[:size]
     assert capture.api_calls[path, 200] == 4
 
@@ -156,7 +156,7 @@ def test_one_answer_that_says_it_is_not_the_whole_list_is_kept_and_named(
     [error] = capture.errors
     assert (error.endpoint, error.kind, error.message) == (endpoint.path, ErrorKind.PAGING, message)
     assert bodies(capture, endpoint.path) == [b'{"id": "a"}', b'{"id": "b"}']
-    assert capture.metadata()["hasMore"] is True
+    assert capture.has_more
 
 
 @BY_ENDPOINT

@@ -105,23 +105,22 @@ def test_the_metadata_says_what_is_missing_and_where_paging_stopped() -> None:
         attempts=4,
         cursor="100",
     )
-    metadata = capture(errors=(error,)).metadata()
+    metadata = capture(errors=(error,)).provenance()
     assert metadata["hasMore"] is True
     assert metadata["nextCursor"] == "100"
     assert metadata["errors"] == [error.as_json()]
-    assert metadata["requestTimestamp"] == "2026-03-03T02:00:00.000000Z"
     assert {"endpoint": "/workflows/", "status": None, "count": 1} in metadata["apiCalls"]
 
 
 @given(st.text(alphabet=st.characters(codec=None, exclude_categories=())))
 def test_text_from_a_server_becomes_something_that_jsonb_holds(text: str) -> None:
-    legal = legal_json({"errors": [{"message": text}]})["errors"][0]["message"]
+    legal = json.loads(legal_json({"errors": [{"message": text}]}))["errors"][0]["message"]
     assert len(legal) == len(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
     legal.encode("utf-8")
     assert "\x00" not in legal
 
 
-def test_moments_are_told_in_utc() -> None:
+def test_moments_are_written_in_utc() -> None:
     moment = datetime(2026, 3, 3, 4, tzinfo=timezone(timedelta(hours=2)))
     assert iso(moment) == "2026-03-03T02:00:00.000000Z"
     assert json.dumps(iso(moment))

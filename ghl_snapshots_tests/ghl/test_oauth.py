@@ -237,7 +237,7 @@ def test_a_spent_refresh_token_says_how_to_get_a_new_one(
     assert capture.status is Status.FAILED
     assert {error.kind for error in capture.errors} == {ErrorKind.INVALID_CREDENTIAL}
     assert "`ghl-snapshots tenants authorize acme --code`" in capture.errors[0].message
-    assert agency.refresh_token not in str(capture.metadata())
+    assert agency.refresh_token not in str(capture.provenance())
     assert store.load("acme") == StoredTokens(refresh_token=agency.refresh_token)
 
 
@@ -248,7 +248,7 @@ def test_a_wrong_app_is_named(rig: Rig, store: OAuthTokens, company: Tenant) -> 
     with rigged(rig.simulator, credentials=credentials) as other:
         capture = other.capture(company)
     assert "GHL_OAUTH_CLIENT_SECRET" in capture.errors[0].message
-    assert "wrong-secret" not in str(capture.metadata())
+    assert "wrong-secret" not in str(capture.provenance())
 
 
 def test_a_tenant_without_tokens_says_how_to_store_them(rig: Rig, agency: Agency) -> None:

@@ -1,11 +1,13 @@
 """Captures made by hand, for tests of what becomes of them in the ledger."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 from uuid import uuid4
 
 from ghl_snapshots.core.errors import ErrorKind
+from ghl_snapshots.core.json_text import legal_text
 from ghl_snapshots.core.model import (
     AccountKind,
     Capture,
@@ -16,6 +18,7 @@ from ghl_snapshots.core.model import (
     Source,
     Status,
     Tenant,
+    iso,
 )
 
 NOON = datetime(2026, 3, 3, 12, 0, tzinfo=UTC)
@@ -84,6 +87,20 @@ def request(offset: int, count: int, *, sent_at: datetime = NOON, endpoint: str 
         duration_ms=40,
         attempts=1,
     )
+
+
+def metadata(given: Capture) -> Mapping[str, Any]:
+    """The payload's metadata as it must be read once the capture is stored."""
+    requests = [
+        {
+            **request.provenance(),
+            "requestTimestamp": iso(request.requested_at),
+            "durationMs": request.duration_ms,
+            "traceId": request.trace_id and legal_text(request.trace_id),
+        }
+        for request in given.requests
+    ]
+    return {**given.provenance(), "requests": requests, "requestTimestamp": iso(given.captured_at)}
 
 
 def failure(message: str = "gone") -> CaptureError:

@@ -16,7 +16,7 @@ from ghl_snapshots.core.errors import (
 )
 from ghl_snapshots.core.model import Capture, SnapshotType, Status, iso
 from ghl_snapshots.ledger.ledger import Ledger
-from ghl_snapshots_tests.ledger.captures import BODIES, NOON, capture, failure, request
+from ghl_snapshots_tests.ledger.captures import BODIES, ENDPOINT, NOON, capture, failure, metadata, request
 
 
 def test_a_capture_comes_back_as_it_went_in(ledger: Ledger) -> None:
@@ -27,9 +27,29 @@ def test_a_capture_comes_back_as_it_went_in(ledger: Ledger) -> None:
     assert tuple(ledger.bodies(stored)) == BODIES
     assert (stored.tenant_id, stored.ghl_account_id) == ("acme", "account-acme")
     assert stored.checksum == given.checksum
-    assert stored.metadata == given.metadata()
+    assert stored.metadata == metadata(given)
     assert stored.captured_at == given.captured_at
     assert (stored.duration_ms, stored.api_calls, stored.created_by) == (250, 1, "system")
+
+
+def test_the_metadata_says_where_the_entities_came_from(ledger: Ledger) -> None:
+    sent = request(0, 2)
+    stored = ledger.append(replace(capture(), requests=(sent,))).snapshot
+    assert stored.metadata["requests"] == [
+        {
+            "endpoint": ENDPOINT,
+            "locationId": "location-1",
+            "parentId": None,
+            "items": {"offset": 0, "count": 2},
+            "status": 200,
+            "apiVersion": "2021-07-28",
+            "traceId": sent.trace_id,
+            "requestTimestamp": "2026-03-03T12:00:00.000000Z",
+            "durationMs": 40,
+            "attempts": 1,
+        }
+    ]
+    assert stored.metadata["requestTimestamp"] == "2026-03-03T12:00:00.000000Z"
 
 
 def test_an_unchanged_capture_adds_no_entity(ledger: Ledger) -> None:
@@ -228,7 +248,7 @@ def refusals(connection: Connection) -> int:
 def test_requests_may_be_told_of_in_any_order(ledger: Ledger) -> None:
     given = replace(capture(), requests=(request(1, 1), request(0, 1, endpoint="/other"), request(2, 0)))
     stored = ledger.append(given).snapshot
-    assert ledger.get(stored.snapshot_id).metadata == given.metadata()
+    assert ledger.get(stored.snapshot_id).metadata == metadata(given)
 
 
 @pytest.mark.parametrize(
@@ -237,7 +257,7 @@ def test_requests_may_be_told_of_in_any_order(ledger: Ledger) -> None:
 def test_a_trace_id_that_is_no_uuid_is_kept_as_it_is(ledger: Ledger, trace_id: str | None) -> None:
     given = replace(capture(), requests=(replace(request(0, 2), trace_id=trace_id),))
     stored = ledger.append(given).snapshot
-    assert ledger.get(stored.snapshot_id).metadata == given.metadata()
+    assert ledger.get(stored.snapshot_id).metadata == metadata(given)
 
 
 def test_a_request_sent_before_the_capture_began_keeps_its_moment(ledger: Ledger) -> None:
@@ -245,7 +265,7 @@ def test_a_request_sent_before_the_capture_began_keeps_its_moment(ledger: Ledger
     given = replace(capture(), requests=(request(0, 2, sent_at=sent_at),))
     stored = ledger.append(given).snapshot
     assert stored.metadata["requests"][0]["requestTimestamp"] == iso(sent_at)
-    assert ledger.get(stored.snapshot_id).metadata == given.metadata()
+    assert ledger.get(stored.snapshot_id).metadata == metadata(given)
 
 
 def test_captures_that_went_alike_share_their_provenance(ledger: Ledger, superuser: Connection) -> None:

@@ -26,7 +26,7 @@ def impatient(url: str) -> Iterator[Database]:
 
 
 @pytest.mark.parametrize("role", ["reader", "writer"])
-def test_whoever_keeps_a_chains_lock_holds_its_captures_up_for_a_bounded_time(
+def test_a_session_that_keeps_a_chains_lock_delays_its_captures_for_a_bounded_time(
     impatient: Database, as_role: Callable[..., Connection], role: str
 ) -> None:
     """Any login may take an advisory lock, and hold it without any transaction."""
@@ -34,12 +34,12 @@ def test_whoever_keeps_a_chains_lock_holds_its_captures_up_for_a_bounded_time(
     holder.execute("SET application_name = 'report'")
     holder.execute(CHAIN)
     ledger = Ledger(impatient)
-    told = re.escape(
-        "The capture of workflows of tenant acme was not stored: it waited 0.1 s for its place in the chain, "
-        f"which is kept by session {holder.info.backend_pid} (login postgres, report). "
-        "Look what it does; pg_terminate_backend ends it."
+    message = re.escape(
+        "The capture of workflows of tenant acme was not stored: it waited 0.1 s for the end of its chain, "
+        f"which is locked by session {holder.info.backend_pid} (login postgres, report). "
+        "Look at what it does; pg_terminate_backend ends it."
     )
-    with pytest.raises(LedgerError, match=told) as failed:
+    with pytest.raises(LedgerError, match=message) as failed:
         ledger.append(capture())
     assert not isinstance(failed.value, SnapshotRefusedError)
     assert AuditTrail(impatient).events(event_type=EventType.REFUSED) == []

@@ -14,7 +14,8 @@ from psycopg.conninfo import make_conninfo
 from ghl_snapshots.core.errors import ConfigurationError, LedgerError, SchemaError
 from ghl_snapshots.ledger.database import NETWORK, Database
 from ghl_snapshots.ledger.ledger import Ledger
-from ghl_snapshots.ledger.migrate import check_schema, migrate
+from ghl_snapshots.ledger.migrate import migrate
+from ghl_snapshots.ledger.migrations import check_schema
 from ghl_snapshots.ledger.queries import sql_text
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres, program

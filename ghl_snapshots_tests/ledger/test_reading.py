@@ -13,7 +13,7 @@ from ghl_snapshots.core.model import Snapshot, SnapshotType, Source
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
-from ghl_snapshots_tests.ledger.captures import NOON, capture
+from ghl_snapshots_tests.ledger.captures import NOON, capture, metadata
 
 HOUR = timedelta(hours=1)
 
@@ -103,7 +103,7 @@ def test_the_views_payload_is_the_data_in_order_and_the_metadata(
     given = capture(bodies=[b'{"z":1}', b"[2]", b'{"a":3}'])
     stored = ledger.append(given).snapshot
     row: Any = superuser.execute("SELECT payload, checksum FROM ghl_snapshot").fetchone()
-    assert row[0] == {"data": [{"z": 1}, [2], {"a": 3}], "metadata": given.metadata()}
+    assert row[0] == {"data": [{"z": 1}, [2], {"a": 3}], "metadata": metadata(given)}
     assert row[1] == stored.checksum
 
 

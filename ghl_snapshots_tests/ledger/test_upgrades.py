@@ -15,8 +15,8 @@ from ghl_snapshots.ledger.api_keys import ApiKeys
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
-from ghl_snapshots.ledger.migrate import check_schema, migrate
-from ghl_snapshots.ledger.migrations import Migration, released_migrations
+from ghl_snapshots.ledger.migrate import migrate
+from ghl_snapshots.ledger.migrations import Migration, check_schema, released_migrations
 from ghl_snapshots.ledger.snapshot_requests import NewRequest, SnapshotRequests
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.ledger.verification import Verification

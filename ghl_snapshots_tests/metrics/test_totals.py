@@ -15,7 +15,7 @@ from psycopg import Connection
 from ghl_snapshots.core.audit_events import AuditEvent
 from ghl_snapshots.core.daily_quota import DailyQuota
 from ghl_snapshots.core.model import SnapshotType, Source, Status
-from ghl_snapshots.ledger.append import append
+from ghl_snapshots.ledger.append import append_in
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.daily_quotas import DailyQuotas
 from ghl_snapshots.ledger.database import Database
@@ -113,7 +113,7 @@ def test_a_capture_that_commits_after_a_later_one_is_counted_when_it_does(
 ) -> None:
     with database.writer("acme") as connection:
         # Other content than the later ones', which would wait for this transaction if it were the same.
-        append(connection, capture("acme", (b"{}",), snapshot_type=SnapshotType.PIPELINES))
+        append_in(connection, capture("acme", (b"{}",), snapshot_type=SnapshotType.PIPELINES))
         ledger.append(capture("zenith"))
         ledger.append(capture())
         assert captures_counted(database) == 2

@@ -23,7 +23,7 @@ WHERE locktype = 'advisory' AND granted AND objsubid = 1
         = hashtextextended(%(tenant_id)s || ' ' || %(snapshot_type)s, 4711)
 ORDER BY pid;
 
--- known_entities -- ids of those of the digests that the tenant already has
+-- existing_entities -- ids of the entities of these digests that the tenant already has
 SELECT digest, id FROM ghl.entity WHERE tenant_id = %(tenant_id)s AND digest = ANY(%(digests)b::bytea[]);
 
 -- add_entities -- add entities in bulk (as binary arrays, whose texts need no escaping); one that another writer adds at the same moment is left out
@@ -36,10 +36,8 @@ FROM unnest(
 ON CONFLICT (tenant_id, digest) DO NOTHING
 RETURNING digest, id, octet_length(body) AS size;
 
--- has_manifest -- whether the tenant has had this very payload before
-SELECT EXISTS (
-    SELECT FROM ghl.manifest WHERE tenant_id = %(tenant_id)s AND digest = %(digest)s
-) AS known;
+-- manifest_exists -- a row if the tenant has had this very payload before
+SELECT FROM ghl.manifest WHERE tenant_id = %(tenant_id)s AND digest = %(digest)s;
 
 -- add_manifest -- add the ordered entities of a payload
 INSERT INTO ghl.manifest (tenant_id, digest, entity_ids)
@@ -52,7 +50,7 @@ SELECT %(tenant_id)s, %(digest)s, %(body)s
 WHERE NOT EXISTS (SELECT FROM ghl.provenance WHERE tenant_id = %(tenant_id)s AND digest = %(digest)s)
 ON CONFLICT (tenant_id, digest) DO NOTHING;
 
--- add_snapshot -- append a snapshot; nothing comes back if its trigger has led to one meanwhile
+-- add_snapshot -- append a snapshot, unless its trigger has led to one meanwhile
 INSERT INTO ghl.snapshot (
     snapshot_id, tenant_id, ghl_account_id, snapshot_type, captured_at, version, status, record_count,
     checksum, provenance, sent_after_us, took_ms, trace_ids, duration_ms, api_calls, source, correlation_id
@@ -61,8 +59,7 @@ INSERT INTO ghl.snapshot (
     %(status)s, %(record_count)s, %(checksum)s, %(provenance)s, %(sent_after_us)s, %(took_ms)s::integer[],
     %(trace_ids)s::uuid[], %(duration_ms)s, %(api_calls)s, %(source)s, %(correlation_id)s
 )
-ON CONFLICT (correlation_id, tenant_id, snapshot_type) DO NOTHING
-RETURNING created_at, created_by, seq, encode(chain, 'hex') AS chain;
+ON CONFLICT (correlation_id, tenant_id, snapshot_type) DO NOTHING;
 
 -- add_audit_event -- append to the audit trail
 INSERT INTO ghl.audit_event (
@@ -103,6 +100,11 @@ ORDER BY captured_at DESC, seq DESC LIMIT 1;
 
 -- snapshots_of_trigger -- everything that one trigger led to
 SELECT * FROM ghl.snapshot_record WHERE correlation_id = %(correlation_id)s ORDER BY tenant_id, snapshot_type;
+
+-- stored_for_trigger -- the snapshots of one type that a trigger has led to for some tenants
+SELECT * FROM ghl.snapshot_record
+WHERE correlation_id = %(correlation_id)s AND snapshot_type = %(snapshot_type)s
+    AND tenant_id = ANY(%(tenant_ids)s);
 
 -- snapshots_of_tenant -- a tenant's snapshots of some types in a span of time, the newest first
 SELECT * FROM ghl.snapshot_record
@@ -197,6 +199,10 @@ WHERE tenant_id = %(tenant_id)s;
 -- tenant_to_change -- one tenant, which no other transaction may change before this one is over
 SELECT tenant_id, ghl_account_id, account_kind, credential, enabled, overrides FROM ghl.tenant
 WHERE tenant_id = %(tenant_id)s FOR NO KEY UPDATE;
+
+-- never_captured -- the enabled tenants of whom there is no snapshot yet, not even a failed one
+SELECT tenant_id FROM ghl.tenant
+WHERE enabled AND NOT EXISTS (SELECT FROM ghl.snapshot WHERE snapshot.tenant_id = tenant.tenant_id);
 
 -- add_tenant -- add a tenant; nothing comes back if its id is taken
 INSERT INTO ghl.tenant (tenant_id, ghl_account_id, account_kind, credential, enabled, overrides)

@@ -1,5 +1,6 @@
-"""Storing a payload: its distinct entities, and the manifest that puts them in order."""
+"""Storing what a snapshot row points to: its entities, their order (the manifest) and its provenance."""
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from ghl_snapshots.core.json_text import legal_text
+from ghl_snapshots.core.json_text import legal_json, legal_text
 from ghl_snapshots.core.model import Capture, Entity
 from ghl_snapshots.ledger.queries import query
 
@@ -29,8 +30,7 @@ def store_payload(connection: Connection[DictRow], capture: Capture) -> Growth:
     """
     digest = bytes.fromhex(capture.checksum)
     key = {"tenant_id": capture.tenant_id, "digest": digest}
-    known = connection.execute(query("has_manifest"), key).fetchone()
-    if known and known["known"]:
+    if connection.execute(query("manifest_exists"), key).rowcount:
         return Growth(new_entities=0, new_bytes=0)
     ids, growth = _entity_ids(connection, capture)
     ordered = [ids[entity.digest] for entity in capture.entities]
@@ -38,10 +38,19 @@ def store_payload(connection: Connection[DictRow], capture: Capture) -> Growth:
     return growth
 
 
+def store_provenance(connection: Connection[DictRow], capture: Capture) -> bytes:
+    """Store the capture's provenance unless the tenant has it; its digest: SHA-256 of its text, 32 bytes."""
+    body = legal_json(capture.provenance())
+    digest = hashlib.sha256(body.encode()).digest()
+    provenance = {"tenant_id": capture.tenant_id, "digest": digest, "body": body}
+    connection.execute(query("add_provenance"), provenance)
+    return digest
+
+
 def _entity_ids(connection: Connection[DictRow], capture: Capture) -> tuple[dict[bytes, int], Growth]:
     """Row ids of the capture's entities by digest, after the new ones were added."""
     distinct = {entity.digest: entity for entity in capture.entities}
-    ids = _known(connection, capture.tenant_id, list(distinct))
+    ids = _existing(connection, capture.tenant_id, list(distinct))
     # In the order of their digests, so that two writers of the same content wait for each other in turn.
     missing = sorted((entity for digest, entity in distinct.items() if digest not in ids), key=_digest)
     new_entities = new_bytes = 0
@@ -52,12 +61,12 @@ def _entity_ids(connection: Connection[DictRow], capture: Capture) -> tuple[dict
             new_bytes += row["size"]
     elsewhere = [entity.digest for entity in missing if entity.digest not in ids]
     if elsewhere:
-        ids.update(_known(connection, capture.tenant_id, elsewhere))
+        ids.update(_existing(connection, capture.tenant_id, elsewhere))
     return ids, Growth(new_entities=new_entities, new_bytes=new_bytes)
 
 
-def _known(connection: Connection[DictRow], tenant_id: str, digests: Sequence[bytes]) -> dict[bytes, int]:
-    rows = connection.execute(query("known_entities"), {"tenant_id": tenant_id, "digests": list(digests)})
+def _existing(connection: Connection[DictRow], tenant_id: str, digests: Sequence[bytes]) -> dict[bytes, int]:
+    rows = connection.execute(query("existing_entities"), {"tenant_id": tenant_id, "digests": list(digests)})
     return {row["digest"]: row["id"] for row in rows}
 
 
