@@ -4,13 +4,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from importlib.resources import files
 
 import psycopg
 
 from ghl_snapshots.core.errors import LedgerError, SchemaError
 from ghl_snapshots.ledger.database import Database
-from ghl_snapshots.ledger.queries import query, sql_text
+from ghl_snapshots.ledger.queries import query, sql_folder, sql_text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,8 +30,8 @@ class Migration:
 @cache
 def released_migrations() -> Sequence[Migration]:
     """The migrations of this release, in order."""
-    folder = files("ghl_snapshots.ledger").joinpath("sql", "migrations")
-    names = sorted(file.name.removesuffix(".sql") for file in folder.iterdir())
+    files = sorted(sql_folder().joinpath("migrations").iterdir(), key=lambda file: file.name)
+    names = [file.name.removesuffix(".sql") for file in files]
     return tuple(
         Migration(
             version=int(name.split("_", maxsplit=1)[0]), name=name, text=sql_text(f"migrations/{name}.sql")

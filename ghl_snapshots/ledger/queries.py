@@ -1,10 +1,10 @@
-"""The ledger's SQL by name; the statements are in the files of the sql folder that are listed here."""
+"""The ledger's SQL by name: each statement in sql/queries follows a line `-- name -- what it does`."""
 
 import re
 from functools import cache
 from importlib.resources import files
+from importlib.resources.abc import Traversable
 
-_FILES = ("queries.sql", "verify.sql", "schema_integrity.sql", "checks.sql", "api.sql", "metrics.sql")
 _STATEMENT = re.compile(r"^-- (\w+) -- .+\n((?:(?!-- \w+ -- ).*\n?)+)", re.MULTILINE)
 
 
@@ -19,10 +19,16 @@ def query(name: str) -> str:
 
 @cache
 def _queries() -> dict[str, str]:
-    found = [match for file in _FILES for match in _STATEMENT.findall(sql_text(file))]
-    return {name: body.strip() for name, body in found}
+    texts = (file.read_text(encoding="utf-8") for file in sql_folder().joinpath("queries").iterdir())
+    statements = [statement for text in texts for statement in _STATEMENT.findall(text)]
+    return {name: body.strip() for name, body in statements}
 
 
 def sql_text(name: str) -> str:
     """The text of a file in the sql folder."""
-    return files("ghl_snapshots.ledger").joinpath("sql", name).read_text(encoding="utf-8")
+    return sql_folder().joinpath(name).read_text(encoding="utf-8")
+
+
+def sql_folder() -> Traversable:
+    """The folder of all SQL: the schema, its migrations, the roles and the queries."""
+    return files("ghl_snapshots.ledger").joinpath("sql")

@@ -1,9 +1,8 @@
 """What keeps the ledger as it is: every object of its schema, compared with those that this release makes.
 
 A function, view, constraint, trigger or right that was altered lets rows be altered, or hides that they were.
-The database describes each of its objects in words (schema_integrity.sql), and objects.txt has what it says
-of one that this release migrated; PostgreSQL 16, 17 and 18 say the same. docs/ledger.md tells how to write
-the file anew after a migration.
+The database describes its objects in words (queries/schema_integrity.sql); objects.txt has the words of one that
+this release migrated, the same on PostgreSQL 16, 17 and 18. docs/ledger.md says how to write the file anew.
 """
 
 from collections.abc import Iterator, Mapping, Set

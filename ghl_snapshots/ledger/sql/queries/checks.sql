@@ -1,5 +1,5 @@
 -- Questions whose every answer is a fault: one row for each tenant and snapshot type concerned, and what is
--- wrong in words. Set-based over all tenants; run as ghl_snapshots_auditor. In the form of queries.sql.
+-- wrong in words. Set-based over all tenants; run as ghl_snapshots_auditor.
 
 -- captured_recently -- enabled tenants without a snapshot within the window of its type
 SELECT tenant.tenant_id, kind.snapshot_type,

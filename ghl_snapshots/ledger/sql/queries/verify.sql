@@ -1,4 +1,4 @@
--- Named queries that recompute what the ledger claims, in the form of queries.sql. Run as ghl_snapshots_auditor.
+-- Named queries that recompute what the ledger claims. Run as ghl_snapshots_auditor.
 
 -- chains -- every chain in scope, and how many of its snapshots are; those too of which only counters are left
 SELECT tenant_id, snapshot_type, sum(snapshots)::bigint AS snapshots

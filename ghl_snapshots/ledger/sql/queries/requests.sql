@@ -1,4 +1,4 @@
--- Named queries of what the HTTP API keeps: requests and keys. In the form of queries.sql.
+-- Requests for captures that came in through the API.
 
 -- lock_requests -- let one request of a tenant at a time be accepted, until its transaction ends
 SELECT pg_advisory_xact_lock(hashtextextended(%(tenant_id)s, 4714));
@@ -56,44 +56,3 @@ WHERE request_id = %(request_id)s
 -- request_ended -- nothing more is to come of a request
 UPDATE ghl.snapshot_request SET ended_at = clock_timestamp(), error = %(error)s
 WHERE request_id = %(request_id)s AND ended_at IS NULL;
-
--- add_key -- add an API key, which opens nothing before it is given tenants
-INSERT INTO ghl.api_key (key_id, secret_hash, role, note)
-VALUES (%(key_id)s, %(secret_hash)s, %(role)s, %(note)s);
-
--- add_key_tenant -- let a key see a tenant
-INSERT INTO ghl.api_key_tenant (key_id, tenant_id) VALUES (%(key_id)s, %(tenant_id)s);
-
--- keys -- every key, the revoked ones included, or the one of this id
-SELECT key_id, role, note, created_at, revoked_at, ARRAY(
-    SELECT tenant_id FROM ghl.api_key_tenant AS held WHERE held.key_id = api_key.key_id ORDER BY 1
-) AS tenant_ids
-FROM ghl.api_key WHERE %(key_id)s::text IS NULL OR key_id = %(key_id)s
-ORDER BY created_at, key_id;
-
--- any_key -- whether a key was ever made, revoked since or not
-SELECT EXISTS (SELECT FROM ghl.api_key) AS made;
-
--- key_of_secret -- the key whose secret has this SHA-256
-SELECT * FROM ghl.api_key_of(%(secret_hash)s);
-
--- revoke_key -- revoke a key; nothing comes back if it was revoked before
-UPDATE ghl.api_key SET revoked_at = clock_timestamp()
-WHERE key_id = %(key_id)s AND revoked_at IS NULL
-RETURNING key_id;
-
--- snapshots_page -- a tenant's snapshots of some types without their metadata, the newest first, after a position
-SELECT found.*
-FROM unnest(%(snapshot_types)s::text[]) AS kind (name)
-CROSS JOIN LATERAL (
-    SELECT snapshot_id, tenant_id, ghl_account_id, snapshot_type, captured_at, version, status, record_count,
-        encode(checksum, 'hex') AS checksum, '{}'::jsonb AS metadata, duration_ms, api_calls, created_at,
-        created_by, source, correlation_id, seq, encode(chain, 'hex') AS chain
-    FROM ghl.snapshot
-    WHERE tenant_id = %(tenant_id)s AND snapshot_type = kind.name
-        AND captured_at >= %(since)s::timestamptz AND captured_at < %(until)s::timestamptz
-        AND captured_at <= %(before_moment)s::timestamptz
-        AND (captured_at, snapshot_id) < (%(before_moment)s::timestamptz, %(before_id)s)
-    ORDER BY captured_at DESC, snapshot_id DESC LIMIT %(limit)s
-) AS found
-ORDER BY captured_at DESC, snapshot_id DESC LIMIT %(limit)s;

@@ -1,4 +1,4 @@
--- Named queries that describe what keeps the ledger as it is, in the form of queries.sql.
+-- Named queries that describe what keeps the ledger as it is.
 
 -- describe_plainly -- let nothing that a login may set change how the objects are written in this transaction
 SELECT set_config(name, value, true)

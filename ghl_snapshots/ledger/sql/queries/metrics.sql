@@ -1,4 +1,4 @@
--- Named queries that metrics are made of, over all tenants; run as ghl_snapshots_auditor. In the form of queries.sql.
+-- Named queries that metrics are made of, over all tenants; run as ghl_snapshots_auditor.
 
 -- duration_bounds -- upper bounds of the duration histogram's buckets in milliseconds
 SELECT ghl.duration_bounds() AS bounds;

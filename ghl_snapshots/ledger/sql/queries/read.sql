@@ -1,0 +1,117 @@
+-- Reading snapshots and their entities.
+
+-- snapshot -- one snapshot by its id
+SELECT * FROM ghl.snapshot_record WHERE snapshot_id = %(snapshot_id)s;
+
+-- latest_snapshot -- the newest snapshot of a type captured at or before a moment; failed ones are passed over
+SELECT * FROM ghl.snapshot_record
+WHERE tenant_id = %(tenant_id)s AND snapshot_type = %(snapshot_type)s AND status <> 'failed'
+    AND captured_at <= %(as_of)s::timestamptz
+ORDER BY captured_at DESC, seq DESC LIMIT 1;
+
+-- snapshots_of_trigger -- everything that one trigger led to
+SELECT * FROM ghl.snapshot_record WHERE correlation_id = %(correlation_id)s ORDER BY tenant_id, snapshot_type;
+
+-- stored_for_trigger -- the snapshots of one type that a trigger has led to for some tenants
+SELECT * FROM ghl.snapshot_record
+WHERE correlation_id = %(correlation_id)s AND snapshot_type = %(snapshot_type)s
+    AND tenant_id = ANY(%(tenant_ids)s);
+
+-- snapshots_of_tenant -- a tenant's snapshots of some types in a span of time, the newest first
+SELECT * FROM ghl.snapshot_record
+WHERE tenant_id = %(tenant_id)s AND snapshot_type = ANY(%(snapshot_types)s)
+    AND captured_at >= %(since)s::timestamptz AND captured_at < %(until)s::timestamptz
+ORDER BY captured_at DESC, seq DESC, snapshot_type LIMIT %(limit)s;
+
+-- snapshots_page -- a tenant's snapshots of some types without their metadata, the newest first, after a position
+SELECT found.*
+FROM unnest(%(snapshot_types)s::text[]) AS kind (name)
+CROSS JOIN LATERAL (
+    SELECT snapshot_id, tenant_id, ghl_account_id, snapshot_type, captured_at, version, status, record_count,
+        encode(checksum, 'hex') AS checksum, '{}'::jsonb AS metadata, duration_ms, api_calls, created_at,
+        created_by, source, correlation_id, seq, encode(chain, 'hex') AS chain
+    FROM ghl.snapshot
+    WHERE tenant_id = %(tenant_id)s AND snapshot_type = kind.name
+        AND captured_at >= %(since)s::timestamptz AND captured_at < %(until)s::timestamptz
+        AND captured_at <= %(before_moment)s::timestamptz
+        AND (captured_at, snapshot_id) < (%(before_moment)s::timestamptz, %(before_id)s)
+    ORDER BY captured_at DESC, snapshot_id DESC LIMIT %(limit)s
+) AS found
+ORDER BY captured_at DESC, snapshot_id DESC LIMIT %(limit)s;
+
+-- snapshots_of_account -- the newest snapshots of a GHL account, whichever tenant it belongs or belonged to
+WITH holder AS MATERIALIZED (
+    SELECT tenant_id FROM ghl.tenant
+    WHERE EXISTS (
+        SELECT FROM ghl.snapshot
+        WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.ghl_account_id = %(ghl_account_id)s
+    )
+),
+newest AS MATERIALIZED (
+    SELECT found.*
+    FROM holder
+    CROSS JOIN ghl.snapshot_type AS type
+    CROSS JOIN LATERAL (
+        SELECT snapshot_id, captured_at, seq FROM ghl.snapshot
+        WHERE snapshot.tenant_id = holder.tenant_id AND snapshot.snapshot_type = type.snapshot_type
+            AND snapshot.ghl_account_id = %(ghl_account_id)s
+        ORDER BY captured_at DESC LIMIT %(limit)s
+    ) AS found
+    ORDER BY captured_at DESC, seq DESC LIMIT %(limit)s
+)
+SELECT snapshot_record.* FROM newest JOIN ghl.snapshot_record USING (snapshot_id)
+ORDER BY newest.captured_at DESC, newest.seq DESC;
+
+-- entity_history -- every version of an entity, with the first and the last snapshot that saw it
+WITH version AS MATERIALIZED (
+    SELECT id FROM ghl.entity WHERE tenant_id = %(tenant_id)s AND entity_id = %(entity_id)s
+),
+holding AS MATERIALIZED (
+    SELECT DISTINCT manifest.digest, listed.id
+    FROM ghl.manifest
+    CROSS JOIN unnest(manifest.entity_ids) AS listed (id)
+    WHERE manifest.tenant_id = %(tenant_id)s
+        AND manifest.entity_ids && (SELECT coalesce(array_agg(id), '{}') FROM version)
+        AND listed.id IN (SELECT id FROM version)
+),
+sighted AS MATERIALIZED (
+    SELECT holding.id, count(*) AS snapshots, min(captured_at) AS first_captured_at,
+        max(captured_at) AS last_captured_at
+    FROM ghl.snapshot
+    JOIN holding ON holding.digest = snapshot.checksum
+    WHERE snapshot.tenant_id = %(tenant_id)s AND snapshot_type = ANY(%(snapshot_types)s)
+    GROUP BY holding.id
+)
+SELECT encode(entity.digest, 'hex') AS digest, entity.body, entity.endpoint, entity.location_id,
+    sighted.snapshots, first_captured_at, last_captured_at, (
+        SELECT snapshot_id FROM ghl.snapshot
+        WHERE tenant_id = %(tenant_id)s AND snapshot_type = ANY(%(snapshot_types)s)
+            AND captured_at = first_captured_at
+            AND checksum IN (SELECT holding.digest FROM holding WHERE holding.id = sighted.id)
+        ORDER BY seq LIMIT 1
+    ) AS first_snapshot_id, (
+        SELECT snapshot_id FROM ghl.snapshot
+        WHERE tenant_id = %(tenant_id)s AND snapshot_type = ANY(%(snapshot_types)s)
+            AND captured_at = last_captured_at
+            AND checksum IN (SELECT holding.digest FROM holding WHERE holding.id = sighted.id)
+        ORDER BY seq DESC LIMIT 1
+    ) AS last_snapshot_id
+FROM sighted
+JOIN ghl.entity USING (id)
+ORDER BY first_captured_at, entity.id;
+
+-- bodies -- the exact bytes of a payload's entities in order
+SELECT entity.body
+FROM ghl.manifest
+CROSS JOIN unnest(manifest.entity_ids) WITH ORDINALITY AS listed (id, position)
+JOIN ghl.entity ON entity.id = listed.id
+WHERE manifest.tenant_id = %(tenant_id)s AND manifest.digest = %(digest)s
+ORDER BY listed.position;
+
+-- actual_checksum -- a payload's checksum recomputed from its entities' bytes
+SELECT count(*) AS entities,
+    sha256(coalesce(string_agg(sha256(entity.body), ''::bytea ORDER BY listed.position), ''::bytea)) AS digest
+FROM ghl.manifest
+CROSS JOIN unnest(manifest.entity_ids) WITH ORDINALITY AS listed (id, position)
+JOIN ghl.entity ON entity.id = listed.id
+WHERE manifest.tenant_id = %(tenant_id)s AND manifest.digest = %(digest)s;

@@ -1,0 +1,40 @@
+-- OAuth tokens.
+
+-- lock_tokens -- let one process at a time refresh a tenant's tokens, until its transaction ends
+SELECT pg_advisory_xact_lock(hashtextextended(%(tenant_id)s, 4712));
+
+-- tokens -- a tenant's encrypted OAuth tokens
+SELECT refresh_token, access_token, access_expires_at FROM ghl.oauth_token WHERE tenant_id = %(tenant_id)s;
+
+-- store_tokens -- replace a tenant's encrypted OAuth tokens
+INSERT INTO ghl.oauth_token (tenant_id, refresh_token, access_token, access_expires_at)
+VALUES (%(tenant_id)s, %(refresh_token)s, %(access_token)s, %(access_expires_at)s)
+ON CONFLICT (tenant_id) DO UPDATE
+SET refresh_token = EXCLUDED.refresh_token, access_token = EXCLUDED.access_token,
+    access_expires_at = EXCLUDED.access_expires_at, updated_at = clock_timestamp();
+
+-- expiring_tokens -- enabled tenants whose access token expires soon and whose refresh did not fail lately
+SELECT tenant_id FROM ghl.tenant JOIN ghl.oauth_token USING (tenant_id)
+WHERE enabled AND credential = 'oauth'
+    AND (access_expires_at IS NULL OR access_expires_at < clock_timestamp() + %(within)s)
+    AND NOT EXISTS (
+        SELECT FROM ghl.audit_event AS failed
+        WHERE failed.tenant_id = tenant.tenant_id AND failed.occurred_at > clock_timestamp() - interval '1 hour'
+            AND failed.event_type = 'ghl_snapshot_credential_refreshed' AND NOT failed.success
+    )
+ORDER BY access_expires_at NULLS FIRST, tenant_id
+LIMIT %(limit)s;
+
+-- location_tokens -- the encrypted tokens of a tenant's locations, those that are known left out
+SELECT location_id, token, expires_at FROM ghl.location_token
+WHERE tenant_id = %(tenant_id)s AND expires_at > clock_timestamp() AND location_id <> ALL (%(known)s::text[]);
+
+-- store_location_tokens -- store locations' encrypted tokens in the place of older ones
+INSERT INTO ghl.location_token (tenant_id, location_id, token, expires_at)
+SELECT %(tenant_id)s, location_id, token, expires_at
+FROM unnest(%(location_ids)s::text[], %(tokens)s::bytea[], %(expiries)s::timestamptz[])
+    AS each (location_id, token, expires_at)
+ON CONFLICT (tenant_id, location_id) DO UPDATE SET token = EXCLUDED.token, expires_at = EXCLUDED.expires_at;
+
+-- expire_location_tokens -- let a tenant's location tokens be asked for anew
+UPDATE ghl.location_token SET expires_at = 'epoch' WHERE tenant_id = %(tenant_id)s;
