@@ -1,8 +1,8 @@
 """What keeps the ledger as it is: every object of its schema, compared with those that this release makes.
 
 A function, view, constraint, trigger or right that was altered lets rows be altered, or hides that they were.
-The database describes its objects in words (queries/schema_integrity.sql); objects.txt has the words of one that
-this release migrated, the same on PostgreSQL 16, 17 and 18. docs/ledger.md says how to write the file anew.
+The database describes its objects in words (queries/schema_integrity.sql); objects.txt has the words of one
+that this release migrated, the same on PostgreSQL 16, 17 and 18. docs/ledger.md says how to write it anew.
 """
 
 from collections.abc import Iterator, Mapping, Set
