@@ -17,7 +17,7 @@ from ghl_snapshots.core.snapshot_json import document, raw_lines
 from ghl_snapshots.ledger.audit import AuditTrail, by_hand
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.tenants import TenantRegistry
-from ghl_snapshots.local.capture_command import capture
+from ghl_snapshots.local.captures_on_demand import capture
 from ghl_snapshots.local.environment import migrate_databases, product_environment
 
 commands = typer.Typer()

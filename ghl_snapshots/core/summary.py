@@ -1,4 +1,4 @@
-"""Captures as text: a row for each snapshot, the causes of failures below it, and the totals."""
+"""Snapshots as lines of text: a row for each, what is missing in it and why, and the totals."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -6,17 +6,18 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from ghl_snapshots.core.model import Snapshot, Status
 
 _HEADINGS = ("tenant", "type", "status", "records", "calls", "seconds", "checksum")
+_ROW = "{:<{width}}  {:<10}  {:<15}  {:>7}  {:>5}  {:>7}  {}"
 
 
 def heading(tenant_ids: Iterable[str]) -> str:
     """The headings of the columns of `row`."""
-    return _join(_width(tenant_ids), *_HEADINGS)
+    return _format(tenant_ids, *_HEADINGS)
 
 
 def row(snapshot: Snapshot, tenant_ids: Iterable[str]) -> str:
     """One snapshot: tenant, type, status, size, cost, and the first 12 digits of the checksum."""
-    return _join(
-        _width(tenant_ids),
+    return _format(
+        tenant_ids,
         snapshot.tenant_id,
         snapshot.snapshot_type.value,
         snapshot.status.value,
@@ -68,11 +69,5 @@ def _describe(error: Mapping[str, str | None]) -> str:
     return f"{error['endpoint']}{location}: {error['message']}"
 
 
-def _width(tenant_ids: Iterable[str]) -> int:
-    return max((len(tenant_id) for tenant_id in tenant_ids), default=6)
-
-
-def _join(width: int, *cells: str) -> str:
-    tenant, kind, status, records, calls, seconds, checksum = cells
-    name = tenant.ljust(max(width, len(_HEADINGS[0])))
-    return f"{name}  {kind:<10}  {status:<15}  {records:>7}  {calls:>5}  {seconds:>7}  {checksum}"
+def _format(tenant_ids: Iterable[str], *cells: str) -> str:
+    return _ROW.format(*cells, width=max(map(len, [_HEADINGS[0], *tenant_ids])))

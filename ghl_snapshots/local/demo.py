@@ -8,14 +8,14 @@ from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.core.settings import Settings
 from ghl_snapshots.core.signals import ended_by_signals
 from ghl_snapshots.ledger.tenants import TenantRegistry
-from ghl_snapshots.local.capture_command import capture
+from ghl_snapshots.local.captures_on_demand import capture
 from ghl_snapshots.local.environment import migrate_databases, product_environment
 from ghl_snapshots.local.simulated import simulated_ghl
 from ghl_snapshots.simulator.server import Simulator
 
 
 def run(say: Callable[[str], None]) -> int:
-    """Capture every type of every enabled demo tenant and print what came of it; the exit code.
+    """Capture every type of every enabled demo tenant and print the results; the exit code.
 
     Raises:
         ConfigurationError: the database holds other tenants than the demo's.
@@ -38,7 +38,7 @@ def _enabled(settings: Settings) -> list[str]:
 
 
 def _requests(ghl: Simulator) -> str:
-    """What the simulated GHL was asked, by method, as it counted it."""
+    """How many requests the simulated GHL received, by method."""
     methods: Counter[str] = Counter()
     for (method, route, _status), count in ghl.request_counts().items():
         methods[f"{method} {route}" if method != "GET" else method] += count

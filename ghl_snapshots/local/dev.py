@@ -25,7 +25,7 @@ _HOST = "127.0.0.1"
 def run(port: int, api_port: int, say: Callable[[str], None]) -> None:
     """Run PostgreSQL, the simulated GHL unless GHL_BASE_URL is set, Dagster's webserver and daemon, the API.
 
-    Returns never of itself: it ends by KeyboardInterrupt (Ctrl-C or SIGTERM), having ended all it started.
+    Ends by KeyboardInterrupt (Ctrl-C, SIGTERM, a closed terminal) after every process it started has ended.
 
     Raises:
         ConfigurationError: the port is taken, or a setting is wrong; nothing was started.
@@ -96,7 +96,7 @@ def _check_free(port: int, option: str) -> None:
 
 def _answers(port: int) -> bool:
     with requests.Session() as session:
-        session.trust_env = False  # a proxy for the outside world has no part in this
+        session.trust_env = False  # or a proxy from the environment would be asked
         try:
             return session.get(f"http://{_HOST}:{port}/server_info", timeout=1).ok
         except requests.RequestException:

@@ -1,7 +1,7 @@
 """Whether a process has ended, also one that is not this one's child.
 
-A zombie has ended. When its parent takes note of that is the parent's business: the first process of a
-container may take seconds or never do it, and `psutil` counts a zombie as running and waits for it.
+A zombie has ended, but `psutil` counts it as running and waits until its parent collects it, which the first
+process of a container may do late or never.
 """
 
 import time

@@ -1,7 +1,7 @@
 """The environment that the product's processes share: a database that answers and Dagster's home.
 
 Dagster reads its instance's configuration from files and environment variables only, and starts its runs as
-processes of their own; so what is decided here travels to all of them in `os.environ`.
+processes of their own; so all of them get these values through `os.environ`.
 """
 
 import os
@@ -32,7 +32,7 @@ _URL_FORM = "must have the form postgresql://user:password@host:port/database, w
 def product_environment() -> Iterator[Settings]:
     """Complete the environment from the settings, run an embedded PostgreSQL if no other is named.
 
-    Yields the settings with the database URL filled in. The variables set in here are taken back at the end.
+    Yields the settings with the database URL filled in. The environment is restored at the end.
 
     Raises:
         ConfigurationError: a setting is wrong, or the embedded PostgreSQL does not start.
@@ -46,7 +46,7 @@ def product_environment() -> Iterator[Settings]:
                     "database it gives another login to: set both or neither."
                 )
             server = stack.enter_context(EmbeddedPostgres(settings.home))
-            # Whatever way the process takes to its end, an exchange under way has tokens to store there.
+            # However the process ends, an exchange under way still has tokens to store in this server.
             stack.callback(wait_for_exchanges)
             stack.enter_context(variables(_embedded(settings, server)))
             settings = load_settings()
@@ -93,12 +93,12 @@ def _embedded(settings: Settings, server: EmbeddedPostgres) -> dict[str, str]:
 
 
 def _local_key(path: Path) -> str:
-    """The key that guards OAuth tokens in an embedded database; made once, beside it."""
+    """The key that OAuth tokens in an embedded database are encrypted with; made once, beside it."""
     if not path.exists():
         fresh = path.with_suffix(f".{os.getpid()}")
         with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
             file.write(Fernet.generate_key())
-        with suppress(FileExistsError):  # another process was quicker, and its key is the one
+        with suppress(FileExistsError):  # another process was first, and its key is used
             path.hardlink_to(fresh)
         fresh.unlink()
     return path.read_text()
@@ -120,7 +120,7 @@ def _dagster(settings: Settings) -> dict[str, str]:
 
 
 def _check_dagster_home(folder: Path) -> None:
-    """Refuse the home of another Dagster project: we would upgrade its database and start its runs."""
+    """Refuse the home of another Dagster project, whose database would be upgraded and whose runs started."""
     try:
         configured = (folder / "dagster.yaml").read_text(encoding="utf-8")
     except OSError:
@@ -134,7 +134,7 @@ def _check_dagster_home(folder: Path) -> None:
 
 @contextmanager
 def variables(values: Mapping[str, str]) -> Iterator[None]:
-    """Set environment variables, for this process and those it starts, and take them back at the end."""
+    """Set environment variables for this process and those it starts; restored at the end."""
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
     try:

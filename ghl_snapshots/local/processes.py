@@ -1,9 +1,8 @@
 """The child processes of `ghl-snapshots dev`: started together, watched together, ended together.
 
-Each child leads a session of its own, so that Ctrl-C reaches only the supervisor, which then ends the
-children in an orderly way. Their process ids are kept in a file that the supervisor holds a lock on, so that
-a start after the supervisor itself was killed first ends what it left behind, and a second supervisor of the
-same home is refused.
+Each child leads a session of its own, so that Ctrl-C reaches the supervisor only, which then ends the
+children. It holds a lock on a file with their process ids: a second supervisor of the same home is refused,
+and the next one after a supervisor was killed first ends the processes it left.
 """
 
 import fcntl
@@ -29,17 +28,17 @@ _log = logging.getLogger(__name__)
 
 
 class Record:
-    """The file in which one supervisor at a time notes its children."""
+    """The file in which a supervisor, one at a time, records its children."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: IO[str] | None = None
 
     def __enter__(self) -> Self:
-        """Take the record, and end what a supervisor that was killed left running.
+        """Lock the file, and end the processes that a killed supervisor left running.
 
         Raises:
-            ConfigurationError: another supervisor holds it.
+            ConfigurationError: another supervisor has locked it.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         file = self._path.open("a+")
@@ -60,15 +59,15 @@ class Record:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Give the record up."""
+        """Unlock the file."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def note(self, running: Sequence[psutil.Process]) -> None:
-        """Note these processes in the place of those noted before."""
+        """Record these processes instead of those before."""
         if self._file is None:
-            raise RuntimeError("The record is only ours inside its context.")
+            raise RuntimeError("The record is locked only inside its context.")
         self._file.seek(0)
         self._file.truncate()
         self._file.write(json.dumps([[process.pid, process.create_time()] for process in running]))
@@ -76,20 +75,20 @@ class Record:
 
 
 class Processes:
-    """A group of named child processes, noted in a record."""
+    """A group of named child processes, listed in a record."""
 
     def __init__(self, record: Record) -> None:
         self._record = record
         self._children: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
-        """Children may start now."""
+        """Start with no child."""
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End every child and all that they started, gently first."""
+        """End every child and all that they started."""
         _end(self._alive())
         for child in self._children.values():
             child.wait()
@@ -103,9 +102,7 @@ class Processes:
             command, env=dict(environment), stdin=subprocess.DEVNULL, start_new_session=True
         )
         self._children[name] = child
-        self._record.note(
-            [psutil.Process(child.pid) for child in self._children.values() if child.poll() is None]
-        )
+        self._record.note(self._alive())
         return child
 
     def ended(self) -> tuple[str, int] | None:
@@ -126,7 +123,7 @@ def _running(recorded: str) -> list[psutil.Process]:
     for pid, created in json.loads(recorded or "[]"):
         try:
             process = psutil.Process(pid)
-            # The same number may belong to another program by now; its start time tells.
+            # The same id may belong to another program by now, with another start time.
             if process.create_time() == created:
                 processes.append(process)
         except psutil.NoSuchProcess:

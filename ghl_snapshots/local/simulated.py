@@ -26,7 +26,7 @@ def simulated_ghl(settings: Settings) -> Iterator[Simulator]:
 
     Raises:
         ConfigurationError: other tenants are enabled in the database: their credentials must not reach the
-            simulator, nor simulated snapshots be stored with theirs.
+            simulator, and simulated snapshots must not be stored beside theirs.
     """
     accounts = demo_accounts(_SEED)
     with open_database(settings) as database:

@@ -1,4 +1,4 @@
-"""Captures on demand from the command line, with a line for each snapshot as it is stored."""
+"""Captures that a person asks for in a terminal: a line for each snapshot as it is stored."""
 
 import os
 import sys
@@ -14,12 +14,12 @@ from ghl_snapshots.core.model import Snapshot, SnapshotType
 
 
 def capture(tenant_ids: Sequence[str], snapshot_types: Sequence[SnapshotType], *, reason: str) -> int:
-    """Capture the tenants as a Dagster run, printing a line a snapshot; 0 if all are complete, else 1."""
+    """Capture the tenants in a Dagster run and print each snapshot; the exit code, 0 if all are complete."""
     # Dagster takes a second to import, which no other command should wait for.
     from ghl_snapshots.definitions import all_definitions
     from ghl_snapshots.orchestration.launch import capture_now
 
-    console = _Lines(soft_wrap=True, highlight=False)
+    console = _Console(soft_wrap=True, highlight=False)
     console.print(summary.heading(tenant_ids), style="bold")
     began = time.monotonic()
     with _progress(console, len(tenant_ids) * len(snapshot_types)) as advance:
@@ -40,11 +40,11 @@ def capture(tenant_ids: Sequence[str], snapshot_types: Sequence[SnapshotType], *
     return 0 if result.success else 1
 
 
-class _Lines(Console):
-    """A console whose reader may have had enough (`| head`); the captures go on."""
+class _Console(Console):
+    """A console whose reader may stop early (`| head`), which ends the output but not the captures."""
 
     def on_broken_pipe(self) -> None:
-        """Say no more, in the place of ending the program."""
+        """Print nothing more; rich would end the program here."""
         self.quiet = True
         # What is still buffered would fail again when the program ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
