@@ -28,13 +28,13 @@ from ghl_snapshots.orchestration.validation import validation_sensors
 @dg.definitions
 def definitions() -> dg.Definitions:
     """All assets, jobs, sensors and resources; loading them needs neither a database nor the network."""
-    # Dagster asks for them in the processes of its own in which the product works: code servers and runs.
+    # Dagster loads them in its own processes in which the product works: code servers and runs.
     configure_own_logs()
     return all_definitions()
 
 
 def all_definitions() -> dg.Definitions:
-    """The same in a process whose log lines are somebody else's, such as a command's."""
+    """The same without our logging, for a process that has its own, such as a command."""
     # Configured at launch although there is nothing to configure, because only then does Dagster share one
     # instance, and so one pool of connections, between the resources that hold it.
     database = DatabaseResource.configure_at_launch()

@@ -1,7 +1,7 @@
 """Posts what went wrong to a webhook, in the JSON that Slack and what is compatible with it understand.
 
 An alert that the webhook does not take is posted again at the next evaluation, so it may arrive twice but
-does not get lost; the runs know nothing of it. The same alert is not repeated within a day.
+does not get lost, and no run waits for it. The same alert is not repeated within a day.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ class Alert:
 
     @property
     def key(self) -> str:
-        """What tells it from other alerts: all of it but the ids of what brought it to light."""
+        """A digest of title and problem without the ids in them, the same for the same alert next time."""
         return hashlib.sha256(_UNIQUE.sub("", f"{self.title}\n{self.problem}").encode()).hexdigest()[:32]
 
     def text(self) -> str:
@@ -91,16 +91,16 @@ def _red_checks(instance: dg.DagsterInstance, run_id: str) -> Iterator[str]:
     kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION
     for record in instance.get_records_for_run(run_id, of_type={kind}).records:
         event = record.event_log_entry.dagster_event
-        verdict = event.asset_check_evaluation_data if event else None
-        if verdict and not verdict.passed:
+        result = event.asset_check_evaluation_data if event else None
+        if result and not result.passed:
             yield (
-                f"{verdict.asset_key.to_user_string()} {verdict.check_name} ({verdict.severity.value}): "
-                f"{verdict.description or 'see the check'}{_tenants(verdict)}"
+                f"{result.asset_key.to_user_string()} {result.check_name} ({result.severity.value}): "
+                f"{result.description or 'see the check'}{_tenants(result)}"
             )
 
 
-def _tenants(verdict: dg.AssetCheckEvaluation) -> str:
-    offenders = verdict.metadata.get("offenders")
+def _tenants(result: dg.AssetCheckEvaluation) -> str:
+    offenders = result.metadata.get("offenders")
     if not isinstance(offenders, dg.TableMetadataValue):
         return ""
     tenants = list(dict.fromkeys(str(record.data["tenant"]) for record in offenders.records))

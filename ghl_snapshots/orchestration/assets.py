@@ -1,6 +1,6 @@
 """The five snapshot assets, one for each snapshot type.
 
-Dagster offers no verdict for each partition of a run that covers many, so a step gives them itself: it emits
+Dagster has no result for each partition of a run that covers many, so a step reports them itself: it emits
 no Output (the moment it does, Dagster adds an event for every partition of the range, the failed ones
 included), yields one materialization for each tenant as it is stored, and ends with a Failure that names the
 others. Dagster then shows the yielded partitions as materialized and the rest of the range as failed. That
@@ -101,7 +101,7 @@ def _enabled(tenant_ids: Sequence[str], registry: TenantRegistry, failures: Capt
 def _stored_before(
     database: DatabaseResource, trigger: Trigger, snapshot_type: SnapshotType, tenants_: Sequence[Tenant]
 ) -> Mapping[str, Appended]:
-    """What the same trigger has stored already, by a run that died say; that is not captured again."""
+    """What the same trigger has stored already, such as by a run that died; that is not captured again."""
     snapshots = database.ledger.stored_for_trigger(
         trigger.correlation_id, snapshot_type, [tenant.tenant_id for tenant in tenants_]
     )

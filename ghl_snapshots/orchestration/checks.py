@@ -1,10 +1,10 @@
-"""The asset checks: verdicts over all tenants, in runs of their own and never over one batch only.
+"""The asset checks: each covers all tenants, in runs of its own, and never one batch only.
 
 Dagster plans an asset's checks with every materialization that a person asks for, and where the run does not
-execute them it shows "Skipped" or "Execution failed" in the place of the last verdict. So the checks do not
+execute them it shows "Skipped" or "Execution failed" instead of the last result. So the checks do not
 belong to the five assets that runs materialize but to five external assets, one downstream of each, which
-stand for what the ledger holds. No run materializes these, and a verdict stays in sight until its own job
-gives another one.
+stand for what the ledger holds. No run materializes these, so a result stays visible until the check's
+own job replaces it.
 """
 
 from collections.abc import Iterator, Sequence
@@ -69,7 +69,7 @@ CHECKS = (
         severity=dg.AssetCheckSeverity.ERROR,
         daily=False,
         description="Every snapshot's record count is the number of entities in its payload. **Red:** the "
-        "database was altered past its guards; run `ghl-snapshots verify` and compare with a "
+        "database was altered past its triggers; run `ghl-snapshots verify` and compare with a "
         "backup.",
     ),
     Check(
@@ -111,7 +111,7 @@ CHECKS = (
         daily=False,
         description="The triggers, rights and row security that keep the ledger append-only are in place. "
         "**Red:** somebody with the owner's rights took them away; find out who, put them back as the "
-        "release's schema.sql has them, and see by `ghl-snapshots verify --deep` what was changed meanwhile.",
+        "release's schema.sql has them, and see by `ghl-snapshots verify --deep` what was changed since.",
     ),
 )
 
@@ -130,7 +130,7 @@ def ledger_asset(snapshot_type: SnapshotType, *, owner: str) -> dg.AssetSpec:
         kinds={"postgres"},
         owners=[owner],
         description=f"All snapshots of `{snapshot_type}` in the ledger. Nothing materializes it: its checks "
-        "give verdicts on all tenants, and the jobs `daily_checks` and `weekly_checks` run them.",
+        "cover all tenants, and the jobs `daily_checks` and `weekly_checks` run them.",
         metadata={"dagster/table_name": "ghl.ghl_snapshot"},
     )
 

@@ -1,7 +1,7 @@
-"""Dagster's event log in PostgreSQL over connections that are kept, as dagster.yaml names it.
+"""Dagster's event log in PostgreSQL over a pool of connections, as dagster.yaml names it.
 
 dagster-postgres opens a connection for each of its statements and closes it again, several for an event,
-which takes client and server more time than all the rest of a capture. Only its webserver keeps one. Here
+which takes client and server more time than all the rest of a capture. Only its webserver reuses one. Here
 each storage has a pool, whose connections are closed with it.
 """
 
@@ -12,12 +12,12 @@ import dagster as dg
 from dagster_postgres import PostgresEventLogStorage
 from sqlalchemy import create_engine
 
-# One for an event's transaction, one for what the storage looks up meanwhile; other threads get more.
-_KEPT = 2
+# One for an event's transaction, one for what the storage reads during it; other threads get more.
+_POOL_SIZE = 2
 
 
 class EventLog(PostgresEventLogStorage):
-    """Dagster's own storage of events, but for how long a connection lasts."""
+    """Dagster's own storage of events with a pool instead of a connection for each statement."""
 
     def __init__(
         self,
@@ -25,14 +25,18 @@ class EventLog(PostgresEventLogStorage):
         inst_data: Any = None,  # noqa: ANN401 (its type is private to Dagster)
     ) -> None:
         super().__init__(postgres_url, inst_data=inst_data)
-        # A connection that a restarted server has cut is found out and replaced before it is used.
+        # pool_pre_ping replaces a connection that a restarted server has cut before it is used.
         self._engine = create_engine(
-            postgres_url, isolation_level="AUTOCOMMIT", pool_size=_KEPT, max_overflow=-1, pool_pre_ping=True
+            postgres_url,
+            isolation_level="AUTOCOMMIT",
+            pool_size=_POOL_SIZE,
+            max_overflow=-1,
+            pool_pre_ping=True,
         )
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
-        """What dagster.yaml has to tell; nothing else is understood."""
+        """The one value that dagster.yaml gives."""
         return {"postgres_url": dg.StringSource}
 
     @classmethod

@@ -41,8 +41,8 @@ def finished_since(
 ) -> FinishedRuns:
     """The product's runs that finished since the cursor and that no other run continues.
 
-    A run of which it is not yet known whether another takes its place holds the cursor up. `look_back` limits
-    how old a run may be.
+    The cursor does not move past a run of which it is undecided whether another takes its place. `look_back`
+    limits how old a run may be.
     """
     position = json.loads(cursor or cursor_at(now - _FIRST_LOOK_BACK))
     since, seen = datetime.fromisoformat(position["since"]), frozenset(position["seen"])

@@ -1,4 +1,4 @@
-"""Captures on demand in this process: real Dagster runs, kept in the instance and seen in its UI."""
+"""Captures on demand in this process: real Dagster runs, stored in the instance and shown in its UI."""
 
 import threading
 from collections.abc import Callable, Collection, Iterator, Mapping

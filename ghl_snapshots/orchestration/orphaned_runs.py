@@ -2,7 +2,7 @@
 
 Dagster itself notices when a run's process dies while the server that started it lives. It does not when all
 of the product is killed at once, or when `ghl-snapshots snapshot` is, which executes its run itself: such a
-run would be shown as under way for ever. But every run holds a lock in the database while its process lives;
+run would be shown as under way forever. But every run holds a lock in the database while its process lives;
 a run under way whose lock is free is orphaned. It is looked at twice, because a run is under way for a moment
 before it takes its lock and after it has freed it.
 """
@@ -27,7 +27,7 @@ def orphaned(free: Sequence[str], suspected: Collection[str]) -> Sequence[str]:
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Marks runs whose process is gone as failed, after which the run-retry daemon starts another "
-    "one in the place of those that Dagster launched.",
+    "one instead of those that Dagster launched.",
 )
 def orphaned_runs(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SkipReason:
     """Look at the runs under way and fail those that were found without a process twice."""

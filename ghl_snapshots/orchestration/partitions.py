@@ -1,4 +1,4 @@
-"""One partition for each enabled tenant, so that every tenant has a history and a verdict of its own."""
+"""One partition for each enabled tenant, so that every tenant has a history and a status of its own."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass

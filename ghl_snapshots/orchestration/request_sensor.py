@@ -52,7 +52,7 @@ def api_requests(
         elif request.tenant_id in enabled:
             wanted.append(request)
         else:
-            requests.ended(request.request_id, error=f"Tenant {request.tenant_id} was disabled meanwhile.")
+            requests.ended(request.request_id, error=f"Tenant {request.tenant_id} was disabled since.")
     # A tenant may be asked for before the registry's own sensor has given it a partition.
     add = tenants.build_add_request(sorted({request.tenant_id for request in wanted}))
     return dg.SensorResult(

@@ -1,6 +1,6 @@
 """Writes into the audit trail how each run went for each of its tenants, once it is finished for good.
 
-A run cannot do so itself, since one that is killed writes nothing any more.
+A run cannot do so itself, since one that is killed writes nothing.
 """
 
 from collections.abc import Mapping

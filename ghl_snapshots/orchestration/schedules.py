@@ -1,8 +1,8 @@
 """The schedules: a tick asks for one run per batch of tenants, and all its runs carry one correlation id.
 
 Evaluating a tick again, after a daemon was restarted say, asks for the same runs by the same run keys, which
-Dagster starts once; and were a batch cut otherwise meanwhile, the correlation id keeps a tenant from being
-captured twice for one tick.
+Dagster starts once; and where the tenants fall into other batches by then, the correlation id keeps a tenant
+from being captured twice for one tick.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence

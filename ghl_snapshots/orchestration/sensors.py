@@ -78,7 +78,7 @@ def tenant_sensor(tenants_per_run: int) -> dg.SensorDefinition:
         enabled, new, problem = _registry(database)
         changes = partition_changes(enabled, partitions, in_flight)
         after, first = first_captures(new, partitions, changes, in_flight)
-        # Whoever has a snapshot, even a failed one, is the schedules' business; so one request suffices.
+        # A tenant with a snapshot, even a failed one, is left to the schedules; so one request suffices.
         trigger = scheduled_trigger("first", datetime.now(UTC))
         requests = run_requests(
             trigger, after, first, at_most=tenants_per_run, key="first", priority=Priority.NORMAL
