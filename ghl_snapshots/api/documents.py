@@ -53,7 +53,7 @@ class TriggerBody(_Document):
 
 
 class AcceptedRequest(_Document):
-    """A request that is stored and will be served, whatever is restarted meanwhile."""
+    """A request that is stored and will be served, even after restarts."""
 
     request_id: str = Field(
         description="Id of the request, and correlation id of its run, snapshots and audit events."

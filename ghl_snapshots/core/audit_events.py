@@ -10,7 +10,7 @@ from ghl_snapshots.core.model import Source
 
 
 class EventType(StrEnum):
-    """What an audit event tells of; every operation of the product has one here."""
+    """The operation that an audit event records; every one of the product is here."""
 
     CAPTURE = "ghl_snapshot_capture"
     """A snapshot was stored; in its transaction."""

@@ -47,7 +47,7 @@ class Source(StrEnum):
 
 
 class Priority(StrEnum):
-    """How soon the captures that were asked for should have their turn."""
+    """How soon the requested captures should run, before or after others that wait."""
 
     LOW = "low"
     NORMAL = "normal"

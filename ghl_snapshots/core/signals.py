@@ -26,7 +26,7 @@ def hangup_terminates() -> Iterator[None]:
     """Take a closed terminal for SIGTERM, unless nohup has the process outlive it."""
 
     def terminate(_number: int, _frame: FrameType | None) -> None:
-        signal.raise_signal(signal.SIGTERM)  # whoever has taken that over meanwhile knows how to end
+        signal.raise_signal(signal.SIGTERM)  # a handler that was set since then ends the process its own way
 
     ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     with _handled({} if ignored else {signal.SIGHUP: terminate}):

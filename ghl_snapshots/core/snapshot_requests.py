@@ -40,7 +40,7 @@ class SnapshotRequest:
     started_at: datetime | None = None
     ended_at: datetime | None = None
     error: str | None = None
-    """Why the run ended without what was asked for, where the snapshots do not tell."""
+    """Why the run ended without what was asked for, where the snapshots do not say."""
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Self:

@@ -100,13 +100,13 @@ class _Collector:
         for row in self._counters["duration_ms"]:
             sums[row.snapshot_type, *row.labels, *self._tenant(row.tenant_id)] += row.value
         newest = self._exemplars()
-        for labels, found in sorted(counts.items()):
+        for labels, bucket_counts in sorted(counts.items()):
             buckets: list[tuple[str, float] | tuple[str, float, Exemplar]]
-            buckets = list(zip(bounds, accumulate(found), strict=True))
+            buckets = list(zip(bounds, accumulate(bucket_counts), strict=True))
             if labels in newest:
-                place, exemplar = newest[labels]
-                bound, count, *_ = buckets[place]
-                buckets[place] = (bound, count, exemplar)
+                position, exemplar = newest[labels]
+                bound, count, *_ = buckets[position]
+                buckets[position] = (bound, count, exemplar)
             family.add_metric(labels, buckets, sums[labels])
         return family
 
@@ -213,6 +213,6 @@ def _family(
     values: defaultdict[Labels, list[float]] = defaultdict(list)
     for labels, value in rows:
         values[labels].append(value)
-    for labels, found in sorted(values.items()):
-        family.add_metric(labels, together(found))
+    for labels, of_series in sorted(values.items()):
+        family.add_metric(labels, together(of_series))
     return family

@@ -53,7 +53,7 @@ class LastFullRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LastVerification:
-    """When the whole ledger was last verified, and whether it holds as far as the deepest looks tell."""
+    """When the whole ledger was last verified, and whether the deepest verifications found it intact."""
 
     age_seconds: float
     success: bool
