@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ghl_snapshots.simulator.faults import Effect, Fault, Wire
 from ghl_snapshots.simulator.server import Simulator
 
-PATIENCE_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +19,7 @@ class HoldBack(Effect):
     def deliver(self, wire: Wire, head: bytes, body: bytes) -> None:
         """Say so and wait."""
         self.reached.set()
-        self.released.wait(PATIENCE_SECONDS)
+        self.released.wait(TIMEOUT_SECONDS)
         wire.send(head + body)
 
 

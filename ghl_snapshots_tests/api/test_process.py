@@ -11,7 +11,8 @@ from ghl_snapshots.api.services import Services
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots_tests.api.conftest import Client
 from ghl_snapshots_tests.api.process import running
-from ghl_snapshots_tests.command_line import CommandLine, processes_that_mention
+from ghl_snapshots_tests.cli.in_process import InProcess
+from ghl_snapshots_tests.command_line import processes_that_mention
 from ghl_snapshots_tests.ledger.captures import capture
 
 pytestmark = pytest.mark.slow
@@ -57,7 +58,7 @@ def test_without_a_key_it_listens_on_this_machine_only_and_says_so(tmp_path: Pat
 def test_a_key_made_on_the_command_line_is_good_until_it_is_revoked_there(tmp_path: Path, url: str) -> None:
     """And it is in no line that the service logs, however its calls end."""
     variables = {"GHL_SNAPSHOTS_DATABASE_URL": url}
-    command = CommandLine(home=tmp_path / "home", variables=variables)
+    command = InProcess(home=tmp_path / "home", variables=variables)
     made = command("keys", "create", "--tenant", "acme", "--role", "trigger", "--note", "campaigns")
     secret = made.stdout.decode().strip()
     [key_id, role, tenants, *_] = command("keys", "list").stdout.decode().splitlines()[1].split()

@@ -11,9 +11,10 @@ from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Agency
 from ghl_snapshots.simulator.server import Simulator
+from ghl_snapshots_tests.cli.in_process import InProcess
 from ghl_snapshots_tests.command_line import COMMAND, CommandLine
 from ghl_snapshots_tests.ghl.rig import KEY
-from ghl_snapshots_tests.held_answers import PATIENCE_SECONDS, hold_back
+from ghl_snapshots_tests.held_answers import TIMEOUT_SECONDS, hold_back
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture
 def command(simulator: Simulator, postgres: EmbeddedPostgres, agency: Agency, tmp_path: Path) -> CommandLine:
     """The command line of a deployment in which the agency is the tenant acme."""
-    command = CommandLine(
+    command = InProcess(
         home=tmp_path / "home",
         variables={
             "GHL_SNAPSHOTS_DATABASE_URL": postgres.url(f"authorize_{tmp_path.name}"),
@@ -35,7 +36,7 @@ def command(simulator: Simulator, postgres: EmbeddedPostgres, agency: Agency, tm
     return command
 
 
-def test_a_lost_refresh_token_is_told_and_a_code_brings_the_account_back(
+def test_a_lost_refresh_token_is_reported_and_a_code_brings_the_account_back(
     command: CommandLine, simulator: Simulator, agency: Agency
 ) -> None:
     command("tenants", "authorize", "acme", stdin=agency.refresh_token.encode())
@@ -58,7 +59,7 @@ def test_the_embedded_postgresql_waits_for_a_codes_tokens_after_ctrl_c(
 ) -> None:
     """It would be stopped under the process that has GHL's answer to store."""
     embedded = {name: value for name, value in command.variables.items() if "DATABASE" not in name}
-    command = CommandLine(home=command.home, variables=embedded)
+    command = InProcess(home=command.home, variables=embedded)
     command("tenants", "add", "acme", "--agency", "--account", agency.company_id, "--credential", "oauth")
     held = hold_back(simulator, "/oauth/token")
     arguments = ("tenants", "authorize", "acme", "--code")
@@ -69,11 +70,11 @@ def test_the_embedded_postgresql_waits_for_a_codes_tokens_after_ctrl_c(
         assert process.stderr
         process.stdin.write(simulator.tokens.issue_authorization_code(agency.company_id).encode())
         process.stdin.close()
-        assert held.reached.wait(PATIENCE_SECONDS)
+        assert held.reached.wait(TIMEOUT_SECONDS)
         process.send_signal(signal.SIGINT)
         assert b"Waiting up to 60 s for GHL's answer" in process.stderr.readline()
         held.released.set()
-        assert process.wait(PATIENCE_SECONDS) == 130
+        assert process.wait(TIMEOUT_SECONDS) == 130
     assert b"tenant_authorized" in command("audit", "--tenant", "acme").stdout
 
 
@@ -97,7 +98,7 @@ def test_without_an_app_a_code_is_refused_before_ghl_is_asked(
 ) -> None:
     variables = dict(command.variables)
     del variables["GHL_OAUTH_CLIENT_SECRET"]
-    refused = CommandLine(home=command.home, variables=variables)(
+    refused = InProcess(home=command.home, variables=variables)(
         "tenants", "authorize", "acme", "--code", stdin=b"a-code"
     )
     assert refused.returncode == 2

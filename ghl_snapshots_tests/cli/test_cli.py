@@ -1,4 +1,4 @@
-"""The command line tells its users what it did, what was wrong and what to do."""
+"""The command line says what it did, what was wrong and what to do."""
 
 import json
 import subprocess
@@ -43,6 +43,7 @@ def process(ghl_snapshots: CommandLine) -> CommandLine:
         [],
         ["demo"],
         ["dev"],
+        ["api"],
         ["migrate"],
         ["snapshot"],
         ["show"],
@@ -56,11 +57,16 @@ def process(ghl_snapshots: CommandLine) -> CommandLine:
         ["checkpoint", "verify"],
         ["tenants"],
         ["tenants", "add"],
+        ["tenants", "update"],
         ["tenants", "list"],
         ["tenants", "import"],
         ["tenants", "disable"],
         ["tenants", "enable"],
         ["tenants", "authorize"],
+        ["keys"],
+        ["keys", "create"],
+        ["keys", "list"],
+        ["keys", "revoke"],
     ],
     ids=" ".join,
 )
@@ -76,11 +82,21 @@ def test_every_command_explains_itself(tmp_path: Path, command: list[str]) -> No
     [
         (["migrate"], 0),
         (["config"], 0),
+        (["tenants", "add", "acme", "--account", "loc1", "--credential", "env:ACME_GHL_TOKEN"], 0),
+        (["tenants", "update", "nobody"], 2),
         (["tenants", "list"], 0),
+        (["tenants", "import", "no-such-file.yaml"], 2),
+        (["tenants", "disable", "nobody"], 2),
+        (["tenants", "enable", "nobody"], 2),
+        (["tenants", "authorize", "nobody"], 2),
+        (["keys", "create", "--tenant", "nobody"], 2),
         (["keys", "list"], 0),
+        (["keys", "revoke", "no-such-key"], 2),
         (["audit"], 0),
         (["verify"], 0),
+        (["checkpoint", "keygen", "no-such-folder/key"], 2),
         (["checkpoint", "create"], 2),
+        (["checkpoint", "verify", "no-such-file.json"], 2),
         (["show", "no-such-id"], 1),
         (["snapshot", "--tenant", "nobody"], 2),
         (["psql", "-c", "SELECT 1"], 0),
@@ -160,9 +176,9 @@ def test_a_tenant_is_updated_in_what_is_given(ghl_snapshots: CommandLine) -> Non
     ghl_snapshots("tenants", "update", "acme", "--unset", "concurrency")
     listed = ghl_snapshots("tenants", "list").stdout.decode().splitlines()
     assert listed[1].split() == ["acme", "loc2", "location", "env:ACME_GHL_TOKEN", "yes", "max_attempts=2"]
-    told = ghl_snapshots("config", "--tenant", "acme").stdout.decode()
-    assert "max_attempts=2   overridden for acme; GHL_SNAPSHOTS_MAX_ATTEMPTS has 4\n" in told
-    assert "concurrency=32\n" in told
+    config = ghl_snapshots("config", "--tenant", "acme").stdout.decode()
+    assert "max_attempts=2   overridden for acme; GHL_SNAPSHOTS_MAX_ATTEMPTS has 4\n" in config
+    assert "concurrency=32\n" in config
     assert b"Unknown tenant 'nobody'" in ghl_snapshots("config", "--tenant", "nobody").stderr
 
 

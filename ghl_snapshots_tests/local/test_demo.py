@@ -3,21 +3,26 @@
 import re
 import signal
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import LiteralString, TypeAlias
 
 import psutil
 import psycopg
 import pytest
+from psycopg.rows import TupleRow
 
 from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.server import Simulator
+from ghl_snapshots_tests.cli.in_process import InProcess
 from ghl_snapshots_tests.command_line import CommandLine
 
 pytestmark = pytest.mark.slow
+
+Query: TypeAlias = Callable[[LiteralString], list[TupleRow]]
 
 LINE = re.compile(
     r"^(?P<tenant>[\w-]+) +(?P<type>\w+) +(?P<status>\w+) +(?P<records>[\d,]+) +(?P<calls>[\d,]+) "
@@ -35,8 +40,8 @@ AWKWARD = [
 ]
 
 
-def told(output: bytes) -> dict[tuple[str, str], dict[str, str]]:
-    """The lines of snapshots that a command printed, by tenant and type."""
+def printed_rows(output: bytes) -> dict[tuple[str, str], dict[str, str]]:
+    """The rows that a command printed, one for each snapshot, by tenant and type."""
     return {(line["tenant"], line["type"]): line.groupdict() for line in LINE.finditer(output.decode())}
 
 
@@ -55,11 +60,11 @@ def test_the_demo_captures_everything_twice_with_equal_checksums_and_leaves_noth
     ghl_snapshots = CommandLine(home=tmp_path / "home")
     first, second = ghl_snapshots("demo"), ghl_snapshots("demo")
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
-    lines = told(first.stdout)
+    lines = printed_rows(first.stdout)
     assert set(lines) == {(tenant, kind.value) for tenant in TENANTS for kind in SnapshotType}
     assert {line["status"] for line in lines.values()} == {"success"}
     assert {key: line["checksum"] for key, line in lines.items()} == {
-        key: line["checksum"] for key, line in told(second.stdout).items()
+        key: line["checksum"] for key, line in printed_rows(second.stdout).items()
     }
     assert b"15 snapshots of 3 tenants: 15 success" in second.stdout
     assert b" 0 bytes of new entities" in second.stdout
@@ -76,7 +81,7 @@ def test_the_demo_captures_everything_twice_with_equal_checksums_and_leaves_noth
     )
 
 
-def test_a_reader_who_has_had_enough_costs_no_snapshot(tmp_path: Path) -> None:
+def test_a_reader_that_stops_early_costs_no_snapshot(tmp_path: Path) -> None:
     """`demo | head -2` shows two lines and captures all the same."""
     ghl_snapshots = CommandLine(home=tmp_path)
     assert ghl_snapshots.piped_into_head("demo") == b""
@@ -88,14 +93,14 @@ def test_a_demo_killed_in_the_middle_runs_again(tmp_path: Path) -> None:
     ghl_snapshots = CommandLine(home=tmp_path / "home")
     output = tmp_path / "output"
     demo = ghl_snapshots.start("demo", output=output)
-    while not told(output.read_bytes()):
+    while not printed_rows(output.read_bytes()):
         assert demo.poll() is None, output.read_text()
         time.sleep(0.02)
     demo.send_signal(signal.SIGKILL)
     demo.wait()
     again = ghl_snapshots("demo")
     assert again.returncode == 0, again.stderr
-    assert len(told(again.stdout)) == 15
+    assert len(printed_rows(again.stdout)) == 15
     assert not postgres_processes(tmp_path / "home")
 
 
@@ -110,7 +115,7 @@ def ghl_snapshots(ghl: Simulator, tmp_path: Path) -> Iterator[CommandLine]:
     """The command line before the simulated GHL, with both single locations as tenants `a` and `b`."""
     first, second = ghl.accounts.single_locations
     with EmbeddedPostgres(tmp_path / "home"):
-        command = CommandLine(
+        command = InProcess(
             home=tmp_path / "home",
             variables={
                 "GHL_BASE_URL": ghl.base_url,
@@ -127,58 +132,69 @@ def ghl_snapshots(ghl: Simulator, tmp_path: Path) -> Iterator[CommandLine]:
         yield command
 
 
+@pytest.fixture
+def query(ghl_snapshots: CommandLine) -> Query:
+    """A function that gives the rows of a query."""
+
+    def rows(sql: LiteralString) -> list[TupleRow]:
+        with (
+            EmbeddedPostgres(ghl_snapshots.home) as server,
+            psycopg.connect(server.url("ghl_snapshots")) as superuser,
+        ):
+            return superuser.execute(sql).fetchall()
+
+    return rows
+
+
 def location_of_a(ghl: Simulator) -> Location:
     return ghl.accounts.single_locations[0]
 
 
-def test_a_wrong_token_costs_its_own_tenant_only_and_is_told_with_endpoint_and_cause(
-    ghl_snapshots: CommandLine,
+def test_a_wrong_token_costs_its_own_tenant_only_and_names_endpoint_and_cause(
+    ghl_snapshots: CommandLine, query: Query
 ) -> None:
-    wrong = CommandLine(
+    wrong = InProcess(
         home=ghl_snapshots.home, variables={**ghl_snapshots.variables, "A_TOKEN": "pit-wrong-secret"}
     )
     done = wrong("snapshot", "--tenant", "a", "--tenant", "b")
     assert done.returncode == 1
-    lines = told(done.stdout)
+    lines = printed_rows(done.stdout)
     assert {line["status"] for (tenant, _), line in lines.items() if tenant == "a"} == {"failed"}
     assert {line["status"] for (tenant, _), line in lines.items() if tenant == "b"} == {"success"}
     assert len(lines) == 10
     assert b"/workflows/" in done.stdout
     assert b"env:A_TOKEN" in done.stdout
     assert b"pit-wrong-secret" not in done.stdout + done.stderr
-    stored = ghl_snapshots("psql", "-At", "-c", "SELECT DISTINCT tenant_id, status FROM ghl_snapshot")
-    assert sorted(stored.stdout.split()) == [b"a|failed", b"b|success"]
+    stored = query("SELECT DISTINCT tenant_id, status FROM ghl.ghl_snapshot")
+    assert sorted(stored) == [("a", "failed"), ("b", "success")]
 
 
 def test_one_type_of_one_tenant_is_captured_and_shown_as_the_exact_bytes_that_were_sent(
-    ghl: Simulator, ghl_snapshots: CommandLine
+    ghl: Simulator, ghl_snapshots: CommandLine, query: Query
 ) -> None:
     location_of_a(ghl).entities["workflows"] = list(AWKWARD)
     done = ghl_snapshots("snapshot", "--tenant", "a", "--type", "workflows")
     assert done.returncode == 0, done.stdout + done.stderr
-    assert list(told(done.stdout)) == [("a", "workflows")]
-    found = ghl_snapshots("psql", "-At", "-c", "SELECT snapshot_id FROM ghl_snapshot").stdout.decode().strip()
-    assert ghl_snapshots("show", found, "--raw").stdout == b"".join(body + b"\n" for body in AWKWARD)
-    document = ghl_snapshots("show", found).stdout
+    assert list(printed_rows(done.stdout)) == [("a", "workflows")]
+    [[snapshot_id]] = query("SELECT snapshot_id FROM ghl.ghl_snapshot")
+    assert ghl_snapshots("show", snapshot_id, "--raw").stdout == b"".join(body + b"\n" for body in AWKWARD)
+    document = ghl_snapshots("show", snapshot_id).stdout
     assert all(body in document for body in AWKWARD)
-    assert ghl_snapshots.piped_into_head("show", found) == b""
-    readable = ghl_snapshots(
-        "psql", "-At", "-c", "SELECT jsonb_array_length(payload->'data') FROM ghl_snapshot"
-    )
-    assert readable.stdout == b"6\n"
+    assert ghl_snapshots.piped_into_head("show", snapshot_id) == b""
+    assert query("SELECT jsonb_array_length(payload->'data') FROM ghl.ghl_snapshot") == [(6,)]
 
 
-def test_an_altered_body_is_not_shown(ghl_snapshots: CommandLine, tmp_path: Path) -> None:
+def test_an_altered_body_is_not_shown(ghl_snapshots: CommandLine, query: Query) -> None:
     ghl_snapshots("snapshot", "--tenant", "b", "--type", "workflows")
     with (
-        EmbeddedPostgres(tmp_path / "home") as server,
+        EmbeddedPostgres(ghl_snapshots.home) as server,
         psycopg.connect(server.url("ghl_snapshots")) as superuser,
     ):
         superuser.execute("ALTER TABLE ghl.entity DISABLE TRIGGER append_only")
         superuser.execute("ALTER TABLE ghl.entity DROP CONSTRAINT entity_check")
         superuser.execute("UPDATE ghl.entity SET body = '{}' WHERE id = (SELECT min(id) FROM ghl.entity)")
-    found = ghl_snapshots("psql", "-At", "-c", "SELECT snapshot_id FROM ghl_snapshot").stdout.decode().strip()
-    done = ghl_snapshots("show", found, "--raw")
+    [[snapshot_id]] = query("SELECT snapshot_id FROM ghl.ghl_snapshot")
+    done = ghl_snapshots("show", snapshot_id, "--raw")
     assert done.returncode == 1
     assert done.stdout == b""
     assert b"is corrupt" in done.stderr

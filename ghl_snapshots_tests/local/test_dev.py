@@ -14,8 +14,9 @@ import ghl_snapshots
 from ghl_snapshots.local.endings import wait_for_end
 from ghl_snapshots.simulator.accounts import Agency
 from ghl_snapshots.simulator.server import Simulator
+from ghl_snapshots_tests.cli.in_process import InProcess
 from ghl_snapshots_tests.command_line import CommandLine, free_port, processes_that_mention
-from ghl_snapshots_tests.held_answers import PATIENCE_SECONDS, hold_back
+from ghl_snapshots_tests.held_answers import TIMEOUT_SECONDS, hold_back
 
 pytestmark = pytest.mark.slow
 
@@ -57,7 +58,7 @@ def test_one_signal_ends_every_process_at_any_time(
     # What was killed at the very end may still be about to die.
     assert not wait_for_end(family, timeout_seconds=10)
     assert not processes_that_mention(tmp_path / "home")
-    # Dagster's daemon may tell of a tick that its end broke off; we have no part in that.
+    # Dagster's daemon may print a traceback of a tick that its end interrupted; ours is what counts.
     assert f'File "{Path(ghl_snapshots.__file__).parent}'.encode() not in output.read_bytes()
 
 
@@ -65,7 +66,7 @@ def test_ctrl_c_during_a_token_exchange_waits_for_it_and_says_so(
     tmp_path: Path, simulator: Simulator, agency: Agency
 ) -> None:
     """The sensor of expiring tokens asks for the exchange: the tenant has a refresh token only."""
-    command = CommandLine(
+    command = InProcess(
         home=tmp_path / "home",
         variables={
             "GHL_BASE_URL": simulator.base_url,
@@ -81,14 +82,14 @@ def test_ctrl_c_during_a_token_exchange_waits_for_it_and_says_so(
     ports = ("--port", str(free_port()), "--api-port", str(free_port()))
     dev = command.start("dev", *ports, output=output)
     try:
-        assert held.reached.wait(PATIENCE_SECONDS), output.read_text()
+        assert held.reached.wait(TIMEOUT_SECONDS), output.read_text()
         dev.send_signal(signal.SIGINT)
         wait_for(b"Waiting up to 60 s for a token exchange", output, dev)
         held.released.set()
-        assert dev.wait(PATIENCE_SECONDS) == 130
+        assert dev.wait(TIMEOUT_SECONDS) == 130
     finally:
         dev.terminate()
-        dev.wait(PATIENCE_SECONDS)
+        dev.wait(TIMEOUT_SECONDS)
     assert command("snapshot", "--tenant", "acme", "--type", "workflows").returncode == 0
     assert [request.status for request in simulator.request_log if request.route == "/oauth/token"] == [200]
 
@@ -113,7 +114,7 @@ def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         port = str(taken.getsockname()[1])
-        done = CommandLine(home=tmp_path / "home")("dev", "--port", port, "--api-port", str(free_port()))
+        done = InProcess(home=tmp_path / "home")("dev", "--port", port, "--api-port", str(free_port()))
     assert done.returncode == 2
     assert f"Port {port}".encode() in done.stderr
     assert b"--port" in done.stderr
