@@ -1,4 +1,4 @@
-"""The OpenAPI document is kept: whatever is sent, no call fails, and every answer is as it says."""
+"""The API does what its OpenAPI document says: whatever is sent, no call fails unexpectedly."""
 
 from typing import Any
 

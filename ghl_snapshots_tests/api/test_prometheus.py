@@ -74,7 +74,7 @@ class Prometheus:
 @contextmanager
 def prometheus(target: str, folder: Path) -> Iterator[Prometheus]:
     """A Prometheus with what deploy/ ships, but for the target, its token and the hurry."""
-    # How long something must last before it is told is what promtool's tests look at.
+    # How long something must last before an alert fires is tested by promtool.
     rules = re.sub(r"for: \w+", "for: 0s", (DEPLOY / "alerts.yml").read_text(encoding="utf-8"))
     (folder / "alerts.yml").write_text(rules, encoding="utf-8")
     (folder / "token").write_text(TOKEN, encoding="utf-8")

@@ -75,7 +75,7 @@ def test_an_altered_snapshot_is_not_given_out(
 
 
 def test_pages_hold_every_snapshot_once_while_others_are_stored(acme: Client, ledger: Ledger) -> None:
-    """Several were captured at the same moment, so that only their ids tell them apart."""
+    """Several were captured at the same moment, so that only their ids differ."""
     expected = {
         ledger.append(
             capture(

@@ -111,17 +111,17 @@ def test_a_disabled_tenant_is_refused(acme: Client, services: Services) -> None:
 def test_a_body_that_is_no_json_or_too_large_is_refused(acme: Client) -> None:
     as_json = {"Content-Type": "application/json"}
 
-    def told(data: bytes | Iterator[bytes], headers: dict[str, str]) -> tuple[int, str]:
+    def problem(data: bytes | Iterator[bytes], headers: dict[str, str]) -> tuple[int, str]:
         answer = acme("POST", "/api/snapshots/trigger", data=data, headers=headers)
         return answer.status_code, problem_of(answer)
 
-    assert told(b"{", as_json) == (400, "malformed-json")
-    assert told(b"\xff", as_json) == (400, "malformed-json")
-    assert told(b"[" * 10_000, as_json)[0] in {400, 422}
-    assert told(b"{}", {"Content-Type": "text/plain"}) == (415, "unsupported-media-type")
-    assert told(b"{}", {}) == (415, "unsupported-media-type")
-    assert told(b" " * (MAX_BODY_BYTES + 1), as_json) == (413, "body-too-large")
-    assert told(iter([b" " * MAX_BODY_BYTES, b" "]), as_json) == (413, "body-too-large")
+    assert problem(b"{", as_json) == (400, "malformed-json")
+    assert problem(b"\xff", as_json) == (400, "malformed-json")
+    assert problem(b"[" * 10_000, as_json)[0] in {400, 422}
+    assert problem(b"{}", {"Content-Type": "text/plain"}) == (415, "unsupported-media-type")
+    assert problem(b"{}", {}) == (415, "unsupported-media-type")
+    assert problem(b" " * (MAX_BODY_BYTES + 1), as_json) == (413, "body-too-large")
+    assert problem(iter([b" " * MAX_BODY_BYTES, b" "]), as_json) == (413, "body-too-large")
 
 
 def test_a_tenant_that_asks_too_often_is_told_when_to_come_back(serving: Callable[..., Api]) -> None:

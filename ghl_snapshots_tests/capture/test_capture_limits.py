@@ -41,7 +41,7 @@ def rig(simulator: Simulator) -> Iterator[Rig]:
 def test_a_location_at_its_daily_reserve_is_left_in_peace_and_says_so(
     rig: Rig, simulator: Simulator, locations: list[Location]
 ) -> None:
-    """The first answer tells that only half of the day is left; nothing is asked after that."""
+    """The first answer says that only half of the day's quota is left; nothing is sent after that."""
     spent, other = (rig.pit(location) for location in locations[:2])
     simulator.limits.daily_limit = 1000
     rig.capture(spent)
@@ -62,7 +62,7 @@ def test_a_location_at_its_daily_reserve_is_left_in_peace_and_says_so(
 def test_a_new_process_sends_nothing_to_a_location_at_its_daily_reserve(
     simulator: Simulator, locations: list[Location], postgres: EmbeddedPostgres, spent: int
 ) -> None:
-    """What one process was told holds for those that begin after it, else each would ask once a thread."""
+    """What GHL said to one process holds for those that begin later; else each would send one a thread."""
     place = locations[0]
     simulator.limits.daily_limit = 1000
     simulator.limits.take(place.location_id)
@@ -175,7 +175,7 @@ def test_a_list_that_never_ends_costs_its_endpoint_only(
 
 
 def test_a_repeated_page_of_locations_costs_the_locations_after_it_only() -> None:
-    """The locations of the first page are captured, and the error tells from where on they are missing."""
+    """The locations of the first page are captured, and the error says from where on they are missing."""
     accounts = generated_accounts(6, tenants=1, locations_per_agency=130, sizes=SMALL)
     with Simulator(accounts, burst_limit=10**9) as simulator, rigged(simulator) as rig:
         simulator.inject(Fault(effect=StuckPage(), route="/locations/search"))
@@ -207,7 +207,7 @@ def test_a_slow_tenant_holds_up_no_other(rig: Rig, simulator: Simulator, locatio
 def test_tenants_are_taken_up_only_as_far_ahead_as_requests_may_be_made(
     simulator: Simulator, locations: list[Location]
 ) -> None:
-    """Whoever stores the captures is never buried in them."""
+    """Captures do not pile up in memory ahead of what stores them."""
     with rigged(simulator, concurrency=3) as rig:
         tenants = [rig.pit(location) for location in locations]
         taken: list[Tenant] = []

@@ -26,9 +26,9 @@ from ghl_snapshots_tests.ghl.rig import installed, rigged, tenant_of, token_data
 
 
 class Echo(Effect):
-    """GHL answers with the secrets that it was told."""
+    """GHL answers with the secrets that it was sent."""
 
-    def __init__(self, status: int, template: str = '{{"statusCode":{status},"message":{told}}}') -> None:
+    def __init__(self, status: int, template: str = '{{"statusCode":{status},"message":{secrets}}}') -> None:
         self._status = status
         self._template = template
 
@@ -37,9 +37,9 @@ class Echo(Effect):
 
     def reply(self, request: Request, _answer: object) -> Reply:
         """Say whose token came and what the form held, all within the first characters."""
-        told = json.dumps(" ".join([*request.form.values(), request.headers.get("authorization", "")]))
-        body = self._template.format(status=self._status, told=told)
-        return Reply(status=self._status, body=body.encode(), headers={"Location": f"/elsewhere?{told}"})
+        secrets = json.dumps(" ".join([*request.form.values(), request.headers.get("authorization", "")]))
+        body = self._template.format(status=self._status, secrets=secrets)
+        return Reply(status=self._status, body=body.encode(), headers={"Location": f"/elsewhere?{secrets}"})
 
 
 FAULTS: Sequence[Effect] = [
@@ -50,8 +50,8 @@ FAULTS: Sequence[Effect] = [
     Echo(500),
     Echo(302),
     Echo(200),
-    Echo(200, "<html>{told}</html>"),
-    Echo(200, '{{"workflows":{told},"traceId":{told}}}'),
+    Echo(200, "<html>{secrets}</html>"),
+    Echo(200, '{{"workflows":{secrets},"traceId":{secrets}}}'),
     Respond(status=429, headers={"X-RateLimit-Daily-Remaining": "0"}),
     CutBody(after_bytes=30),
     ResetConnection(),
@@ -101,9 +101,9 @@ def test_no_secret_is_in_a_capture_its_errors_or_the_log(
 
 
 def everything(capture: Capture) -> str:
-    """All that is told of a capture."""
-    told = [repr(capture), json.dumps(capture.provenance(), ensure_ascii=False)]
-    return "\n".join([*told, *map(str, capture.errors), *map(repr, capture.errors)])
+    """All that a capture says of itself."""
+    texts = [repr(capture), json.dumps(capture.provenance(), ensure_ascii=False)]
+    return "\n".join([*texts, *map(str, capture.errors), *map(repr, capture.errors)])
 
 
 def refresh_tokens(agency: Agency) -> list[str]:

@@ -85,7 +85,7 @@ def test_a_list_from_which_something_is_deleted_between_pages_is_read_again_and_
 def test_a_list_that_changes_again_and_again_is_read_twice_and_named(
     rig: Rig, simulator: Simulator, location: Location, path: str
 ) -> None:
-    """What came is kept; the reading would go on for ever if each change began it anew."""
+    """What came stays captured; reading would never end if each change began it anew."""
     agents = location.entities[LISTS[path]]
     size = next(endpoint.page_size for endpoint in LOCATION_ENDPOINTS if endpoint.path == path)
     simulator.inject(Fault(effect=Meanwhile(happens=agents.pop), route=path))

@@ -1,4 +1,4 @@
-"""A wrong setting is told by the variable that holds it, a right one is shown unless it is secret."""
+"""A wrong setting is named by its variable, a right one is shown unless it is secret."""
 
 import pytest
 

@@ -104,12 +104,12 @@ def cancel_run(webserver: Webserver, run_id: str) -> None:
     assert answer["__typename"] == "TerminateRunSuccess", answer
 
 
-def check_verdict(webserver: Webserver, asset_name: str, check_name: str) -> str:
+def check_status(webserver: Webserver, asset_name: str, check_name: str) -> str:
     """How the check's latest evaluation came out."""
-    return check_verdicts(webserver, asset_name)[check_name]
+    return check_statuses(webserver, asset_name)[check_name]
 
 
-def check_verdicts(webserver: Webserver, asset_name: str) -> Mapping[str, str]:
+def check_statuses(webserver: Webserver, asset_name: str) -> Mapping[str, str]:
     """How the latest evaluation of each of the asset's checks came out, as its page shows it."""
     node = webserver.query(_CHECKS, path=asset_name.split("/"))["assetNodeOrError"]
     executions = {

@@ -31,7 +31,7 @@ def stored(stack: Stack, correlation_id: str) -> list[tuple[object, object, obje
 
 
 def audited(stack: Stack, correlation_id: str) -> list[object]:
-    """The tenants of whose run the audit trail tells, once for each event."""
+    """The tenants of the full-run events in the audit trail, once for each event."""
     rows = stack.product.rows(
         "SELECT tenant_id FROM ghl_snapshot_audit_event WHERE event_type = 'ghl_snapshot_full_run' "
         "AND success AND correlation_id = %s ORDER BY 1",

@@ -116,13 +116,13 @@ def test_a_request_leads_to_snapshots_that_are_read_back_byte_for_byte(
     run = graphql.run_of(stack.webserver, request["runId"])
     tags = {tag["key"]: tag["value"] for tag in run["tags"]}
     assert tags[dagster_tags.CORRELATION_ID] == request_id
-    told: list[str] = eventually(
+    recorded: list[str] = eventually(
         partial(ended_events, stack, request_id),
-        "the audit trail tells of the run",
+        "the audit trail has the run",
     )
-    assert told.count("ghl_snapshot_capture") == len(SnapshotType)
-    assert told.count("ghl_snapshot_trigger_accepted") == 1
-    assert told.count("ghl_snapshot_full_run") == 1
+    assert recorded.count("ghl_snapshot_capture") == len(SnapshotType)
+    assert recorded.count("ghl_snapshot_trigger_accepted") == 1
+    assert recorded.count("ghl_snapshot_full_run") == 1
     assert request_id in (tmp_path / "output").read_text()
     lines = logged(stack.product.settings.home, request_id)
     assert lines == [("ghl_snapshot_capture", "t20", kind) for kind in sorted(SnapshotType)]

@@ -36,7 +36,7 @@ SHORTEST = 8
 
 
 class Indiscretion(Effect):
-    """A GHL that remembers every secret it hears and tells, and says those it hears in its refusals."""
+    """A GHL that remembers every secret it receives and sends, and repeats those it received in refusals."""
 
     refusals: Mapping[str, int] = {
         "/workflows/": 401,
@@ -60,8 +60,8 @@ class Indiscretion(Effect):
             first = path in self._first
             self._first.discard(path)
         if first or path in self.refusals:
-            told = json.dumps({"message": f"what is this: {' '.join(heard)}", "heard": heard}).encode()
-            return Reply(status=self.refusals.get(path, 500), body=told)
+            refusal = json.dumps({"message": f"what is this: {' '.join(heard)}", "heard": heard}).encode()
+            return Reply(status=self.refusals.get(path, 500), body=refusal)
         reply = answer(request)
         if path.startswith("/oauth/"):
             self._hear(json.loads(reply.body))
@@ -215,7 +215,7 @@ def test_nothing_that_the_product_writes_or_answers_holds_a_secret(
 
 
 def stored(server: EmbeddedPostgres, name: str) -> bool:
-    """Whether each tenant has a snapshot of each type, and the runs were told of in the audit trail."""
+    """Whether each tenant has a snapshot of each type, and the runs are in the audit trail."""
     with psycopg.connect(server.url(name)) as connection:
         row: Any = connection.execute(
             "SELECT count(DISTINCT (tenant_id, snapshot_type)) FROM ghl.snapshot"
@@ -232,15 +232,15 @@ def answers(api: str, key: str, account_id: str) -> dict[str, bytes]:
             f"/api/snapshots/{snapshot['metadata']['snapshotId']}{end}"
             for end in ("", "?raw=true", "/verify")
         ]
-    told = {path: client("GET", path) for path in ("/api/snapshots?tenantId=agency", *paths)}
-    told["trigger"] = client.trigger("agency", ghlAccountId=account_id)
-    told["refused"] = client.trigger("agency", ghlAccountId="other")
-    told["wrong key"] = Client(api, f"{key}x")("GET", "/api/snapshots?tenantId=agency")
-    told["/metrics"] = Client(api, METRICS_TOKEN)("GET", "/metrics")
-    assert told["trigger"].status_code == 202
-    assert told["wrong key"].status_code == 401
-    assert b"ghl_" in told["/metrics"].content
-    return {what: repr(answer.headers).encode() + answer.content for what, answer in told.items()}
+    answers = {path: client("GET", path) for path in ("/api/snapshots?tenantId=agency", *paths)}
+    answers["trigger"] = client.trigger("agency", ghlAccountId=account_id)
+    answers["refused"] = client.trigger("agency", ghlAccountId="other")
+    answers["wrong key"] = Client(api, f"{key}x")("GET", "/api/snapshots?tenantId=agency")
+    answers["/metrics"] = Client(api, METRICS_TOKEN)("GET", "/metrics")
+    assert answers["trigger"].status_code == 202
+    assert answers["wrong key"].status_code == 401
+    assert b"ghl_" in answers["/metrics"].content
+    return {what: repr(answer.headers).encode() + answer.content for what, answer in answers.items()}
 
 
 def assert_was_put_to_the_test(

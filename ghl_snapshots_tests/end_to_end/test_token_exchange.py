@@ -16,7 +16,7 @@ from ghl_snapshots.orchestration.partitions import TenantRange
 from ghl_snapshots_tests.end_to_end import graphql
 from ghl_snapshots_tests.end_to_end.conftest import Stack
 from ghl_snapshots_tests.ghl.rig import KEY, now
-from ghl_snapshots_tests.held_answers import PATIENCE_SECONDS, hold_back
+from ghl_snapshots_tests.held_answers import TIMEOUT_SECONDS, hold_back
 
 REFRESH = "/oauth/token"
 
@@ -61,7 +61,7 @@ def test_a_run_that_is_ended_during_an_exchange_loses_no_account(
     before = refreshes(stack)
     held = hold_back(stack.product.simulator, REFRESH)
     run_id = launch(stack, tenant_id)
-    assert held.reached.wait(PATIENCE_SECONDS)
+    assert held.reached.wait(TIMEOUT_SECONDS)
     end(stack, run_id)
     held.released.set()
     assert graphql.finished_run(stack.webserver, run_id)["status"] in {"CANCELED", "FAILURE"}

@@ -17,7 +17,7 @@ from ghl_snapshots_tests.orchestration.product import running_product
 from ghl_snapshots_tests.waiting import eventually
 
 # A tick is at most a minute away, and sensors look around every half minute.
-PATIENCE_SECONDS = 180
+TIMEOUT_SECONDS = 180
 
 
 @pytest.fixture(scope="module")
@@ -67,25 +67,25 @@ def test_a_new_tenant_is_captured_without_being_asked_for(unattended: Stack) -> 
     eventually(
         partial(is_captured, unattended, "scheduled\\_first\\_%", "t02"),
         "the new tenant has its first snapshots",
-        PATIENCE_SECONDS,
+        TIMEOUT_SECONDS,
     )
     assert "t02" in graphql.assets(unattended.webserver)["workflows"]["partitionKeys"]
 
 
 def test_a_tick_leads_to_snapshots_their_checks_and_their_audit(unattended: Stack) -> None:
-    eventually(partial(runs_of_ticks, unattended), "a tick has asked for runs", PATIENCE_SECONDS)
+    eventually(partial(runs_of_ticks, unattended), "a tick has asked for runs", TIMEOUT_SECONDS)
     unattended.daemon.kill()
     unattended.daemon.start()
     for tenant in ("t00", "t01"):
         eventually(
             partial(is_captured, unattended, "scheduled\\_weekly\\_%", tenant),
             "the tick's captures are stored",
-            PATIENCE_SECONDS,
+            TIMEOUT_SECONDS,
         )
     eventually(
-        lambda: graphql.check_verdict(unattended.webserver, "ledger/locations", "guarded") == "SUCCEEDED",
+        lambda: graphql.check_status(unattended.webserver, "ledger/locations", "guarded") == "SUCCEEDED",
         "all checks were run",
-        PATIENCE_SECONDS,
+        TIMEOUT_SECONDS,
     )
     [tick] = unattended.product.rows(
         "SELECT min(correlation_id) AS id FROM ghl_snapshot WHERE correlation_id LIKE 'scheduled_weekly_%%'"
@@ -97,7 +97,7 @@ def test_a_tick_leads_to_snapshots_their_checks_and_their_audit(unattended: Stac
             tick["id"],
         ),
         "the tick is in the audit trail",
-        PATIENCE_SECONDS,
+        TIMEOUT_SECONDS,
     )
     assert {"tenant_id": "t00"} in audited or {"tenant_id": "t01"} in audited
     asked = runs_of_ticks(unattended)

@@ -12,7 +12,7 @@ from ghl_snapshots.orchestration.partitions import TenantRange
 from ghl_snapshots_tests.end_to_end import graphql
 from ghl_snapshots_tests.end_to_end.conftest import Stack
 
-# Another run of the same tenants would show their partitions as under way, whatever became of them before.
+# Another run of the same tenants would show their partitions as under way, whatever their result was before.
 pytestmark = pytest.mark.usefixtures("idle")
 
 
@@ -21,7 +21,7 @@ def caused_by(trigger: str, events: Sequence[Any]) -> Sequence[Any]:
     return [event for event in events if event["correlation_id"] == trigger]
 
 
-def verdicts(stack: Stack, asset_name: str, tenants: Sequence[str]) -> tuple[list[str], list[str]]:
+def red_and_green(stack: Stack, asset_name: str, tenants: Sequence[str]) -> tuple[list[str], list[str]]:
     """Which of the tenants' partitions the UI shows as red, and which as green."""
     statuses = graphql.assets(stack.webserver)[asset_name]["assetPartitionStatuses"]
     red, green = statuses["failedPartitions"], statuses["materializedPartitions"]
@@ -62,9 +62,9 @@ def test_a_backfill_over_some_tenants_shows_which_of_them_failed(
     backfill = graphql.finished_backfill(stack.webserver, backfill_id)
     assert backfill["status"] == "COMPLETED_FAILED"
     assert len(backfill["runs"]) == 1
-    red, green = verdicts(stack, "ai_workers", tenants)
+    red, green = red_and_green(stack, "ai_workers", tenants)
     assert (red, green) == (["t02", "t04"], ["t00", "t01", "t03", "t05", "t06"])
-    assert verdicts(stack, "locations", tenants) == ([], tenants)
+    assert red_and_green(stack, "locations", tenants) == ([], tenants)
     trigger = f"manual_{backfill_id}"
     events = caused_by(trigger, graphql.materializations(stack.webserver, "ai_workers", tenants))
     assert sorted(event["partition"] for event in events) == green
@@ -92,7 +92,7 @@ def test_of_a_run_over_fifty_tenants_three_fail_alone(
     for kind in SnapshotType:
         failed = poor if kind is SnapshotType.PIPELINES else []
         captured = [tenant for tenant in tenants if tenant not in failed]
-        assert verdicts(stack, kind, tenants) == (failed, captured)
+        assert red_and_green(stack, kind, tenants) == (failed, captured)
         events = caused_by(f"manual_{run_id}", graphql.materializations(stack.webserver, kind, tenants))
         assert sorted(event["partition"] for event in events) == captured
     rows = stack.product.rows(
@@ -111,19 +111,19 @@ def test_a_check_can_be_run_by_hand(stack: Stack) -> None:
     """Over all tenants, without choosing a partition."""
     run_id = graphql.launch(stack.webserver, [], {}, [("ledger/workflows", "counts_match")])
     assert graphql.finished_run(stack.webserver, run_id)["status"] == "SUCCESS"
-    assert graphql.check_verdict(stack.webserver, "ledger/workflows", "counts_match") == "SUCCEEDED"
+    assert graphql.check_status(stack.webserver, "ledger/workflows", "counts_match") == "SUCCEEDED"
 
 
-def test_no_run_on_demand_takes_a_verdict_out_of_sight(
+def test_no_run_on_demand_hides_the_last_check_results(
     stack: Stack, without_scopes: Callable[..., None]
 ) -> None:
     """Not one by the button on an asset's page, of a tenant that fails, or of a backfill that is ended."""
     run_id = graphql.launch_job(stack.webserver, "weekly_checks")
     assert graphql.finished_run(stack.webserver, run_id)["status"] == "SUCCESS"
-    before = {kind: graphql.check_verdicts(stack.webserver, f"ledger/{kind}") for kind in SnapshotType}
-    for kind, verdicts in before.items():
-        assert set(verdicts) == {check.name for check in CHECKS if kind in check.types}
-    assert "NEVER" not in {verdict for verdicts in before.values() for verdict in verdicts.values()}
+    before = {kind: graphql.check_statuses(stack.webserver, f"ledger/{kind}") for kind in SnapshotType}
+    for kind, results in before.items():
+        assert set(results) == {check.name for check in CHECKS if kind in check.types}
+    assert "NEVER" not in {status for results in before.values() for status in results.values()}
     without_scopes("t07", "opportunities.readonly")
     whole = TenantRange(first="t06", last="t07").tags()
     run_id = graphql.launch(stack.webserver, ["pipelines", "workflows"], whole)
@@ -133,9 +133,9 @@ def test_no_run_on_demand_takes_a_verdict_out_of_sight(
     backfill_id = graphql.launch_backfill(stack.webserver, list(SnapshotType), ["t06", "t07"])
     graphql.cancel_backfill(stack.webserver, backfill_id)
     graphql.finished_backfill(stack.webserver, backfill_id)
-    after = {kind: graphql.check_verdicts(stack.webserver, f"ledger/{kind}") for kind in SnapshotType}
+    after = {kind: graphql.check_statuses(stack.webserver, f"ledger/{kind}") for kind in SnapshotType}
     assert after == before
 
 
 def test_the_captured_assets_have_no_checks_that_a_launch_could_select(stack: Stack) -> None:
-    assert all(not graphql.check_verdicts(stack.webserver, kind) for kind in SnapshotType)
+    assert all(not graphql.check_statuses(stack.webserver, kind) for kind in SnapshotType)

@@ -10,7 +10,7 @@ import pytest
 
 from ghl_snapshots.ghl.bounded_executor import BoundedExecutor, TaskQueue
 
-PATIENCE_SECONDS = 20
+TIMEOUT_SECONDS = 20
 
 
 @pytest.fixture
@@ -112,12 +112,12 @@ def test_others_that_are_at_work_take_up_nothing_more_after_a_failure(pool: Thre
     executor, busy = BoundedExecutor(queue, max_concurrency=2), Busy()
 
     def fail() -> None:
-        at_work.wait(PATIENCE_SECONDS)
+        at_work.wait(TIMEOUT_SECONDS)
         raise MemoryError
 
     def work() -> None:
         at_work.set()
-        failed.wait(PATIENCE_SECONDS)
+        failed.wait(TIMEOUT_SECONDS)
 
     executor.add(queue, [fail, work, busy, busy])
     with pytest.raises(MemoryError):
@@ -155,7 +155,7 @@ def test_work_that_cannot_be_begun_ends_all_even_if_the_task_that_adds_it_goes_o
     raised = threading.Event()
     executor.add(queue, [listing])
     threading.Thread(target=wait, daemon=True).start()
-    assert raised.wait(PATIENCE_SECONDS)
+    assert raised.wait(TIMEOUT_SECONDS)
 
 
 def test_work_that_comes_after_all_is_done_is_done_too(pool: ThreadPoolExecutor) -> None:
@@ -163,7 +163,7 @@ def test_work_that_comes_after_all_is_done_is_done_too(pool: ThreadPoolExecutor)
     executor = BoundedExecutor(queue, max_concurrency=1)
     for _ in range(2):
         executor.add(queue, [done.release])
-        assert done.acquire(timeout=PATIENCE_SECONDS)
+        assert done.acquire(timeout=TIMEOUT_SECONDS)
         threading.Event().wait(0.01)
     executor.wait()
 
@@ -180,7 +180,7 @@ def test_a_large_capture_lets_others_have_their_turn() -> None:
             after()
             order.append(name)
 
-        executors[0].add(large, [partial(task, "large", partial(begin.wait, PATIENCE_SECONDS))])
+        executors[0].add(large, [partial(task, "large", partial(begin.wait, TIMEOUT_SECONDS))])
         executors[0].add(large, [partial(task, "large", lambda: None)] * 20)
         executors[1].add(small, [partial(task, "small", lambda: None)])
         begin.set()

@@ -34,7 +34,7 @@ from ghl_snapshots.simulator.accounts import Agency
 from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots_tests.ghl.rig import KEY, installed, tenant_of
-from ghl_snapshots_tests.held_answers import PATIENCE_SECONDS, HoldBack, hold_back
+from ghl_snapshots_tests.held_answers import TIMEOUT_SECONDS, HoldBack, hold_back
 from ghl_snapshots_tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
@@ -155,10 +155,10 @@ def test_a_signal_before_the_answer_comes_loses_no_account(
 ) -> None:
     held = deployment.hold_back()
     with capturing(deployment, tmp_path / "log") as process:
-        assert held.reached.wait(PATIENCE_SECONDS)
+        assert held.reached.wait(TIMEOUT_SECONDS)
         end(process, number, tmp_path / "log")
         held.released.set()
-        process.join(PATIENCE_SECONDS)
+        process.join(TIMEOUT_SECONDS)
         assert process.exitcode not in {None, 0}
     assert_not_lost(deployment)
 
@@ -172,7 +172,7 @@ def test_a_signal_between_the_answer_and_the_commit_loses_no_account(
         eventually(lambda: _waits_to_store(blocker), "the answer is about to be stored")
         end(process, number, tmp_path / "log")
         blocker.rollback()
-        process.join(PATIENCE_SECONDS)
+        process.join(TIMEOUT_SECONDS)
         assert process.exitcode not in {None, 0}
     assert_not_lost(deployment)
 
@@ -191,7 +191,7 @@ def test_eight_processes_at_once_spend_one_refresh_token(deployment: Deployment)
 
 def test_no_secret_is_in_a_log(deployment: Deployment, tmp_path: Path) -> None:
     with capturing(deployment, tmp_path / "log") as process:
-        process.join(PATIENCE_SECONDS)
+        process.join(TIMEOUT_SECONDS)
     with Database(deployment.url) as database:
         stored = OAuthTokens(database, KEY).load("acme")
     assert stored is not None
@@ -264,7 +264,7 @@ def test_a_signal_during_the_wait_takes_effect_after_it(
     held = deployment.hold_back()
     asking = threading.Thread(target=deployment.capture)
     asking.start()
-    assert held.reached.wait(PATIENCE_SECONDS)
+    assert held.reached.wait(TIMEOUT_SECONDS)
 
     def interrupt() -> None:
         signal.raise_signal(signal.SIGINT)

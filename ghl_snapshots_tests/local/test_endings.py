@@ -15,7 +15,7 @@ def test_a_process_that_nobody_has_collected_has_ended() -> None:
         assert process.status() == psutil.STATUS_ZOMBIE
 
 
-def test_what_still_runs_when_the_time_is_over_is_told() -> None:
+def test_what_still_runs_at_the_timeout_is_returned() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         process = psutil.Process(child.pid)
         assert wait_for_end([process], timeout_seconds=0) == [process]

@@ -1,4 +1,4 @@
-"""Dagster has a database beside the product's, whatever that one's URL looks like, and a home of its own."""
+"""Dagster has a database beside the product's, whatever the product's URL looks like, and its own home."""
 
 import os
 from pathlib import Path
@@ -69,7 +69,7 @@ def test_the_dagster_home_of_another_project_is_refused(
 
 
 @pytest.mark.usefixtures("named_server")
-def test_a_dagster_home_with_this_projects_configuration_is_kept(
+def test_a_dagster_home_with_this_projects_configuration_is_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())

@@ -249,12 +249,12 @@ def test_requests_are_counted_by_status(database: Database) -> None:
     requests.queued(made[0], "run-1")
     requests.running(made[1], "run-2")
     requests.ended(made[1])
-    told = {
+    exposed = {
         sample.labels["status"]: sample.value
         for sample in samples(database)
         if sample.name == "ghl_snapshot_requests"
     }
-    assert told == {
+    assert exposed == {
         "accepted": 1,
         "queued": 1,
         "running": 0,

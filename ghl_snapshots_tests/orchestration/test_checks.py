@@ -64,7 +64,7 @@ def captured(
 
 
 def evaluations(product: Product, job: str) -> Sequence[dg.AssetCheckEvaluation]:
-    """The verdicts that a job of checks gives."""
+    """The results of a job's checks."""
     with product.instance() as instance:
         result = definitions().resolve_job_def(job).execute_in_process(instance=instance, run_config=QUIET)
     return result.get_asset_check_evaluations()
@@ -72,11 +72,11 @@ def evaluations(product: Product, job: str) -> Sequence[dg.AssetCheckEvaluation]
 
 def red(product: Product, job: str = "weekly_checks") -> Mapping[str, set[str]]:
     """The checks that found faults: `type check` and the tenants that they name; all hang on ledger/type."""
-    verdicts = evaluations(product, job)
+    results = evaluations(product, job)
     expected = [check for check in CHECKS if check.daily or job == "weekly_checks"]
-    assert len(verdicts) == sum(len(check.types) for check in expected)
-    assert {one.asset_key for one in verdicts} == {ledger_key(kind) for kind in SnapshotType}
-    return {f"{one.asset_key.path[-1]} {one.check_name}": named(one) for one in verdicts if not one.passed}
+    assert len(results) == sum(len(check.types) for check in expected)
+    assert {one.asset_key for one in results} == {ledger_key(kind) for kind in SnapshotType}
+    return {f"{one.asset_key.path[-1]} {one.check_name}": named(one) for one in results if not one.passed}
 
 
 def named(evaluation: dg.AssetCheckEvaluation) -> set[str]:
@@ -111,7 +111,7 @@ def test_nothing_is_red_when_nothing_is_wrong(captured: Product) -> None:
 
 
 def test_a_verification_of_everything_is_in_the_audit_trail(captured: Product) -> None:
-    """The metrics tell how long ago that was; the daily checks verify nothing."""
+    """The metrics have the age of the last verification; the daily checks verify nothing."""
     with psycopg.connect(captured.superuser_url) as connection:
         connection.execute("ALTER TABLE ghl.entity DROP CONSTRAINT entity_check")
     for expected in (True, False):
@@ -160,9 +160,9 @@ def test_an_incomplete_tenant_is_found(captured: Product) -> None:
     captured.location("t02").scopes.discard("calendars/groups.readonly")
     capture_now(all_definitions(), ["t00", "t01", "t02"], [SnapshotType.CALENDARS], reason="test")
     assert red(captured) == {"calendars latest_complete": {"t02"}}
-    [verdict] = [one for one in evaluations(captured, "daily_checks") if not one.passed]
-    assert verdict.description == "1 fault of 1 tenant"
-    offenders = verdict.metadata["offenders"]
+    [result] = [one for one in evaluations(captured, "daily_checks") if not one.passed]
+    assert result.description == "1 fault of 1 tenant"
+    offenders = result.metadata["offenders"]
     assert isinstance(offenders, dg.TableMetadataValue)
     problem = str(offenders.records[0].data["problem"])
     assert problem.startswith("partial_failure in snapshot ")
@@ -176,7 +176,7 @@ def test_a_collapsed_count_is_found(captured: Product) -> None:
 
 
 def test_an_altered_count_is_found(captured: Product) -> None:
-    """The chain tells as well that the row is not what was stored."""
+    """The chain shows as well that the row is not what was stored."""
     alter(
         captured,
         "snapshot",

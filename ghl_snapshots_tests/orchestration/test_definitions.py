@@ -1,4 +1,4 @@
-"""The definitions load anywhere, and tell a person what they are."""
+"""The definitions load anywhere, and describe themselves."""
 
 import os
 import subprocess

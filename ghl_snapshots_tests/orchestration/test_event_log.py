@@ -18,7 +18,7 @@ OTHERS = "FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg
 
 
 class DagstersDatabase:
-    """What Dagster's database tells of itself, over one connection that it counts as well."""
+    """Statistics of Dagster's database, read over one connection that is counted as well."""
 
     def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
         self._connection = connection

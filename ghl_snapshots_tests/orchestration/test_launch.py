@@ -27,7 +27,7 @@ capture_now(
 
 @pytest.fixture
 def halfway(product: Product, monkeypatch: pytest.MonkeyPatch) -> Iterator["subprocess.Popen[str]"]:
-    """A process in the middle of its run: one tenant is stored, the other's answer takes for ever."""
+    """A process in the middle of its run: one tenant is stored, the other's answer never comes."""
     monkeypatch.setenv("GHL_SNAPSHOTS_READ_TIMEOUT_SECONDS", "2")
     location_id = product.tenants["t01"].ghl_account_id
     product.simulator.inject(Fault(route="/workflows/", location_id=location_id, effect=Hang(seconds=60)))

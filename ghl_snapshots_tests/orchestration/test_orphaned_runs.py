@@ -1,4 +1,4 @@
-"""A run without a process is not shown as under way for ever."""
+"""A run without a process is not shown as under way forever."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""One run, many tenants, each with its own verdict."""
+"""One run, many tenants, each with its own result."""
 
 import logging
 import threading
@@ -157,13 +157,13 @@ def test_the_runs_log_tells_the_story_of_each_tenant(product: Product) -> None:
     [run_id] = captured(product, types=[SnapshotType.WORKFLOWS]).run_ids
     with product.instance() as instance:
         log = instance.all_logs(run_id)
-    told = {
+    events = {
         entry.dagster_event.partition: entry.dagster_event.step_materialization_data.materialization
         for entry in log
         if entry.dagster_event and entry.dagster_event.is_step_materialization
     }
-    assert sorted(filter(None, told)) == ["t00", "t02", "t03", "t04"]
-    for tenant, event in told.items():
+    assert sorted(filter(None, events)) == ["t00", "t02", "t03", "t04"]
+    for tenant, event in events.items():
         assert (event.description or "").startswith(f"{tenant}: workflows success, ")
     errors = [entry.user_message for entry in log if entry.level == logging.ERROR]
     [error] = [text for text in errors if text.startswith("t")]
@@ -235,7 +235,7 @@ def test_a_launch_leaves_the_terminal_to_its_caller(
 
 
 def test_a_trigger_that_is_taken_up_again_captures_only_what_it_lacks(product: Product) -> None:
-    """As after a crash; a failed capture counts as well, since it is that trigger's verdict."""
+    """As after a crash; a failed capture counts as well, since it is that trigger's result."""
     product.location("t01").scopes.discard("workflows.readonly")
     first = captured(product, "t00", "t01", types=[SnapshotType.WORKFLOWS])
     product.simulator.clear_request_log()
