@@ -15,13 +15,13 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
 
-demo: .venv/runtime.stamp ## Capture the simulated accounts into an embedded Postgres and print the result
+demo: .venv/runtime.stamp ## Capture a simulated GHL into an embedded PostgreSQL and print each snapshot
 	@$(BIN)/ghl-snapshots demo
 
-dev: .venv/runtime.stamp ## Run the whole product in the foreground: Dagster on http://127.0.0.1:3000, the API on port 8000
+dev: .venv/runtime.stamp ## Run the whole product: Dagster on http://127.0.0.1:3000, the API on port 8000
 	@$(BIN)/ghl-snapshots dev
 
-quick: .venv/dev.stamp ## Run the tests that need no process of their own, in under a minute
+quick: .venv/dev.stamp ## Run all but the slow tests, in about a minute
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not slow" --hypothesis-profile=quick
 
 test: .venv/dev.stamp ## Run all tests
@@ -36,7 +36,7 @@ lock: ## Pin the newest allowed dependencies (needs uv)
 	$(COMPILE) --extra build pyproject.toml -o requirements.txt
 	$(COMPILE) --extra build --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
 
-clean: ## Remove the virtual environment and all local data, the embedded Postgres included
+clean: ## Remove .venv and all local data, the captures in the embedded PostgreSQL included
 	@pid=$$(head -n 1 .ghl_snapshots/postgres/data/postmaster.pid 2>/dev/null) \
 		&& ps -o command= -p "$$pid" | grep -q postgres && kill -INT "$$pid" && sleep 1 || true
 	rm -rf .venv .ghl_snapshots

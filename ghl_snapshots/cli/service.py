@@ -37,7 +37,7 @@ _LIBPQ_VARIABLES = {
 
 @commands.command()
 def demo() -> None:
-    """Capture every simulated account into PostgreSQL, as a real Dagster run, and print the result."""
+    """Capture a simulated GHL into PostgreSQL, in a real Dagster run, and print each snapshot."""
     from ghl_snapshots.local import demo
 
     raise typer.Exit(demo.run(typer.echo))
@@ -62,7 +62,7 @@ def api(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=1, max=65535, help="Port to listen on.")] = 8000,
 ) -> None:
-    """Serve the HTTP API: trigger, follow, read and monitor snapshots; Ctrl-C ends it."""
+    """Serve the HTTP API in the foreground; Ctrl-C ends it."""
     from ghl_snapshots.api.server import serve
 
     # uvicorn sends itself the signal that ended it once more; without a handler the process would die of it
@@ -83,9 +83,9 @@ def migrate() -> None:
 
 @commands.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
 def psql(context: typer.Context) -> None:
-    """Open psql on the product's database with the auditor's rights: reading all tenants.
+    """Open psql on the product's database, read-only, with all tenants visible.
 
-    Every argument is passed on to psql, for instance -c 'SELECT 1'.
+    Every argument is passed to psql, for instance -c 'SELECT 1'. The session acts as ghl_snapshots_auditor.
     """
     with checked_database() as (settings, database):
         AuditTrail(database).record(by_hand(EventType.SQL_SESSION))
@@ -106,7 +106,7 @@ def config(
         str | None, typer.Option(help="Only the capture settings of this tenant, its overrides included.")
     ] = None,
 ) -> None:
-    """Print every setting with its environment variable, its present value and its meaning; no secrets."""
+    """Print every setting with its variable, present value and meaning; secrets are not shown."""
     if tenant is None:
         lines = list(describe_settings(load_settings()))
     else:

@@ -31,7 +31,7 @@ def snapshot(
         typer.Option("--type", help="Snapshot type to capture; may be given more than once. All by default."),
     ] = None,
 ) -> None:
-    """Capture tenants now, as a real Dagster run, and print the result."""
+    """Capture tenants now, in a Dagster run, and print each snapshot."""
     tenant_ids = list(dict.fromkeys(tenant))
     with ended_by_signals(), product_environment() as settings:
         migrate_databases(settings)
@@ -43,13 +43,15 @@ def snapshot(
 
 @commands.command()
 def show(
-    snapshot_id: Annotated[str, typer.Argument(metavar="SNAPSHOT_ID")],
+    snapshot_id: Annotated[
+        str, typer.Argument(metavar="SNAPSHOT_ID", help="Its id in the relation ghl_snapshot.")
+    ],
     *,
     raw: Annotated[
-        bool, typer.Option("--raw", help="Only the entities' exact bytes, a line feed behind each.")
+        bool, typer.Option("--raw", help="Only the entities' exact bytes, each followed by a line feed.")
     ] = False,
 ) -> None:
-    """Print a snapshot as JSON, after its checksum was verified."""
+    """Verify a snapshot's checksum and print the snapshot as JSON."""
     with checked_database() as (_, database):
         ledger = Ledger(database)
         shown = ledger.get(snapshot_id)

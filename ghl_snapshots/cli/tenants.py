@@ -21,10 +21,10 @@ from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.tenants import TenantRegistry
 
 commands = typer.Typer(
-    help="Add, list and disable the tenants whose configuration is captured.", no_args_is_help=True
+    help="Add, change, list and disable the tenants that are captured.", no_args_is_help=True
 )
 
-_TenantId = Annotated[str, typer.Argument(metavar="TENANT", help="Our name for the customer, such as acme.")]
+_TenantId = Annotated[str, typer.Argument(metavar="TENANT", help="Your id for the customer, such as acme.")]
 
 _Set = Annotated[
     list[str] | None,
@@ -79,7 +79,7 @@ def update(
         typer.Option(metavar="NAME", help="Remove an override; may be given more than once."),
     ] = None,
 ) -> None:
-    """Change the given properties of a tenant; its snapshots stay as they are."""
+    """Change what is given of a tenant; its snapshots stay as they are."""
     with migrated_database() as (_, database):
         registry = TenantRegistry(database)
         current = registry.get(tenant)

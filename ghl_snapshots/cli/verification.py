@@ -23,7 +23,7 @@ from ghl_snapshots.ledger.verification import Verification
 
 commands = typer.Typer()
 checkpoint_commands = typer.Typer(
-    help="Sign the heads of all chains, to store outside the database, and verify the ledger against them.",
+    help="Sign the newest snapshots of all chains, and verify the ledger against such a checkpoint.",
     no_args_is_help=True,
 )
 
@@ -43,7 +43,7 @@ def verify(
     ] = None,
     deep: Annotated[bool, typer.Option("--deep", help="Also recompute each entity's digest.")] = False,
 ) -> None:
-    """Recompute chains, checksums and digests; print each row that does not match, and exit with 1 then."""
+    """Recompute chains, checksums and digests and print what does not match; exit code 1 if anything."""
     console = _console()
     since = since.replace(tzinfo=UTC) if since else None
     with checked_database() as (_, database), _progress(console) as on_progress:
@@ -111,7 +111,7 @@ def verify_checkpoint(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A checkpoint made by `checkpoint create`.")],
     key: _Key = None,
 ) -> None:
-    """Print each chain that was cut off or rewritten since the checkpoint, and exit with 1 then."""
+    """Print each chain that was cut off or rewritten since the checkpoint; exit code 1 if any."""
     console = _console()
     public_key = checkpoint.public_key(_key_text(key))
     text = _read(file)
