@@ -167,7 +167,7 @@ class Storing:
     """All types at once, stored in PostgreSQL, put together as the product does it.
 
     What has been stored before, if `again`, are the same captures, so that the locations' tokens are known.
-    The company's own token, which is refreshed once a day by a process apart, is known in any case.
+    The company's own token is valid in any case, as it is after its daily refresh.
     """
 
     again: bool = False

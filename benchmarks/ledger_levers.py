@@ -21,7 +21,7 @@ from ghl_snapshots.local.postgres import EmbeddedPostgres
 
 TABLES = ("entity", "manifest", "provenance", "snapshot", "audit_event")
 PACK = 64
-# The places at which a payload may differ from the one that it is told by, as a part of all.
+# The share of positions at which a payload may differ from the one that its manifest refers to.
 MOST_CHANGED = 1 / 5
 COPIES = {
     "entities without endpoint, location and first sighting": (
@@ -74,19 +74,19 @@ ORDER BY used.tenant_id, snapshot_type, seq
 
 
 def deltas(connection: Connection) -> None:
-    """Manifests that tell the changed places of an earlier one, if these are few and there are as many."""
+    """Manifests that list the changed positions of an earlier one, if these are few and it is as long."""
     connection.execute(DELTAS)
     bases: dict[tuple[str, str], tuple[bytes, list[int]]] = {}
     for tenant_id, kind, digest, ids in connection.execute(PAYLOADS).fetchall():
         base, old = bases.get((tenant_id, kind), (b"", []))
-        told: tuple[bytes | None, list[int] | None, list[int]]
+        row: tuple[bytes | None, list[int] | None, list[int]]
         changed = [place for place, id_ in enumerate(ids) if len(old) == len(ids) and id_ != old[place]]
         if len(old) == len(ids) and len(changed) <= MOST_CHANGED * len(ids):
-            told = (base, changed, [ids[place] for place in changed])
+            row = (base, changed, [ids[place] for place in changed])
         else:
             bases[tenant_id, kind] = digest, ids
-            told = (None, None, ids)
-        connection.execute("INSERT INTO public.copy VALUES (%s, %s, %s, %s, %s)", (tenant_id, digest, *told))
+            row = (None, None, ids)
+        connection.execute("INSERT INTO public.copy VALUES (%s, %s, %s, %s, %s)", (tenant_id, digest, *row))
 
 
 def savings(connection: Connection) -> Iterator[tuple[str, int]]:

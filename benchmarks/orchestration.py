@@ -47,7 +47,7 @@ SEED = 1
 LATENCY_SECONDS = 0.02
 SAMPLE = 4
 MEGABYTE = 1024 if sys.platform == "linux" else 1024**2
-"""In the unit in which the system tells a process's memory."""
+"""In the unit in which the system reports a process's memory."""
 _SPAWN = multiprocessing.get_context("spawn")
 _HEADINGS = (
     "job",

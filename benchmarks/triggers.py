@@ -126,7 +126,7 @@ def kept(url: str) -> Mapping[str, list[str]]:
     return found
 
 
-def told(answers: Sequence[Answer], rows: Mapping[str, list[str]]) -> Sequence[object]:
+def counts(answers: Sequence[Answer], rows: Mapping[str, list[str]]) -> Sequence[object]:
     """The row of the table."""
     statuses = Counter(answer.status for answer in answers)
     accepted: dict[str, set[str | None]] = {}
@@ -184,7 +184,7 @@ def main() -> None:
             with running(work, {"GHL_SNAPSHOTS_DATABASE_URL": url}) as client, away:
                 clients = Clients(client.base_url, secret)
                 answers = flood(clients, rate=arguments.rate, seconds=arguments.seconds)
-            table.row(title, *told(answers, kept(url)))
+            table.row(title, *counts(answers, kept(url)))
     table.print()
 
 
