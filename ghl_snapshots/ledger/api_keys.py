@@ -1,4 +1,4 @@
-"""Keys of the HTTP API: made, found by their secret, revoked; every change is an audit event."""
+"""Keys of the HTTP API: made, looked up by their secret, revoked; every change is an audit event."""
 
 import hashlib
 import secrets
@@ -27,7 +27,7 @@ class ApiKeys:
         self._database = database
 
     def create(self, tenant_ids: Collection[str], role: KeyRole, *, note: str = "") -> tuple[ApiKey, str]:
-        """Make a key for these tenants; the key, and its secret, which is not kept and cannot be had again.
+        """Make a key for these tenants; the key and its secret, which is not stored.
 
         Raises:
             ConfigurationError: no tenant is named, or the note is longer than 200 characters.
@@ -52,7 +52,7 @@ class ApiKeys:
             return [_key(row) for row in connection.execute(query("keys"), {"key_id": None})]
 
     def revoke(self, key_id: str) -> bool:
-        """Let a key open nothing any more, from now on and for ever; False if that was so already.
+        """Revoke a key for good; False if it was revoked already.
 
         Raises:
             ConfigurationError: there is no such key.

@@ -66,7 +66,7 @@ def append(database: Database, capture: Capture) -> Appended:
 def _append_with_retries(database: Database, capture: Capture) -> Appended:
     """Append, and do so again if the server went away or two transactions were in each other's way.
 
-    That is safe also if it went away after it was told to commit: the second try then finds the snapshot.
+    That is safe also if it went away after it was asked to commit: the second try then finds the snapshot.
     """
     for _ in range(_TRIES - 1):
         try:

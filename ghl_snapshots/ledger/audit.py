@@ -20,10 +20,10 @@ _log = logging.getLogger(__name__)
 
 
 def record(connection: Connection[Any], event: AuditEvent) -> bool:
-    """Append the event in the connection's transaction, so that it stands or falls with what it tells.
+    """Append the event in the connection's transaction, so that it stands or falls with what it records.
 
-    Of the full-run events of a trigger and tenant only the first is appended, whoever sends it; whether this
-    one was. Ids are drawn at random, since one that could be foretold could be taken by somebody else before.
+    Of the full-run events of a trigger and tenant only the first is appended; returns whether this one was.
+    Ids are drawn at random, since one that could be foretold could be taken by somebody else before.
     """
     parameters = {
         "event_id": str(uuid7()),

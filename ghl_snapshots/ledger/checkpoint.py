@@ -1,7 +1,7 @@
-"""Checkpoints: the heads of all chains, signed, to be kept outside of the database.
+"""Checkpoints: the heads of all chains, signed, to be stored outside of the database.
 
-A chain shows that nothing before its head was altered. Whoever can rewrite the whole chain, or cut off its
-end, leaves one that looks as good; a head that was signed and kept elsewhere gives that away.
+A chain shows that nothing before its head was altered. Someone who can rewrite the whole chain, or cut off
+its end, leaves one that looks as good; a head that was signed and stored elsewhere gives that away.
 """
 
 import base64

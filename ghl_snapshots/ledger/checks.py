@@ -29,25 +29,25 @@ class Fault:
 
 
 def faults(
-    database: Database, check: str, rhythms: Mapping[SnapshotType, Cron], *, now: datetime
+    database: Database, check: str, crons: Mapping[SnapshotType, Cron], *, now: datetime
 ) -> list[Fault]:
-    """Everything that a check finds wrong in the snapshots of these types, which are due by these rhythms.
+    """Everything that a check finds wrong in the snapshots of these types, which are due by these schedules.
 
     Raises:
         LedgerError: the server does not answer.
     """
     if check == GUARDED:
         with database.auditor() as connection:
-            found = list(drift(connection))
+            differences = list(drift(connection))
         return [
             Fault(tenant_id=None, snapshot_type=kind, problem=problem)
-            for kind in rhythms
-            for problem in found
+            for kind in crons
+            for problem in differences
         ]
     if check == INTACT:
-        return list(_broken(database, rhythms.keys()))
+        return list(_broken(database, crons.keys()))
     with database.auditor() as connection:
-        rows = connection.execute(query(check), _parameters(rhythms, now)).fetchall()
+        rows = connection.execute(query(check), _parameters(crons, now)).fetchall()
     return [
         Fault(
             tenant_id=row["tenant_id"],
@@ -74,15 +74,15 @@ def _without_tenant(finding: object) -> str:
     return str(finding).partition(": ")[2]
 
 
-def _parameters(rhythms: Mapping[SnapshotType, Cron], now: datetime) -> Mapping[str, object]:
+def _parameters(crons: Mapping[SnapshotType, Cron], now: datetime) -> Mapping[str, object]:
     ticks = [
         (kind.value, tick)
-        for kind, cron in rhythms.items()
+        for kind, cron in crons.items()
         for tick in takewhile(lambda tick: tick <= now, cron.ticks(now - _WEEK))
     ]
     return {
-        "snapshot_types": [kind.value for kind in rhythms],
-        "windows": [_window(cron, now) for cron in rhythms.values()],
+        "snapshot_types": [kind.value for kind in crons],
+        "windows": [_window(cron, now) for cron in crons.values()],
         "tick_types": [kind for kind, _ in ticks],
         "tick_times": [tick for _, tick in ticks],
         "week": _WEEK,

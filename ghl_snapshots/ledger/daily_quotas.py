@@ -1,4 +1,4 @@
-"""What GHL still allows on a day, known to all processes by way of the database.
+"""What GHL still allows on a day, shared by all processes through the database.
 
 The server's clock says which day it is. All this saves is asking GHL in vain, so where the database does not
 answer, captures go on without.
@@ -46,7 +46,7 @@ class DailyQuotas:
         try:
             with self._database.shared_writer() as connection:
                 rows = connection.execute(
-                    query("known_quotas"), {"resource_ids": list(resource_ids)}
+                    query("todays_quotas"), {"resource_ids": list(resource_ids)}
                 ).fetchall()
         except LedgerError:
             self._pause()

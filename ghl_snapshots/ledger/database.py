@@ -41,7 +41,7 @@ _SESSION = (
     "-c default_transaction_isolation=read\\ committed -c row_security=on -c timezone=UTC -c search_path=ghl"
 )
 # A writer's transaction holds locks that others wait for; the longest that it is idle on purpose is while GHL
-# answers a refresh of OAuth tokens, which ends after a minute. Whoever reads holds nobody up, and may be
+# answers a refresh of OAuth tokens, which ends after a minute. A reader holds nobody up, and may be
 # as slow as the caller of the API that it streams a snapshot to.
 _IDLE_SECONDS = {WRITER: 300, READER: 3600, AUDITOR: 3600}
 # A session that holds locks is idle for long.
@@ -138,7 +138,7 @@ class Database:
             raise LedgerError(f"The database does not answer: {self._reason(role)}.") from None
         except LockNotAvailable as error:
             raise LedgerError(
-                f"Another session kept what this one waited {self.lock_seconds:g} s for "
+                f"Another session locked what this one waited {self.lock_seconds:g} s for "
                 f"({error.diag.context or _first_line(error)}). If it hangs, find it with pg_blocking_pids() "
                 "or as the oldest in pg_stat_activity, and end it with pg_terminate_backend()."
             ) from error
@@ -155,7 +155,7 @@ class Database:
             return self._pools[role]
 
     def _reason(self, role: str) -> str:
-        """Why no connection could be had, which the pool knows but does not tell."""
+        """Why there is no connection, which the pool does not say."""
         try:
             psycopg.connect(self._conninfo(role), connect_timeout=5).close()
         except psycopg.Error as error:

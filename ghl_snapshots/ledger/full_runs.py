@@ -12,7 +12,7 @@ from ghl_snapshots.ledger.queries import query
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class FullRun:
+class FinishedRun:
     """A run that is over, with those that it took the place of; `status` is Dagster's word for its end."""
 
     run_id: str
@@ -25,8 +25,8 @@ class FullRun:
     """What was to be captured of each tenant."""
 
 
-def record_full_run(database: Database, run: FullRun) -> int:
-    """Append the events that are not there yet, whoever does so at the same time; how many were appended.
+def record_full_run(database: Database, run: FinishedRun) -> int:
+    """Append the events that are not there yet, safely also with two at once; how many were appended.
 
     Raises:
         LedgerError: the server does not answer; what was appended stays, and doing it again adds the rest.
@@ -42,7 +42,7 @@ def record_full_run(database: Database, run: FullRun) -> int:
     return sum(trail.record(_event(run, row)) for row in rows)
 
 
-def _event(run: FullRun, row: Mapping[str, Any]) -> AuditEvent:
+def _event(run: FinishedRun, row: Mapping[str, Any]) -> AuditEvent:
     planned = sorted(run.planned[row["tenant_id"]])
     return AuditEvent(
         event_type=EventType.FULL_RUN,

@@ -65,7 +65,7 @@ def migrate(
             return _migrated(connection, migrations or released_migrations())
     except psycopg.errors.LockNotAvailable as error:
         raise LedgerError(
-            f"The database could not be migrated: another session kept what it waited {lock_seconds:g} s "
+            f"The database could not be migrated: another session locked what it waited {lock_seconds:g} s "
             f"for ({error.diag.context or 'the lock of migrations'}). Let another migration end; stop the "
             "daemon, the webserver and the API; end what else pg_stat_activity shows of this database."
         ) from error
@@ -94,7 +94,7 @@ def _connect_or_create(url: str, name: str | None) -> None:
         if not name or isinstance(error, psycopg.errors.ConnectionTimeout):
             raise
         _create_if_missing(url, name)
-        # It may have been there, and refuse us for another reason, which this tells.
+        # It may have been there, and refuse us for another reason, which this says.
         psycopg.connect(connection_string(url)).close()
 
 
@@ -141,7 +141,7 @@ def _make_roles(connection: Connection) -> None:
 
 
 def _refuse_wide_roles(connection: Connection) -> None:
-    """Make sure that none of the group roles, whoever made them, walks past what keeps the ledger.
+    """Make sure that no group role, also one that somebody else made, bypasses what protects the ledger.
 
     Raises:
         SchemaError: naming each that does, why, and what to do.
@@ -174,8 +174,8 @@ def _finds_the_schema(connection: Connection) -> bool:
 
 def _applied(connection: Connection) -> Mapping[int, bytes]:
     """Digests of the migrations that the database has, by version."""
-    known = connection.execute("SELECT to_regclass('ghl.schema_version') IS NOT NULL").fetchone()
-    if not known or not known[0]:
+    exists = connection.execute("SELECT to_regclass('ghl.schema_version') IS NOT NULL").fetchone()
+    if not exists or not exists[0]:
         return {}
     try:
         return dict(connection.execute(query("applied_migrations")).fetchall())

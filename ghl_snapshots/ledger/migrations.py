@@ -48,10 +48,10 @@ def pending_migrations(applied: Mapping[int, bytes], migrations: Sequence[Migrat
     """
     if any(applied.get(migration.version, migration.digest) != migration.digest for migration in migrations):
         raise never_released()
-    newest, known = max(applied, default=0), migrations[-1].version
-    if newest > known:
+    newest, last = max(applied, default=0), migrations[-1].version
+    if newest > last:
         raise SchemaError(
-            f"The database's schema is at {newest}, newer than this release's {known}: use a newer release."
+            f"The database's schema is at {newest}, newer than this release's {last}: use a newer release."
         )
     return [migration for migration in migrations if migration.version > newest]
 

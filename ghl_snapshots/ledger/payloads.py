@@ -23,7 +23,7 @@ class Checksums:
     Most of a payload's entities are those of the payload before it, at the same places, and only the others
     are looked at. A payload is a row with its `digest`, and its `entity_ids` as PostgreSQL sends a bigint
     array. `digests_of` looks up the stored digests of entities; it is asked once for `batch_bytes` of
-    payloads, and about `most_known` digests are kept for those that follow.
+    payloads, and about `max_cached` digests are cached for those that follow.
     """
 
     def __init__(
@@ -31,12 +31,12 @@ class Checksums:
         digests_of: Callable[[Sequence[int]], Mapping[int, bytes]],
         *,
         batch_bytes: int = 4_000_000,
-        most_known: int = 100_000,
+        max_cached: int = 100_000,
     ) -> None:
         self._digests_of = digests_of
         self._batch_bytes = batch_bytes
-        self._most_known = most_known
-        self._known: dict[int, bytes] = {}
+        self._max_cached = max_cached
+        self._cached: dict[int, bytes] = {}
         self._absent: set[int] = set()
         self._ids = b""
         self._digests = bytearray()
@@ -59,19 +59,19 @@ class Checksums:
         ]
 
     def _learn(self, ids: set[int]) -> None:
-        if len(self._known) > self._most_known:
-            self._known.clear()
-        wanted = list(ids.difference(self._known))
+        if len(self._cached) > self._max_cached:
+            self._cached.clear()
+        wanted = list(ids.difference(self._cached))
         if wanted:
-            found = self._digests_of(wanted)
-            absent = [id_ for id_ in wanted if id_ not in found]
+            digests = self._digests_of(wanted)
+            absent = [id_ for id_ in wanted if id_ not in digests]
             self._absent.update(absent)
-            self._known |= {**found, **dict.fromkeys(absent, _NOTHING)}
+            self._cached |= {**digests, **dict.fromkeys(absent, _NOTHING)}
 
     def _problem(self, payload: Row, changed: Iterable[Change]) -> str | None:
         ids = _ids(payload["entity_ids"])
         for place, some in changed:
-            new = b"".join(map(self._known.__getitem__, some))
+            new = b"".join(map(self._cached.__getitem__, some))
             self._digests[place * _DIGEST_BYTES : (place + len(some)) * _DIGEST_BYTES] = new
         del self._digests[len(ids or b"") // _ID_BYTES * _DIGEST_BYTES :]
         if ids is None:

@@ -27,7 +27,7 @@ def drift(connection: Connection[Any]) -> Iterator[str]:
     if server > _NEWEST_SERVER:
         yield (
             f"the server is PostgreSQL {server} and this release knows what {_NEWEST_SERVER} says of the "
-            "schema: whether it was altered is not known; use a newer release"
+            "schema: whether it was altered cannot be said; use a newer release"
         )
         return
     expected = dict(line.split(": ", maxsplit=1) for line in sql_text("objects.txt").splitlines())
@@ -56,7 +56,7 @@ def _objects(connection: Connection[Any]) -> Mapping[str, str]:
 
 
 def _wholes(names: Set[str]) -> Iterator[str]:
-    """The names in order, but for those of parts: a table tells of its columns, a function of its owner."""
+    """The names in order, without those of parts: a table stands for its columns."""
     for name in sorted(names):
         if not any(name.endswith(f" {whole}") for whole in names):
             yield name

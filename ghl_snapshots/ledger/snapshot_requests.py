@@ -1,16 +1,16 @@
 """Requests for captures: accepted durably, handed to runs once, followed to their end.
 
-Whoever runs captures takes requests up like this (in Dagster, a sensor and the run itself):
+Requests are taken up like this (in Dagster, a sensor and the run itself):
 
     for request in requests.waiting(limit=20):
         # launch a run with run_key and correlation id request.request_id, for request.snapshot_types
-    requests.queued(request_id, run_id)      # as soon as the run is known
+    requests.queued(request_id, run_id)      # as soon as there is a run
     requests.running(request_id, run_id)     # when it begins; again when another run takes its place
     requests.ended(request_id, error=...)    # when nothing more is to come, however it ended
 
 All of these may be repeated and come late. The request id is the run key: a request that is still waiting
 after its run was launched, because the process died in between, is listed again and must not get a second
-run. How a request ended is not told by the run but read from the snapshots that carry its id.
+run. How a request ended does not come from the run but is read from the snapshots that carry its id.
 """
 
 import secrets
@@ -75,8 +75,8 @@ class SnapshotRequests:
         Raises:
             UnknownTenantError: the registry does not hold the tenant.
             RequestRefusedError: the tenant's account is another, the tenant is disabled, the Idempotency-Key
-                was used for another request, or the limit is reached; nothing was kept.
-            LedgerError: the server does not answer; nothing was kept, unless it went away while it kept it.
+                was used for another request, or the limit is reached; nothing was stored.
+            LedgerError: the server does not answer; it stored nothing, unless it went away during the commit.
         """
         with self._database.writer(new_request.tenant_id) as connection:
             connection.execute(query("lock_requests"), {"tenant_id": new_request.tenant_id})
@@ -104,13 +104,13 @@ class SnapshotRequests:
         return SnapshotRequest.from_row(row)
 
     def waiting(self, *, limit: int) -> Sequence[SnapshotRequest]:
-        """Requests of all tenants that no run is known of, the most urgent first and then the oldest."""
+        """Requests of all tenants without a run, the most urgent first and then the oldest."""
         with self._database.auditor() as connection:
             rows = connection.execute(query("waiting_requests"), {"limit": limit})
             return [SnapshotRequest.from_row(row) for row in rows]
 
     def queued(self, request_id: str, run_id: str) -> None:
-        """A run was launched; the first one that is told stays. Raises RequestNotFoundError."""
+        """A run was launched; the first run that is noted stays. Raises RequestNotFoundError."""
         self._move("request_queued", request_id, run_id=run_id)
 
     def running(self, request_id: str, run_id: str) -> None:

@@ -1,7 +1,7 @@
 """Whether stored entities are what their digests say, and filed under what their bodies and payloads name.
 
 A digest covers an entity's bytes only. What it is filed under (its id, endpoint and location) is compared
-with its body, and with what the tenant's provenances tell of where anything came from.
+with its body, and with where the tenant's provenances say that anything came from.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,7 +20,7 @@ _ENTITIES_AT_A_TIME = 20_000
 class StoredEntities:
     """The entities of a verification's scope; iterating yields those that do not hold.
 
-    Each is named for every chain in scope that holds it. `report` is told how many entities of how many were
+    Each is named for every chain in scope that holds it. `report` gets how many entities of how many were
     hashed, `checked` counts them and their bytes.
     """
 

@@ -24,7 +24,7 @@ _PAYLOADS_AT_A_TIME = 50
 
 @dataclass(slots=True, kw_only=True)
 class _Chain:
-    """What was found in one chain."""
+    """What does not hold in one chain."""
 
     tenant_id: str
     snapshot_type: str
@@ -34,7 +34,7 @@ class _Chain:
 
 
 class Verification:
-    """One walk through the ledger; iterating over it yields what does not hold, as it is found.
+    """One walk through the ledger; iterating over it yields what does not hold, as it comes up.
 
     Chain links, checksums and provenances are recomputed always, the entities' digests from their bytes only
     if `deep`, and what they are filed under is compared then. `tenant_id`, `snapshot_type` and `since` (by
@@ -90,7 +90,7 @@ class Verification:
         tenant_id = self._scope["tenant_id"]
         if tenant_id is not None:
             with self._database.auditor() as connection:
-                if not connection.execute(query("known_tenant"), self._scope).rowcount:
+                if not connection.execute(query("existing_tenant"), self._scope).rowcount:
                     raise UnknownTenantError(tenant_id)
 
     def _drift(self) -> Iterator[Finding]:
@@ -100,13 +100,13 @@ class Verification:
                 yield Finding(problem=problem)
 
     def _chain(self, row: Mapping[str, Any]) -> _Chain:
-        """The links of one chain, its payloads and what these tell of themselves."""
+        """The links of one chain, its payloads, its provenances and its counters."""
         chain = {**self._scope, **row}
         with self._database.auditor() as connection:
-            # All that is told of a chain is told of one moment, whatever is appended meanwhile.
+            # All findings of a chain are of one moment, whatever is appended meanwhile.
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
             findings = [
-                finding_of(chain, broken, _problem_with_link(broken))
+                finding_of(chain, broken, _link_violation(broken))
                 for broken in connection.execute(query("broken_links"), chain)
             ]
             payloads = 0
@@ -140,7 +140,7 @@ class Verification:
 
 
 def _payloads(connection: Connection[DictRow], chain: Mapping[str, Any]) -> Iterator[DictRow]:
-    """The payloads that are there; of one that is not, the row that points to it tells."""
+    """The payloads that are there; one that is not is a finding of the row that points to it."""
     with connection.cursor(name="payloads") as cursor:
         cursor.itersize = _PAYLOADS_AT_A_TIME
         for row in cursor.execute(query("payloads"), chain, binary=True):
@@ -168,7 +168,7 @@ def _describe_counter(chain: Mapping[str, Any], row: Mapping[str, Any]) -> str:
     return f"{name} is {row['existing']}, its snapshots add up to {row['counted']}"
 
 
-def _problem_with_link(row: Mapping[str, Any]) -> str:
+def _link_violation(row: Mapping[str, Any]) -> str:
     expected = 1 if row["previous_seq"] is None else row["previous_seq"] + 1
     if row["seq"] > expected:
         return f"{row['seq'] - expected} before it removed: number {expected} is missing"

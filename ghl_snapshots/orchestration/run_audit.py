@@ -11,7 +11,7 @@ import dagster as dg
 
 from ghl_snapshots.core.errors import RequestNotFoundError
 from ghl_snapshots.core.model import SnapshotType, Source
-from ghl_snapshots.ledger.full_runs import FullRun, record_full_run
+from ghl_snapshots.ledger.full_runs import FinishedRun, record_full_run
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests
 from ghl_snapshots.orchestration.failures import failures_of_run
 from ghl_snapshots.orchestration.finished_runs import finished_since
@@ -40,7 +40,7 @@ def run_audit(context: dg.SensorEvaluationContext, database: DatabaseResource) -
     return dg.SkipReason(f"{appended} events of {len(finished.records)} finished runs.")
 
 
-def full_run(instance: dg.DagsterInstance, record: dg.RunRecord) -> FullRun:
+def full_run(instance: dg.DagsterInstance, record: dg.RunRecord) -> FinishedRun:
     """A finished run, from the start of the first of those that it continues."""
     run = record.dagster_run
     first = first_attempt(run, instance.get_run_by_id)
@@ -48,7 +48,7 @@ def full_run(instance: dg.DagsterInstance, record: dg.RunRecord) -> FullRun:
     ends_at = record.end_time or record.update_timestamp.timestamp()
     began_at = min((began.start_time or ends_at for began in begins), default=ends_at)
     trigger = trigger_of(run, instance.get_run_by_id)
-    return FullRun(
+    return FinishedRun(
         run_id=run.run_id,
         correlation_id=trigger.correlation_id,
         source=trigger.source,
@@ -69,7 +69,7 @@ def _planned(instance: dg.DagsterInstance, run_id: str) -> Mapping[str, set[Snap
     return planned
 
 
-def _end_request(instance: dg.DagsterInstance, database: DatabaseResource, run: FullRun) -> None:
+def _end_request(instance: dg.DagsterInstance, database: DatabaseResource, run: FinishedRun) -> None:
     if run.source is not Source.API:
         return
     error = "\n".join(failures_of_run(instance, run.run_id))[:_MAX_ERROR_LENGTH] or None

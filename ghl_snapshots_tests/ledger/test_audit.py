@@ -23,7 +23,7 @@ from ghl_snapshots.core.model import SnapshotType, Source
 from ghl_snapshots.core.tokens import StoredTokens
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.database import Database
-from ghl_snapshots.ledger.full_runs import FullRun, record_full_run
+from ghl_snapshots.ledger.full_runs import FinishedRun, record_full_run
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.snapshot_requests import NewRequest, SnapshotRequests
@@ -35,7 +35,7 @@ KEY = Fernet.generate_key().decode()
 NEW_REQUEST = NewRequest(
     tenant_id="acme", ghl_account_id="account-acme", snapshot_types=(SnapshotType.WORKFLOWS,)
 )
-FULL_RUN = FullRun(
+FULL_RUN = FinishedRun(
     run_id="run",
     correlation_id="tick",
     source=Source.SCHEDULED,

@@ -72,7 +72,7 @@ def test_a_row_of_the_registry_that_somebody_keeps_is_told_too(
 ) -> None:
     with as_role("writer", "acme").transaction() as transaction:
         transaction.connection.execute("UPDATE tenant SET enabled = false")
-        with pytest.raises(LedgerError, match="Another session kept what this one waited"):
+        with pytest.raises(LedgerError, match="Another session locked what this one waited"):
             TenantRegistry(impatient).set_enabled("acme", enabled=False)
 
 

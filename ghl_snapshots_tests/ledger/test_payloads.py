@@ -59,7 +59,7 @@ def test_payloads_hold_however_they_differ_from_those_before(history: list[list[
 @given(history=histories())
 def test_they_hold_when_little_is_looked_up_and_remembered_at_a_time(history: list[list[int]]) -> None:
     rows = [payload(ids) for ids in history]
-    assert problems(rows, batch_bytes=1, most_known=1) == [None] * len(history)
+    assert problems(rows, batch_bytes=1, max_cached=1) == [None] * len(history)
 
 
 def test_each_payload_of_which_an_entity_is_missing_is_named_and_no_other() -> None:

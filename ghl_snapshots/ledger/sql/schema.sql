@@ -13,7 +13,7 @@ SET LOCAL search_path = ghl, pg_catalog;
 
 CREATE TABLE schema_version (
     version integer PRIMARY KEY,
-    -- SHA-256 of the migration's text, by which a state of it that was never released is known.
+    -- SHA-256 of the migration's text, which shows whether that state of it was released.
     digest bytea NOT NULL CHECK (octet_length(digest) = 32),
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
@@ -145,7 +145,7 @@ CREATE INDEX audit_event_of_tenant ON audit_event (tenant_id, occurred_at DESC);
 CREATE INDEX audit_event_of_trigger ON audit_event (correlation_id);
 -- Events arrive in the order of their time, so a block range index finds a time span, whatever the type.
 CREATE INDEX audit_event_by_time ON audit_event USING brin (occurred_at) WITH (pages_per_range = 16);
--- How a tenant's run went is told once for each trigger. The tenant is part of what must be unique, so that no
+-- One event for each trigger and tenant says how the run went. The tenant is part of what must be unique, so that no
 -- session can take another tenant's place or learn that it is taken.
 CREATE UNIQUE INDEX full_run_event ON audit_event (correlation_id, tenant_id) NULLS NOT DISTINCT
     WHERE event_type = 'ghl_snapshot_full_run';
@@ -176,7 +176,7 @@ AS $$
     SELECT sha256(coalesce(previous, ''::bytea) || sha256(convert_to(ghl.row_text(row_), 'UTF8')))
 $$;
 
--- What of a snapshot row contradicts its payload of so many entities or its provenance, which tells of so many
+-- What of a snapshot row contradicts its payload of so many entities or its provenance, which lists so many
 -- records, requests and errors; NULL where nothing does.
 CREATE FUNCTION contradiction(
     row_ snapshot, entities integer, records integer, requests integer, errors integer
@@ -192,7 +192,7 @@ AS $$
             format('the status is %s with %s errors', row_.status, errors)
         WHEN cardinality(row_.sent_after_us) <> requests OR cardinality(row_.took_ms) <> requests
             OR cardinality(row_.trace_ids) <> requests THEN
-            format('the provenance tells of %s requests and the row of another number', requests)
+            format('the provenance lists %s requests and the row another number', requests)
     END
 $$;
 
@@ -208,9 +208,9 @@ BEGIN
     SELECT contradiction(NEW, (
         SELECT cardinality(entity_ids) FROM manifest
         WHERE manifest.tenant_id = NEW.tenant_id AND manifest.digest = NEW.checksum
-    ), told.records, told.requests, told.errors) INTO problem
+    ), provenance.records, provenance.requests, provenance.errors) INTO problem
     FROM (SELECT) AS always
-    LEFT JOIN provenance AS told ON told.tenant_id = NEW.tenant_id AND told.digest = NEW.provenance;
+    LEFT JOIN provenance ON provenance.tenant_id = NEW.tenant_id AND provenance.digest = NEW.provenance;
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION '%', problem USING ERRCODE = 'integrity_constraint_violation';
     END IF;
@@ -278,7 +278,7 @@ BEGIN
     END LOOP;
 END $$;
 
--- A tenant stays in the registry for as long as its snapshots, which is for ever.
+-- A tenant stays in the registry for as long as its snapshots, which is forever.
 CREATE TRIGGER keep_tenant BEFORE DELETE OR TRUNCATE ON tenant EXECUTE FUNCTION refuse_change();
 ALTER TABLE tenant ENABLE ALWAYS TRIGGER keep_tenant;
 
@@ -476,7 +476,7 @@ CREATE POLICY system_rows_added ON audit_event FOR INSERT TO ghl_snapshots_write
 
 -- API -----------------------------------------------------------------------------------------------------
 
--- Keys of the HTTP API. A key is shown once, when it is made, and kept as the SHA-256 of its 256 random bits.
+-- Keys of the HTTP API. A key is shown once, when it is made, and stored as the SHA-256 of its 256 random bits.
 CREATE TABLE api_key (
     key_id text PRIMARY KEY CHECK (key_id ~ '^[0-9a-z]{8}$'),
     secret_hash bytea NOT NULL UNIQUE CHECK (octet_length(secret_hash) = 32),
@@ -493,7 +493,7 @@ CREATE TABLE api_key_tenant (
 );
 
 -- A request for captures that came in through the API; its id is the correlation id of all that it leads to.
--- What was asked for never changes; the columns after created_at tell how far the run that serves it has come.
+-- What was asked for never changes; the columns after created_at say how far the run that serves it has come.
 CREATE TABLE snapshot_request (
     request_id text PRIMARY KEY CHECK (request_id ~ '^manual_snapshot_[0-9]{13}_[0-9a-z]{6,32}$'),
     tenant_id text NOT NULL REFERENCES tenant,
@@ -590,17 +590,17 @@ CREATE TRIGGER count_snapshot AFTER INSERT ON snapshot FOR EACH ROW EXECUTE FUNC
 ALTER TABLE snapshot ENABLE ALWAYS TRIGGER count_snapshot;
 
 -- The key whose secret has this SHA-256, unless it was revoked. With the owner's rights, because a caller has
--- no tenant before its key is known; nobody can list keys through it.
+-- no tenant before its key is read; nobody can list keys through it.
 CREATE FUNCTION api_key_of(hash bytea) RETURNS TABLE (key_id text, role text, tenant_ids text[])
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ghl, pg_catalog, pg_temp
 AS $$
-    SELECT known.key_id, known.role, ARRAY(
-        SELECT held.tenant_id FROM api_key_tenant AS held WHERE held.key_id = known.key_id ORDER BY 1
+    SELECT existing.key_id, existing.role, ARRAY(
+        SELECT held.tenant_id FROM api_key_tenant AS held WHERE held.key_id = existing.key_id ORDER BY 1
     )
-    FROM api_key AS known WHERE known.secret_hash = hash AND known.revoked_at IS NULL
+    FROM api_key AS existing WHERE existing.secret_hash = hash AND existing.revoked_at IS NULL
 $$;
 
--- How far a request has come. What is stored decides; only what is missing is told by the run.
+-- How far a request has come. What is stored decides; the run says only what is missing.
 CREATE FUNCTION request_status(request snapshot_request) RETURNS text
 LANGUAGE sql STABLE SET search_path = ghl, pg_catalog
 AS $$
@@ -698,25 +698,25 @@ CREATE POLICY all_rows_read ON oauth_token FOR SELECT TO ghl_snapshots_auditor U
 CREATE FUNCTION note_quota(resource text, on_day date, left_over integer, of_all integer) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = ghl, pg_catalog, pg_temp
 AS $$
-    INSERT INTO daily_quota AS known (resource_id, day, remaining, daily)
+    INSERT INTO daily_quota AS existing (resource_id, day, remaining, daily)
     VALUES (resource, on_day, left_over, of_all)
     ON CONFLICT (resource_id) DO UPDATE
     SET day = EXCLUDED.day,
-        remaining = CASE WHEN known.day = EXCLUDED.day THEN least(known.remaining, EXCLUDED.remaining)
+        remaining = CASE WHEN existing.day = EXCLUDED.day THEN least(existing.remaining, EXCLUDED.remaining)
             ELSE EXCLUDED.remaining END,
-        daily = coalesce(EXCLUDED.daily, known.daily)
-    WHERE known.day <= EXCLUDED.day
+        daily = coalesce(EXCLUDED.daily, existing.daily)
+    WHERE existing.day <= EXCLUDED.day
 $$;
 REVOKE EXECUTE ON FUNCTION note_quota(text, date, integer, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION note_quota(text, date, integer, integer) TO ghl_snapshots_writer;
 
--- What a capture reads at its start, so that it sends nothing that GHL is known to refuse.
-CREATE FUNCTION known_quota(resource text, on_day date, OUT remaining integer, OUT daily integer)
+-- What a capture reads at its start, so that it sends nothing that GHL refuses for the day.
+CREATE FUNCTION quota_of_day(resource text, on_day date, OUT remaining integer, OUT daily integer)
 RETURNS SETOF record
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = ghl, pg_catalog, pg_temp
 AS $$
-    SELECT known.remaining, known.daily FROM daily_quota AS known
-    WHERE known.resource_id = resource AND known.day = on_day
+    SELECT existing.remaining, existing.daily FROM daily_quota AS existing
+    WHERE existing.resource_id = resource AND existing.day = on_day
 $$;
-REVOKE EXECUTE ON FUNCTION known_quota(text, date) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION known_quota(text, date) TO ghl_snapshots_writer;
+REVOKE EXECUTE ON FUNCTION quota_of_day(text, date) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION quota_of_day(text, date) TO ghl_snapshots_writer;

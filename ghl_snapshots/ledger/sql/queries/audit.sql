@@ -28,7 +28,7 @@ WHERE (%(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s)
     AND (%(until)s::timestamptz IS NULL OR occurred_at < %(until)s)
 ORDER BY occurred_at DESC, event_id DESC LIMIT %(limit)s;
 
--- totals_of_trigger -- what a trigger led to, for those of the tenants of whom no event of this type tells it yet
+-- totals_of_trigger -- what a trigger led to, for those of the tenants without an event of this type
 SELECT asked.tenant_id, tenant.ghl_account_id, stored.*
 FROM unnest(%(tenant_ids)s::text[]) AS asked (tenant_id)
 LEFT JOIN ghl.tenant ON tenant.tenant_id = asked.tenant_id
@@ -39,8 +39,8 @@ CROSS JOIN LATERAL (
     WHERE snapshot.correlation_id = %(correlation_id)s AND snapshot.tenant_id = asked.tenant_id
 ) AS stored
 WHERE NOT EXISTS (
-    SELECT FROM ghl.audit_event AS told
-    WHERE told.correlation_id = %(correlation_id)s AND told.tenant_id = asked.tenant_id
-        AND told.event_type = %(event_type)s
+    SELECT FROM ghl.audit_event AS event
+    WHERE event.correlation_id = %(correlation_id)s AND event.tenant_id = asked.tenant_id
+        AND event.event_type = %(event_type)s
 )
 ORDER BY 1;

@@ -21,7 +21,7 @@ ORDER BY 1, 2;
 SELECT tenant.tenant_id, kind.snapshot_type,
     concat(
         latest.status, ' in snapshot ', latest.snapshot_id, ': ', cause ->> 'endpoint', ': ', cause ->> 'message',
-        CASE WHEN told.errors > 1 THEN format(', and %%s more', told.errors - 1) END
+        CASE WHEN provenance.errors > 1 THEN format(', and %%s more', provenance.errors - 1) END
     ) AS problem
 FROM ghl.tenant
 CROSS JOIN unnest(%(snapshot_types)s::text[]) AS kind (snapshot_type)
@@ -30,8 +30,8 @@ CROSS JOIN LATERAL (
     WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.snapshot_type = kind.snapshot_type
     ORDER BY captured_at DESC, seq DESC LIMIT 1
 ) AS latest
-JOIN ghl.provenance AS told ON told.tenant_id = tenant.tenant_id AND told.digest = latest.provenance
-CROSS JOIN LATERAL (SELECT ghl.closest_jsonb(told.body::text) -> 'errors' -> 0 AS cause) AS first
+JOIN ghl.provenance ON provenance.tenant_id = tenant.tenant_id AND provenance.digest = latest.provenance
+CROSS JOIN LATERAL (SELECT ghl.closest_jsonb(provenance.body::text) -> 'errors' -> 0 AS cause) AS first
 WHERE tenant.enabled AND latest.status <> 'success'
 ORDER BY 1, 2;
 
@@ -62,7 +62,7 @@ own AS (
     WHERE latest.snapshot_type = 'locations' AND entity.endpoint = '/locations/{locationId}'
         AND ghl.entity_jsonb(entity.body) ->> 'companyId' = tenant.ghl_account_id
 ),
-found AS (
+held AS (
     SELECT latest.tenant_id, latest.snapshot_type, latest.snapshot_id, place.location_id
     FROM latest
     JOIN ghl.manifest ON manifest.tenant_id = latest.tenant_id AND manifest.digest = latest.checksum
@@ -73,14 +73,14 @@ found AS (
     ) AS place (location_id)
     WHERE latest.snapshot_type = ANY(%(snapshot_types)s) AND place.location_id IS NOT NULL
 )
-SELECT found.tenant_id, found.snapshot_type,
-    'snapshot ' || found.snapshot_id || ' holds entities of foreign locations: '
-        || string_agg(DISTINCT found.location_id, ', ') AS problem
-FROM found
+SELECT held.tenant_id, held.snapshot_type,
+    'snapshot ' || held.snapshot_id || ' holds entities of foreign locations: '
+        || string_agg(DISTINCT held.location_id, ', ') AS problem
+FROM held
 WHERE NOT EXISTS (
-    SELECT FROM own WHERE own.tenant_id = found.tenant_id AND own.location_id = found.location_id
+    SELECT FROM own WHERE own.tenant_id = held.tenant_id AND own.location_id = held.location_id
 )
-GROUP BY found.tenant_id, found.snapshot_type, found.snapshot_id
+GROUP BY held.tenant_id, held.snapshot_type, held.snapshot_id
 ORDER BY 1, 2;
 
 -- no_silent_drift -- weekly captures that differ from the capture before, with no later one that agrees

@@ -5,8 +5,8 @@ SELECT ghl.note_quota(resource_id, day, remaining, daily)
 FROM unnest(%(resource_ids)s::text[], %(days)s::date[], %(remaining)s::integer[], %(daily)s::integer[])
     AS each (resource_id, day, remaining, daily);
 
--- known_quotas -- what was noted today of the quotas of locations and companies, and the server's time
+-- todays_quotas -- what was noted today of the quotas of locations and companies, and the server's time
 SELECT clock_timestamp() AS now, resource_id, today AS day, remaining, daily
 FROM (SELECT (clock_timestamp() AT TIME ZONE 'UTC')::date AS today) AS server
 CROSS JOIN unnest(%(resource_ids)s::text[]) AS asked (resource_id)
-LEFT JOIN LATERAL ghl.known_quota(resource_id, today) ON true;
+LEFT JOIN LATERAL ghl.quota_of_day(resource_id, today) ON true;

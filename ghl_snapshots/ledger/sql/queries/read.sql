@@ -24,7 +24,7 @@ WHERE tenant_id = %(tenant_id)s AND snapshot_type = ANY(%(snapshot_types)s)
 ORDER BY captured_at DESC, seq DESC, snapshot_type LIMIT %(limit)s;
 
 -- snapshots_page -- a tenant's snapshots of some types without their metadata, the newest first, after a position
-SELECT found.*
+SELECT recent.*
 FROM unnest(%(snapshot_types)s::text[]) AS kind (name)
 CROSS JOIN LATERAL (
     SELECT snapshot_id, tenant_id, ghl_account_id, snapshot_type, captured_at, version, status, record_count,
@@ -36,7 +36,7 @@ CROSS JOIN LATERAL (
         AND captured_at <= %(before_moment)s::timestamptz
         AND (captured_at, snapshot_id) < (%(before_moment)s::timestamptz, %(before_id)s)
     ORDER BY captured_at DESC, snapshot_id DESC LIMIT %(limit)s
-) AS found
+) AS recent
 ORDER BY captured_at DESC, snapshot_id DESC LIMIT %(limit)s;
 
 -- snapshots_of_account -- the newest snapshots of a GHL account, whichever tenant it belongs or belonged to
@@ -48,7 +48,7 @@ WITH holder AS MATERIALIZED (
     )
 ),
 newest AS MATERIALIZED (
-    SELECT found.*
+    SELECT recent.*
     FROM holder
     CROSS JOIN ghl.snapshot_type AS type
     CROSS JOIN LATERAL (
@@ -56,7 +56,7 @@ newest AS MATERIALIZED (
         WHERE snapshot.tenant_id = holder.tenant_id AND snapshot.snapshot_type = type.snapshot_type
             AND snapshot.ghl_account_id = %(ghl_account_id)s
         ORDER BY captured_at DESC LIMIT %(limit)s
-    ) AS found
+    ) AS recent
     ORDER BY captured_at DESC, seq DESC LIMIT %(limit)s
 )
 SELECT snapshot_record.* FROM newest JOIN ghl.snapshot_record USING (snapshot_id)

@@ -13,7 +13,7 @@ WHERE (%(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s) AND snapshot_ty
 GROUP BY tenant_id, snapshot_type
 ORDER BY tenant_id, snapshot_type;
 
--- known_tenant -- a row if there is such a tenant, or what is left of one
+-- existing_tenant -- a row if there is such a tenant, or what is left of one
 SELECT FROM ghl.tenant WHERE tenant_id = %(tenant_id)s
 UNION ALL
 (SELECT FROM ghl.snapshot WHERE tenant_id = %(tenant_id)s LIMIT 1);
@@ -25,7 +25,7 @@ SELECT * FROM (
     FROM (
         SELECT snapshot_id, seq, created_at, chain,
             sha256(convert_to(ghl.row_text(row_), 'UTF8')) AS row_digest,
-            ghl.contradiction(row_, payload.entities, told.records, told.requests, told.errors) AS contradiction
+            ghl.contradiction(row_, payload.entities, provenance.records, provenance.requests, provenance.errors) AS contradiction
         FROM ghl.snapshot AS row_
         LEFT JOIN (
             SELECT digest, cardinality(entity_ids) AS entities FROM ghl.manifest
@@ -35,7 +35,7 @@ SELECT * FROM (
             )
             OFFSET 0  -- or it would be counted anew for each of the snapshots that share the payload
         ) AS payload ON payload.digest = row_.checksum
-        LEFT JOIN ghl.provenance AS told ON told.tenant_id = %(tenant_id)s AND told.digest = row_.provenance
+        LEFT JOIN ghl.provenance ON provenance.tenant_id = %(tenant_id)s AND provenance.digest = row_.provenance
         WHERE row_.tenant_id = %(tenant_id)s AND row_.snapshot_type = %(snapshot_type)s
         OFFSET 0  -- so that what is put in order are digests, not rows
     ) AS read
@@ -65,15 +65,15 @@ FROM (
 SELECT id, digest FROM ghl.entity WHERE tenant_id = %(tenant_id)s AND id = ANY(%(ids)s::bigint[]);
 
 -- altered_provenances -- provenances of one chain that no longer match their digest, each with its first snapshot
-SELECT told.digest, used.snapshot_id, used.seq
+SELECT provenance.digest, used.snapshot_id, used.seq
 FROM (
     SELECT DISTINCT ON (provenance) provenance, snapshot_id, seq FROM ghl.snapshot
     WHERE tenant_id = %(tenant_id)s AND snapshot_type = %(snapshot_type)s
         AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
     ORDER BY provenance, seq
 ) AS used
-JOIN ghl.provenance AS told ON told.tenant_id = %(tenant_id)s AND told.digest = used.provenance
-WHERE told.digest <> sha256(convert_to(told.body::text, 'UTF8'))
+JOIN ghl.provenance ON provenance.tenant_id = %(tenant_id)s AND provenance.digest = used.provenance
+WHERE provenance.digest <> sha256(convert_to(provenance.body::text, 'UTF8'))
 ORDER BY used.seq;
 
 -- spans_of_entities -- the entities in scope in spans of at most so many, each from one id to another
@@ -99,16 +99,16 @@ WHERE id BETWEEN %(least)s AND %(greatest)s AND (%(tenant_id)s::text IS NULL OR 
 SELECT coalesce(array_agg(entity.id), '{}') AS ids
 FROM ghl.entity
 CROSS JOIN LATERAL (
-    SELECT array_agg(told ->> key) AS names
-    FROM (SELECT ghl.entity_jsonb(body) AS told OFFSET 0) AS read
+    SELECT array_agg(value ->> key) AS names
+    FROM (SELECT ghl.entity_jsonb(body) AS value OFFSET 0) AS read
     CROSS JOIN unnest(ARRAY['id', 'agentId', '_id']) AS key
     -- Of what else stands there, none is taken for an id.
-    WHERE jsonb_typeof(told -> key) = 'string' AND char_length(told ->> key) BETWEEN 1 AND 256
+    WHERE jsonb_typeof(value -> key) = 'string' AND char_length(value ->> key) BETWEEN 1 AND 256
 ) AS named
 WHERE entity.id = ANY(%(ids)s::bigint[]) AND NOT coalesce(entity_id = ANY(names), names IS NULL);
 
 -- of_another_origin -- entities of an endpoint and a location that no provenance of their tenant names together
-WITH told AS MATERIALIZED (
+WITH origin AS MATERIALIZED (
     SELECT DISTINCT tenant_id, request ->> 'endpoint' AS endpoint, coalesce(request ->> 'locationId', '') AS location_id
     FROM ghl.provenance
     CROSS JOIN json_array_elements(body -> 'requests') AS each (request)
@@ -118,9 +118,9 @@ SELECT coalesce(array_agg(id), '{}') AS ids
 FROM ghl.entity
 WHERE (%(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s)
     AND NOT EXISTS (
-        SELECT FROM told
-        WHERE told.tenant_id = entity.tenant_id AND told.endpoint = entity.endpoint
-            AND told.location_id = coalesce(entity.location_id, '')
+        SELECT FROM origin
+        WHERE origin.tenant_id = entity.tenant_id AND origin.endpoint = entity.endpoint
+            AND origin.location_id = coalesce(entity.location_id, '')
     );
 
 -- uses_of_entities -- the first snapshot of each chain in scope that holds one of these entities, for each of them
