@@ -27,8 +27,8 @@ settings.register_profile("full", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=20)
 settings.load_profile("full")
 
-STACK_FILES = {"test_crashes.py", "test_queue.py", "test_requests.py", "test_webserver.py"}
-"""Those of end_to_end/ that share one webserver and daemon."""
+OWN_STACKS = {"test_secrets.py", "test_unattended.py"}
+"""The files of end_to_end/ that start a webserver and a daemon of their own; the others share them."""
 
 
 class _FilesAndStacks(LoadFileScheduling):
@@ -36,7 +36,7 @@ class _FilesAndStacks(LoadFileScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return "stack" if Path(file).name in STACK_FILES else file
+        return "stack" if _shares_stack(Path(file)) else file
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
@@ -49,9 +49,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=_urgency)
 
 
+def _shares_stack(file: Path) -> bool:
+    return file.parent.name == "end_to_end" and file.name not in OWN_STACKS
+
+
 def _urgency(item: pytest.Item) -> int:
-    if "end_to_end" in item.path.parts:
-        return 0 if item.path.name in STACK_FILES else 1
+    if item.path.parent.name == "end_to_end":
+        return 0 if _shares_stack(item.path) else 1
     return 2 if item.get_closest_marker("slow") else 3
 
 
