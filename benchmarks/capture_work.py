@@ -22,7 +22,7 @@ from ghl_snapshots.capture.engine import CaptureEngine
 from ghl_snapshots.core.capture_settings import CaptureSettings
 from ghl_snapshots.core.model import AccountKind, Capture, SnapshotType, Source, Tenant
 from ghl_snapshots.core.settings import Settings
-from ghl_snapshots.core.tokens import AccessToken, StoredTokens
+from ghl_snapshots.core.tokens import AccessToken, RefusedLocation, StoredTokens
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
@@ -294,11 +294,18 @@ class _MemoryTokens:
         """Replace the tokens."""
         self.tokens = tokens
 
-    def location_tokens(self, tenant_id: str, *, known: Collection[str] = ()) -> dict[str, AccessToken]:
+    def set_aside(self, tokens: StoredTokens, account_id: str, *, timeout_seconds: float = 0) -> None:
+        """Forget them."""
+
+    def location_tokens(
+        self, tenant_id: str, *, known: Collection[str] = ()
+    ) -> dict[str, AccessToken | RefusedLocation]:
         """None are kept here: an engine keeps them itself."""
         return {}
 
-    def store_location_tokens(self, tenant_id: str, tokens: Mapping[str, AccessToken]) -> None:
+    def store_location_tokens(
+        self, tenant_id: str, tokens: Mapping[str, AccessToken | RefusedLocation]
+    ) -> None:
         """Leave it to the engine."""
 
 

@@ -118,7 +118,9 @@ def _exchange(settings: Settings, database: Database, client: GhlClient) -> Toke
         return None
     return TokenExchange(
         app=OAuthApp(
-            client_id=settings.oauth_client_id, client_secret=settings.oauth_client_secret.get_secret_value()
+            client_id=settings.oauth_client_id,
+            client_secret=settings.oauth_client_secret.get_secret_value(),
+            own_app_id=settings.oauth_app_id,
         ),
         store=OAuthTokens(database, settings.encryption_keys_text),
         client=client,

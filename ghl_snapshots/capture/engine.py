@@ -22,14 +22,15 @@ from ghl_snapshots.core.model import (
     Status,
     Tenant,
 )
-from ghl_snapshots.ghl.account_fetch import AccountFetch
+from ghl_snapshots.ghl.account_fetch import AccountFetch, AccountResult
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
-from ghl_snapshots.ghl.endpoint_fetch import EndpointFetch, FetchTarget, skipped_fetch
+from ghl_snapshots.ghl.endpoint_fetch import EndpointFetch, skipped_fetch
 from ghl_snapshots.ghl.endpoints import endpoints_of
 from ghl_snapshots.ghl.exchange_thread import wait_for_exchanges
+from ghl_snapshots.ghl.fetch_target import FetchTarget
 
 _COMPANIES_AT_ONCE = 4
 
@@ -97,12 +98,12 @@ class CaptureEngine:
         settings, problem = self._settings_of(tenant)
         deadline = Deadline(settings.capture_timeout_seconds, cancelled=cancelled)
         budget = Budget(deadline=deadline, settings=settings)
-        if problem is None:
-            listing, parts = self._read(tenant, snapshot_type, budget)
-        else:
-            listing, parts = _unread(snapshot_type, problem), []
-        entities, requests = _joined(parts)
-        errors = tuple(part.error for part in (listing, *parts) if part.error is not None)
+        result = (
+            self._fetch(tenant, snapshot_type, budget) if problem is None else _unread(snapshot_type, problem)
+        )
+        entities, requests = _joined(result.fetches)
+        listing = [result.listing] if result.listing is not None else []
+        errors = tuple(fetch.error for fetch in (*listing, *result.fetches) if fetch.error is not None)
         return Capture(
             tenant_id=tenant.tenant_id,
             ghl_account_id=tenant.ghl_account_id,
@@ -111,12 +112,17 @@ class CaptureEngine:
             duration_ms=round((self._monotonic() - started) * 1000),
             status=_status(requests, errors),
             entities=entities,
-            requests=(*_empty_handed(listing), *requests),
+            requests=(*_without_entities(listing), *requests),
             errors=errors,
             api_calls=budget.calls(),
             api_version=endpoints_of(snapshot_type)[0].api_version,
             source=source,
             correlation_id=correlation_id,
+            left_out=tuple(result.left_out),
+            duplicates=tuple(
+                duplicate for fetch in (*listing, *result.fetches) for duplicate in fetch.duplicates
+            ),
+            location_ids=None if result.location_ids is None else tuple(result.location_ids),
         )
 
     def for_each(
@@ -155,10 +161,7 @@ class CaptureEngine:
         except ConfigurationError as problem:
             return CaptureSettings(), problem
 
-    def _read(
-        self, tenant: Tenant, snapshot_type: SnapshotType, budget: Budget
-    ) -> tuple[EndpointFetch, list[EndpointFetch]]:
-        """What told which locations there are, and what was read of each."""
+    def _fetch(self, tenant: Tenant, snapshot_type: SnapshotType, budget: Budget) -> AccountResult:
         own = budget.settings.concurrency
         try:
             fetch = AccountFetch(
@@ -177,25 +180,26 @@ class CaptureEngine:
             raise
 
 
-def _unread(snapshot_type: SnapshotType, problem: ConfigurationError) -> EndpointFetch:
-    endpoint = endpoints_of(snapshot_type)[0]
-    return skipped_fetch(FetchTarget(endpoint=endpoint), ErrorKind.CONFIGURATION, str(problem))
+def _unread(snapshot_type: SnapshotType, problem: ConfigurationError) -> AccountResult:
+    target = FetchTarget(endpoint=endpoints_of(snapshot_type)[0])
+    fetch = skipped_fetch(target, ErrorKind.CONFIGURATION, str(problem))
+    return AccountResult(listing=None, fetches=[fetch], left_out=[], location_ids=None)
 
 
-def _joined(parts: Sequence[EndpointFetch]) -> tuple[tuple[Entity, ...], tuple[RequestRecord, ...]]:
-    """The entities of all parts in order, and the requests with their offsets among these."""
+def _joined(fetches: Sequence[EndpointFetch]) -> tuple[tuple[Entity, ...], tuple[RequestRecord, ...]]:
+    """The entities of all fetches in order, and the requests with their offsets among these."""
     entities: list[Entity] = []
     requests: list[RequestRecord] = []
-    for part in parts:
+    for fetch in fetches:
         start = len(entities)
-        requests += (replace(request, offset=start + request.offset) for request in part.requests)
-        entities += part.entities
+        requests += (replace(request, offset=start + request.offset) for request in fetch.requests)
+        entities += fetch.entities
     return tuple(entities), tuple(requests)
 
 
-def _empty_handed(listing: EndpointFetch) -> Iterator[RequestRecord]:
-    """The requests that told which locations there are; they contribute no entity to a payload."""
-    return (replace(request, offset=0, count=0) for request in listing.requests)
+def _without_entities(listing: Sequence[EndpointFetch]) -> Iterator[RequestRecord]:
+    """The requests that list the locations; they contribute no entity to a payload."""
+    return (replace(request, offset=0, count=0) for fetch in listing for request in fetch.requests)
 
 
 def _status(requests: Sequence[RequestRecord], errors: Sequence[CaptureError]) -> Status:

@@ -6,6 +6,7 @@ GhlSnapshotsError
 ├── CredentialError             a credential reference that yields no usable token
 ├── GhlError                    a call to GHL that did not yield what it should
 │   │                           (see ErrorKind for what went wrong and whether another attempt can help)
+│   ├── ForeignAnswerError      it was answered with another account's entities
 │   └── ListChangedError        a list changed while its pages were read
 ├── RequestRefusedError         a request for captures that was not accepted
 │   ├── AccountMismatchError    its account is not the tenant's
@@ -48,8 +49,20 @@ class ErrorKind(StrEnum):
     """What went wrong in a call to GHL; the values are stored in snapshots and label metrics."""
 
     INVALID_CREDENTIAL = "invalid_credential"
+    """GHL refuses the token itself, in the credential's own words."""
     MISSING_SCOPE = "missing_scope"
+    NOT_IN_PLAN = "not_in_plan"
+    """The customer's GHL plan lacks the feature."""
     FORBIDDEN_LOCATION = "forbidden_location"
+    """GHL says that the token does not open the location, or answers with another location's entities."""
+    NOT_INSTALLED = "not_installed"
+    """The OAuth app is not installed in the location."""
+    SUSPENDED = "suspended"
+    """GHL calls the location not active."""
+    FORBIDDEN = "forbidden"
+    """GHL refuses this one call, which says nothing of the token, the location or another call."""
+    UNPROVEN = "unproven"
+    """The answer names no location, and no other answer proves that the token is the location's."""
     NOT_FOUND = "not_found"
     INVALID_REQUEST = "invalid_request"
     RATE_LIMITED = "rate_limited"
@@ -71,14 +84,6 @@ class ErrorKind(StrEnum):
         """Whether the same request may succeed if it is sent again soon."""
         return self in _RETRYABLE
 
-    @property
-    def ends_tenant(self) -> bool:
-        """Whether every further call for the tenant would fail alike, so that none is sent.
-
-        A spent day does not: it is that of one location or of the company, which alone are left in peace.
-        """
-        return self is ErrorKind.INVALID_CREDENTIAL
-
 
 _RETRYABLE = frozenset(
     {
@@ -98,6 +103,8 @@ class GhlError(GhlSnapshotsError):
     """
 
     cursor: str | None = None
+    answer: str = ""
+    """The status and GHL's own words, where an answer is the error."""
 
     def __init__(
         self, kind: ErrorKind, message: str, *, status: int | None = None, attempts: int = 1
@@ -107,6 +114,14 @@ class GhlError(GhlSnapshotsError):
         self.message = message
         self.status = status
         self.attempts = attempts
+
+
+class ForeignAnswerError(GhlError):
+    """GHL answered with entities of another account, which `account_id` names."""
+
+    def __init__(self, message: str, *, account_id: str, status: int, attempts: int) -> None:
+        super().__init__(ErrorKind.FORBIDDEN_LOCATION, message, status=status, attempts=attempts)
+        self.account_id = account_id
 
 
 class ListChangedError(GhlError):

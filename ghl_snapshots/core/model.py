@@ -11,8 +11,11 @@ from uuid import UUID
 
 from ghl_snapshots.core.errors import ConfigurationError, ErrorKind, LedgerError
 
-SCHEMA_VERSION = "1.0.0"
-"""Version of the snapshot record; a reader refuses a major version that it does not know."""
+SCHEMA_VERSION = "1.1.0"
+"""Version of the snapshot record; a reader refuses a major version that it does not know.
+
+1.1.0 has `leftOut`, `duplicates` and `locations` in the payload's metadata.
+"""
 
 # Two dots in a row are left out because Dagster's partition selections write a range as first...last.
 _TENANT_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
@@ -184,6 +187,51 @@ class CaptureError:
         }
 
 
+class LeftOutReason(StrEnum):
+    """Why something is not in a capture although nothing failed."""
+
+    NOT_GRANTED = "notGranted"
+    """A call that a capture can do without, whose scope the credential lacks."""
+    NOT_IN_PLAN = "notInPlan"
+    NOT_INSTALLED = "notInstalled"
+    """A location of an agency in which the OAuth app is not installed."""
+    SUSPENDED = "suspended"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOut:
+    """A call, or all calls for a location, that a capture is complete without; `message` has GHL's words."""
+
+    endpoint: str | None
+    """None for all calls for the location."""
+    location_id: str | None
+    reason: LeftOutReason
+    message: str
+
+    def as_json(self) -> dict[str, Any]:
+        """What was left out as it stands in a payload's metadata."""
+        return {
+            "endpoint": self.endpoint,
+            "locationId": self.location_id,
+            "reason": self.reason.value,
+            "message": self.message,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Duplicate:
+    """An entity that a list held more than once; all copies are in the payload."""
+
+    endpoint: str
+    location_id: str | None
+    entity_id: str | None
+    """None for an entity without an id, of which an equal one came before."""
+
+    def as_json(self) -> dict[str, Any]:
+        """The duplicate as it stands in a payload's metadata."""
+        return {"endpoint": self.endpoint, "locationId": self.location_id, "entityId": self.entity_id}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capture:
     """What fetching one snapshot type of one tenant yielded, complete or not, ready to be stored."""
@@ -202,6 +250,10 @@ class Capture:
     api_version: str
     source: Source
     correlation_id: str
+    left_out: tuple[LeftOut, ...] = ()
+    duplicates: tuple[Duplicate, ...] = ()
+    location_ids: tuple[str, ...] | None = None
+    """A company's locations as this capture's own listing has them; None for a single location."""
 
     @property
     def record_count(self) -> int:
@@ -241,6 +293,9 @@ class Capture:
             "ghlApiVersion": self.api_version,
             "requests": [request.provenance() for request in self.requests],
             "errors": [error.as_json() for error in self.errors],
+            "leftOut": [left_out.as_json() for left_out in self.left_out],
+            "duplicates": [duplicate.as_json() for duplicate in self.duplicates],
+            "locations": None if self.location_ids is None else list(self.location_ids),
             "apiCalls": [
                 {"endpoint": endpoint, "status": status, "count": count}
                 for (endpoint, status), count in self.api_calls.items()

@@ -55,6 +55,11 @@ class Settings(BaseSettings, CaptureSettings):
         validation_alias="GHL_OAUTH_CLIENT_SECRET",
         description="Client secret of the GHL app.",
     )
+    oauth_app_id: str | None = Field(
+        default=None,
+        validation_alias="GHL_OAUTH_APP_ID",
+        description="Id of the GHL app; unset: the part of the client id before the first hyphen.",
+    )
     hourly_cron: str = Field(default="0 * * * *", description="When pipelines and workflows are captured.")
     daily_cron: str = Field(default="0 2 * * *", description="When everything is captured.")
     weekly_cron: str = Field(

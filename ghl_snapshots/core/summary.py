@@ -38,6 +38,21 @@ def describe_errors(snapshot: Snapshot, *, at_most: int = 5) -> list[str]:
     return lines
 
 
+def describe_left_out(snapshot: Snapshot, *, at_most: int = 5) -> list[str]:
+    """What the snapshot is complete without and why, a line each, with the number of those that follow."""
+    left_out = snapshot.metadata.get("leftOut", [])
+    lines = [
+        f"left out ({each['reason']}): {each['endpoint'] or 'all calls'}"
+        + (f" of location {each['locationId']}" if each["locationId"] else "")
+        + f": {each['message']}"
+        for each in left_out[:at_most]
+    ]
+    if len(left_out) > at_most:
+        more = f"{len(left_out) - at_most:,} more"
+        lines.append(f"and {more}; `ghl-snapshots show {snapshot.snapshot_id}` lists all")
+    return lines
+
+
 def totals(snapshots: Sequence[Snapshot], *, seconds: float, new_bytes: int) -> str:
     """All snapshots of a run: by status, records, calls, time, and what the ledger grew by."""
     by_status = Counter(snapshot.status for snapshot in snapshots)

@@ -4,6 +4,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from ghl_snapshots.core.errors import ErrorKind
+
 EXCHANGE_SECONDS: Final = 60.0
 """How long an exchange takes at most once it has begun: asking GHL and storing the answer, with all tries.
 
@@ -25,6 +27,19 @@ class AccessToken:
     def good(self, now: datetime) -> bool:
         """Whether it may still be used."""
         return now + self.early < self.expires_at
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefusedLocation:
+    """GHL's refusal to give a token for a company's location, remembered for some hours."""
+
+    kind: ErrorKind
+    message: str
+    expires_at: datetime
+
+    def good(self, now: datetime) -> bool:
+        """Whether it may still be believed."""
+        return now < self.expires_at
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ an HTML page under a 200 is as transient as a 503, and only known for what it is
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
@@ -15,11 +15,11 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_rand
 
 from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.budget import Budget
-from ghl_snapshots.ghl.endpoints import Endpoint
+from ghl_snapshots.ghl.fetch_target import FetchTarget
 from ghl_snapshots.ghl.json_slices import Answer, read_answer, read_object
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.quoting import quoted
-from ghl_snapshots.ghl.refusals import refusal
+from ghl_snapshots.ghl.refusals import refusal, refusal_of_call
 from ghl_snapshots.ghl.request import Attempts, Request
 from ghl_snapshots.ghl.token_source import TokenSource
 from ghl_snapshots.ghl.transport import Reply, Transport
@@ -56,52 +56,85 @@ class GhlClient:
         self._monotonic = monotonic
 
     def fetch(
-        self,
-        endpoint: Endpoint,
-        path: str,
-        query: Mapping[str, str],
-        *,
-        location_id: str | None,
-        token_source: TokenSource,
-        budget: Budget,
+        self, target: FetchTarget, paging: Mapping[str, str], *, token_source: TokenSource, budget: Budget
     ) -> Fetched:
-        """Ask an endpoint once and give its answer, with a renewed token if GHL refuses the present one.
+        """Make one call and give its answer, with a renewed token if GHL refuses the present one.
 
-        The answer's entities are put down to the location.
+        A token is renewed only if a second, independent call with it is refused alike.
 
         Raises:
             GhlError: with `attempts` set to the number of requests sent.
             CredentialError: the credential's reference yields no token.
         """
         attempts = Attempts()
+        token = token_source.token()
+        try:
+            fetched = self._fetch(target, paging, token, token_source, budget, attempts)
+        except GhlError as error:
+            if not self.is_refused(error, token, token_source, budget):
+                raise refusal_of_call(error) from None
+            renewed = token_source.renewed(token)
+            if renewed is None:
+                raise
+            token = renewed
+            fetched = self._fetch(target, paging, token, token_source, budget, attempts)
+        token_source.good_tokens.add(token)
+        return fetched
+
+    def second_answer(self, token: str, token_source: TokenSource, budget: Budget) -> GhlError | None:
+        """What an independent call with the token is answered; None for an answer that proves the token.
+
+        It is made once for each token of a capture, however many threads ask.
+        """
+        with token_source.lock:
+            if token not in token_source.second_answers:
+                error: GhlError | None = None
+                try:
+                    self._fetch(token_source.proof, {}, token, token_source, budget, Attempts())
+                except GhlError as failure:
+                    error = failure
+                token_source.second_answers[token] = error
+            return token_source.second_answers[token]
+
+    def is_refused(self, error: GhlError, token: str, token_source: TokenSource, budget: Budget) -> bool:
+        """Whether GHL refuses the token itself, and not only the call that met the error."""
+        if error.kind not in token_source.renewed_after or token in token_source.good_tokens:
+            return False
+        second = self.second_answer(token, token_source, budget)
+        if second is None:
+            return False
+        # Where the second call cannot be made, the credential's own words count, and no others.
+        own_words = error.kind is ErrorKind.INVALID_CREDENTIAL and second.kind.retryable
+        return second.kind is error.kind or own_words
+
+    def _fetch(
+        self,
+        target: FetchTarget,
+        paging: Mapping[str, str],
+        token: str,
+        token_source: TokenSource,
+        budget: Budget,
+        attempts: Attempts,
+    ) -> Fetched:
+        endpoint = target.endpoint
         request = Request(
             method="GET",
-            path=path,
+            path=target.path(),
             endpoint=endpoint.name,
             api_version=endpoint.api_version,
             scope=endpoint.scope,
             reference=token_source.reference,
             resource_id=token_source.resource_id,
-            token=token_source.token(),
-            query=query,
+            token=token,
+            query={**target.query(), **paging},
         )
-
-        def ask(request: Request) -> tuple[Reply, Answer]:
-            return self._retried(
-                request, lambda body: read_answer(body, endpoint, location_id), budget, attempts
-            )
-
-        try:
-            reply, answer = ask(request)
-        except GhlError as error:
-            invalid = error.kind is ErrorKind.INVALID_CREDENTIAL
-            renewed = token_source.renewed(request.token or "") if invalid else None
-            if renewed is None:
-                raise
-            reply, answer = ask(replace(request, token=renewed))
+        reply, answer = self._retried(
+            request, lambda body: read_answer(body, endpoint, target.location_id), budget, attempts
+        )
         return Fetched(
             entities=answer.entities,
             named_locations=answer.named_locations,
+            named_companies=answer.named_companies,
             total=answer.total,
             has_more=answer.has_more,
             trace_id=answer.trace_id,

@@ -16,7 +16,7 @@ from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.location_tokens import LocationTokens, OAuthLocation
 from ghl_snapshots.ghl.oauth import OAuthAccount
 from ghl_snapshots.ghl.token_exchange import TokenExchange
-from ghl_snapshots.ghl.token_source import TokenSource
+from ghl_snapshots.ghl.token_source import TokenSource, proof_of_account
 from ghl_snapshots.ghl.token_store import TokenStore
 
 _LONGEST_TOKEN: Final = 16_384
@@ -34,11 +34,11 @@ class AccountCredentials(Protocol):
         """Whether the token reads a company's own endpoints only, and none that need a location's token."""
 
     @property
-    def lost(self) -> bool:
-        """Whether GHL does not accept the account's credential any more, so that nothing can be asked."""
+    def app_id(self) -> str | None:
+        """The OAuth app by whose installations a company's locations are opened; None without one."""
 
-    def location(self, location_id: str) -> TokenSource:
-        """Whose token asks about a location."""
+    def location(self, location_id: str, *, is_installed: bool) -> TokenSource:
+        """Whose token asks about a location; `is_installed`: GHL lists the app as installed in it."""
 
 
 class Credentials:
@@ -58,14 +58,17 @@ class Credentials:
         self._exchange = exchange
         self._store = store
         self._clock = clock
-        self._location_tokens = LocationTokens(store) if store else None
+        self._location_tokens = LocationTokens(store, clock=clock) if store else None
 
     def open(self, tenant: Tenant, budget: Budget) -> AccountCredentials:
         """What the tenant's credential opens; no token is read or asked for before a call needs it."""
         if tenant.credential != "oauth":
-            return _IntegrationCredentials(tenant, self._environ)
+            return _OneToken(
+                _IntegrationToken(tenant, self._environ),
+                agency_only=tenant.account_kind is AccountKind.COMPANY,
+            )
         if self._exchange is None or self._store is None or self._location_tokens is None:
-            return _NoCredentials(tenant)
+            return _OneToken(_NoToken(tenant))
         account = OAuthAccount(
             tenant,
             exchange=self._exchange,
@@ -74,58 +77,47 @@ class Credentials:
             budget=budget,
             clock=self._clock,
         )
-        return _OAuthCredentials(tenant, account, self._location_tokens)
+        if tenant.account_kind is AccountKind.LOCATION:
+            return _OneToken(account)
+        return _OAuthCompany(account, self._location_tokens, app_id=self._exchange.app_id)
 
 
-class _IntegrationCredentials:
-    """One Private Integration Token for everything."""
+class _OneToken:
+    """One token source for everything."""
 
-    lost = False
+    app_id = None
 
-    def __init__(self, tenant: Tenant, environ: Mapping[str, str]) -> None:
-        self.account = _IntegrationToken(tenant, environ)
-        self.agency_only = tenant.account_kind is AccountKind.COMPANY
+    def __init__(self, account: TokenSource, *, agency_only: bool = False) -> None:
+        self.account = account
+        self.agency_only = agency_only
 
-    def location(self, _location_id: str) -> TokenSource:
+    def location(self, location_id: str, *, is_installed: bool) -> TokenSource:
         return self.account
 
 
-class _OAuthCredentials:
-    """A company's token and those of its locations, or the one token of a location."""
+class _OAuthCompany:
+    """A company's token and those of its locations."""
 
     agency_only = False
 
-    def __init__(self, tenant: Tenant, account: OAuthAccount, location_tokens: LocationTokens) -> None:
+    def __init__(self, account: OAuthAccount, location_tokens: LocationTokens, *, app_id: str) -> None:
         self.account = account
-        self._tenant = tenant
+        self.app_id = app_id
         self._location_tokens = location_tokens
 
-    @property
-    def lost(self) -> bool:
-        return self.account.lost
-
-    def location(self, location_id: str) -> TokenSource:
-        if self._tenant.account_kind is AccountKind.LOCATION:
-            return self.account
-        return OAuthLocation(self.account, location_id, self._location_tokens)
+    def location(self, location_id: str, *, is_installed: bool) -> TokenSource:
+        return OAuthLocation(self.account, location_id, self._location_tokens, is_installed=is_installed)
 
 
-class _NoCredentials:
+class _NoToken(TokenSource):
     """The credential `oauth` in a deployment that has no OAuth app."""
 
-    agency_only = False
-    lost = False
-
     def __init__(self, tenant: Tenant) -> None:
-        self.resource_id = tenant.ghl_account_id
-        self.reference = tenant.credential
-
-    @property
-    def account(self) -> TokenSource:
-        return self
-
-    def location(self, _location_id: str) -> TokenSource:
-        return self
+        super().__init__(
+            resource_id=tenant.ghl_account_id,
+            reference=tenant.credential,
+            proof=proof_of_account(tenant),
+        )
 
     def token(self) -> str:
         raise ConfigurationError(
@@ -133,16 +125,19 @@ class _NoCredentials:
             "name the GHL app, are not set."
         )
 
-    def renewed(self, _refused: str) -> str | None:
+    def renewed(self, refused: str) -> str | None:
         return None
 
 
-class _IntegrationToken:
+class _IntegrationToken(TokenSource):
     """A Private Integration Token that an environment variable or a file holds."""
 
     def __init__(self, tenant: Tenant, environ: Mapping[str, str]) -> None:
-        self.resource_id = tenant.ghl_account_id
-        self.reference = tenant.credential
+        super().__init__(
+            resource_id=tenant.ghl_account_id,
+            reference=tenant.credential,
+            proof=proof_of_account(tenant),
+        )
         self._environ = environ
         self._token: str | None = None
 

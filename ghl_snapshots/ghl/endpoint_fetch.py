@@ -1,74 +1,26 @@
 """One endpoint of one location, fetched page by page to its end or to its failure."""
 
-import re
 import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import TypedDict
 
 from ghl_snapshots.core.errors import (
     ConfigurationError,
     CredentialError,
     ErrorKind,
+    ForeignAnswerError,
     GhlError,
     ListChangedError,
 )
-from ghl_snapshots.core.model import CaptureError, Entity, RequestRecord
+from ghl_snapshots.core.model import CaptureError, Duplicate, Entity, LeftOut, LeftOutReason, RequestRecord
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import Fetched, GhlClient
-from ghl_snapshots.ghl.endpoints import Endpoint
+from ghl_snapshots.ghl.fetch_target import FetchTarget
 from ghl_snapshots.ghl.paging import pages
 from ghl_snapshots.ghl.quoting import quoted
 from ghl_snapshots.ghl.token_source import TokenSource
-
-_ID: Final = re.compile(r"[A-Za-z0-9_-]{1,128}")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FetchTarget:
-    """The endpoint to fetch, and the ids that it is for; `location_id` is None for a company itself."""
-
-    endpoint: Endpoint
-    company_id: str | None = None
-    location_id: str | None = None
-    parent_id: str | None = None
-
-    def path(self) -> str:
-        """The path with the ids in their places.
-
-        Raises:
-            GhlError: REFUSED, when an id that GHL gave could lead to another path.
-        """
-        return self.endpoint.path.format_map(self._ids())
-
-    def query(self) -> dict[str, str]:
-        """The query parameters besides those of paging."""
-        ids = self._ids()
-        return {name: value.format_map(ids) for name, value in self.endpoint.query}
-
-    def error(self, error: GhlError) -> CaptureError:
-        """The error as a capture records it."""
-        return CaptureError(
-            endpoint=self.endpoint.name,
-            location_id=self.location_id,
-            parent_id=self.parent_id,
-            kind=error.kind,
-            status=error.status,
-            message=error.message,
-            attempts=error.attempts,
-            cursor=error.cursor,
-        )
-
-    def _ids(self) -> Mapping[str, str]:
-        named = {"locationId": self.location_id, "companyId": self.company_id, "agentId": self.parent_id}
-        ids = {name: value for name, value in named.items() if value is not None}
-        for value in ids.values():
-            if not _ID.fullmatch(value):
-                raise GhlError(
-                    ErrorKind.REFUSED, f"{quoted(value)} is no id that could stand in a request", attempts=0
-                )
-        return ids
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,6 +34,10 @@ class EndpointFetch:
     entities: tuple[Entity, ...] = field(default=(), repr=False)
     requests: tuple[RequestRecord, ...] = field(default=(), repr=False)
     error: CaptureError | None = None
+    left_out: LeftOut | None = None
+    duplicates: tuple[Duplicate, ...] = ()
+    foreign_account_id: str | None = None
+    """The account that GHL answered for in the place of ours, where that is the error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +46,7 @@ class _Pass:
 
     entities: list[Entity] = field(default_factory=list)
     requests: list[RequestRecord] = field(default_factory=list)
+    duplicates: list[Entity] = field(default_factory=list)
 
 
 def fetch_endpoint(
@@ -107,49 +64,66 @@ def fetch_endpoint(
     """
 
     def fetch(paging: Mapping[str, str]) -> Fetched:
-        query = {**target.query(), **paging}
-        fetched = client.fetch(
-            target.endpoint,
-            target.path(),
-            query,
-            location_id=target.location_id,
-            token_source=token_source,
-            budget=budget,
-        )
-        _check_location(target, fetched)
+        fetched = client.fetch(target, paging, token_source=token_source, budget=budget)
+        _check_account(target, fetched)
         return fetched
 
-    def follow(current: _Pass) -> None:
-        for page, new in pages(target.endpoint, fetch):
-            current.requests.append(_record(target, page, offset=len(current.entities), count=len(new)))
-            current.entities.extend(new)
+    def follow(current: _Pass, *, is_repeated: bool) -> None:
+        for page in pages(target.endpoint, fetch, is_repeated=is_repeated):
+            current.requests.append(
+                _record(target, page.answer, offset=len(current.entities), count=len(page.new))
+            )
+            current.entities.extend(page.new)
+            current.duplicates.extend(page.duplicates)
             if on_page is not None:
-                on_page(new)
+                on_page(page.new)
 
-    error = None
+    failure: Exception | None = None
     best = first = _Pass()
     try:
         try:
-            follow(first)
+            follow(first, is_repeated=False)
         except ListChangedError:
             best = _Pass()
-            follow(best)
-    except Exception as failure:  # noqa: BLE001 (one account's oddity must not cost another's capture)
-        error = target.error(_as_ghl_error(failure))
+            follow(best, is_repeated=True)
+    except Exception as raised:  # noqa: BLE001 (one account's oddity must not cost another's capture)
+        failure = raised
         # Of two that met a change the later one is nearer to what the list is.
-        if not isinstance(failure, ListChangedError):
+        if not isinstance(raised, ListChangedError):
             best = max(best, first, key=lambda each: len(each.entities))
     return EndpointFetch(
-        target=target, entities=tuple(best.entities), requests=tuple(best.requests), error=error
+        target=target,
+        entities=tuple(best.entities),
+        requests=tuple(best.requests),
+        duplicates=tuple(_duplicate(target, entity) for entity in best.duplicates),
+        **_outcome(target, failure),
     )
+
+
+class _Outcome(TypedDict, total=False):
+    error: CaptureError
+    left_out: LeftOut
+    foreign_account_id: str
+
+
+def _outcome(target: FetchTarget, failure: BaseException | None) -> _Outcome:
+    """How a failure stands in a capture: as an error, or as something that it is complete without."""
+    if failure is None:
+        return {}
+    error = as_ghl_error(failure)
+    if error.kind is ErrorKind.NOT_IN_PLAN:
+        return {"left_out": target.left_out(LeftOutReason.NOT_IN_PLAN, error.message)}
+    if isinstance(failure, ForeignAnswerError):
+        return {"error": target.error(error), "foreign_account_id": failure.account_id}
+    return {"error": target.error(error)}
 
 
 def failed_fetch(target: FetchTarget, failure: BaseException) -> EndpointFetch:
     """A fetch that was not begun, because what had to come before failed."""
-    return EndpointFetch(target=target, error=target.error(_as_ghl_error(failure)))
+    return EndpointFetch(target=target, **_outcome(target, failure))
 
 
-def _as_ghl_error(failure: BaseException) -> GhlError:
+def as_ghl_error(failure: BaseException) -> GhlError:
     """Whatever was raised, as an error that a capture can record."""
     if isinstance(failure, GhlError):
         return failure
@@ -174,17 +148,25 @@ def skipped_fetch(target: FetchTarget, kind: ErrorKind, why: str) -> EndpointFet
     return EndpointFetch(target=target, error=target.error(GhlError(kind, why, attempts=0)))
 
 
-def _check_location(target: FetchTarget, fetched: Fetched) -> None:
-    """Refuse what belongs to another location, so that it cannot stand in the wrong account's snapshot."""
-    foreign = fetched.named_locations - {target.location_id}
-    if target.location_id is not None and foreign:
-        raise GhlError(
-            ErrorKind.FORBIDDEN_LOCATION,
-            f"GHL answered with something of location {quoted(min(foreign))} instead; nothing of the answer "
-            "is kept. See that the credential is the one of the tenant's account",
+def _check_account(target: FetchTarget, fetched: Fetched) -> None:
+    """Refuse what belongs to another account, so that it cannot stand in the wrong account's snapshot."""
+    account_id = target.location_id or target.company_id
+    named = fetched.named_locations if target.location_id else fetched.named_companies
+    foreign = named - {account_id}
+    if foreign:
+        raise ForeignAnswerError(
+            f"GHL answered with something of {quoted(min(foreign))} instead of {account_id}; nothing of the "
+            "answer is stored. See that the credential is the one of the tenant's account",
+            account_id=min(foreign),
             status=fetched.status,
             attempts=fetched.attempts,
         )
+
+
+def _duplicate(target: FetchTarget, entity: Entity) -> Duplicate:
+    return Duplicate(
+        endpoint=target.endpoint.name, location_id=target.location_id, entity_id=entity.entity_id
+    )
 
 
 def _record(target: FetchTarget, page: Fetched, *, offset: int, count: int) -> RequestRecord:

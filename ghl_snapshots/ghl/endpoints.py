@@ -75,16 +75,32 @@ LOCATION_SEARCH: Final = Endpoint(
 )
 """Tells which locations a company has; asked with the company's token before anything else of it."""
 
+INSTALLED_LOCATIONS: Final = Endpoint(
+    snapshot_type=SnapshotType.LOCATIONS,
+    path="/oauth/installedLocations",
+    api_version=_VERSION_2021_07,
+    scope="oauth.readonly",
+    items_key="locations",
+    query=(("companyId", "{companyId}"), ("appId", "{appId}")),
+    paging=Paging.SKIP,
+    page_size=100,
+    id_key="_id",
+)
+"""Tells in which of a company's locations the OAuth app is installed; only the app's own token opens it."""
+
+LOCATION_DETAIL: Final = Endpoint(
+    snapshot_type=SnapshotType.LOCATIONS,
+    path="/locations/{locationId}",
+    api_version=_VERSION_2021_07,
+    scope="locations.readonly",
+    items_key="location",
+    shape=Shape.OBJECT,
+    agency_token=True,
+)
+"""A location itself; a good answer proves that the token opens it."""
+
 LOCATION_ENDPOINTS: Final[tuple[Endpoint, ...]] = (
-    Endpoint(
-        snapshot_type=SnapshotType.LOCATIONS,
-        path="/locations/{locationId}",
-        api_version=_VERSION_2021_07,
-        scope="locations.readonly",
-        items_key="location",
-        shape=Shape.OBJECT,
-        agency_token=True,
-    ),
+    LOCATION_DETAIL,
     Endpoint(
         snapshot_type=SnapshotType.LOCATIONS,
         path="/locations/{locationId}/customFields",

@@ -38,6 +38,7 @@ class Answer:
     entities: tuple[Entity, ...] = field(repr=False)
     named_locations: frozenset[str] = frozenset()
     """The locations that the entities say they belong to."""
+    named_companies: frozenset[str] = frozenset()
     total: int | None = None
     has_more: bool | None = None
     trace_id: str | None = None
@@ -172,6 +173,7 @@ class _Items:
         self._location_id = location_id
         self.entities: list[Entity] = []
         self.named_locations: set[str] = set()
+        self.named_companies: set[str] = set()
 
     def read_list(self, reader: _Reader, name: str) -> None:
         """Read each element of the list that comes next."""
@@ -188,6 +190,9 @@ class _Items:
         named = entity_id if is_location else _identifier(value.get("locationId"))
         if named is not None:
             self.named_locations.add(named)
+        company_id = _identifier(value.get("companyId"))
+        if company_id is not None:
+            self.named_companies.add(company_id)
         self.entities.append(
             Entity(
                 body=text.encode("utf-8"),
@@ -249,6 +254,7 @@ def _answer(items: _Items, envelope: dict[str, Any]) -> Answer:
     return Answer(
         entities=tuple(items.entities),
         named_locations=frozenset(items.named_locations),
+        named_companies=frozenset(items.named_companies),
         total=next((count for count in map(_count, totals) if count is not None), None),
         has_more=next((more for more in has_more if isinstance(more, bool)), None),
         trace_id=_identifier(envelope.get("traceId")),

@@ -6,12 +6,16 @@ import time
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Final
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
 
 from ghl_snapshots.core.errors import ConfigurationError, ErrorKind, GhlError, LedgerError
-from ghl_snapshots.core.tokens import AccessToken
+from ghl_snapshots.core.tokens import AccessToken, RefusedLocation
 from ghl_snapshots.ghl.oauth import OAuthAccount
+from ghl_snapshots.ghl.quoting import quoted
 from ghl_snapshots.ghl.read_only import LOCATION_TOKEN_PATH
+from ghl_snapshots.ghl.refusals import refusal_of_call
+from ghl_snapshots.ghl.token_source import TokenSource, proof_of_location
 from ghl_snapshots.ghl.token_store import TokenStore
 from ghl_snapshots.ghl.tokens import read_access_token
 
@@ -19,6 +23,21 @@ _SCOPE: Final = "oauth.write"
 _READ_EVERY_SECONDS: Final = 1.0
 _PAUSE_SECONDS: Final = 30.0
 """How long the store is left alone after it has failed, which may take it ten seconds each time."""
+_REFUSED_FOR: Final = timedelta(hours=6)
+"""How long a location for which GHL gave no token is not asked for again."""
+_REFUSALS: Final = frozenset(
+    {
+        ErrorKind.FORBIDDEN,
+        ErrorKind.FORBIDDEN_LOCATION,
+        ErrorKind.INVALID_REQUEST,
+        ErrorKind.NOT_FOUND,
+        ErrorKind.SUSPENDED,
+    }
+)
+"""How GHL answers for a location without the app: 400, 401, 403, 404 and 422 were all seen."""
+
+
+LocationAnswer: TypeAlias = AccessToken | RefusedLocation
 
 
 class LocationTokens:
@@ -29,14 +48,21 @@ class LocationTokens:
     locations of a tenant at once, and tokens that come while others are being stored are stored together.
     """
 
-    def __init__(self, store: TokenStore, *, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self,
+        store: TokenStore,
+        *,
+        clock: Callable[[], datetime],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._store = store
+        self._clock = clock
         self._monotonic = monotonic
-        self._tokens: defaultdict[str, dict[str, AccessToken]] = defaultdict(dict)
+        self._tokens: defaultdict[str, dict[str, LocationAnswer]] = defaultdict(dict)
         self._read_at: dict[str, float] = {}
         self._paused_until = -math.inf
         self._reading: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
-        self._unstored: deque[tuple[str, str, AccessToken]] = deque()
+        self._unstored: deque[tuple[str, str, LocationAnswer]] = deque()
         self._storing = threading.Lock()
         self._locks: defaultdict[tuple[str, str], threading.Lock] = defaultdict(threading.Lock)
 
@@ -44,16 +70,20 @@ class LocationTokens:
         """The lock to hold while the location's token is looked up and, if need be, asked for."""
         return self._locks[tenant_id, location_id]
 
-    def get(self, tenant_id: str, location_id: str) -> AccessToken | None:
-        """The cached token of the location; what other processes stored in the last second may be missed."""
+    def get(self, tenant_id: str, location_id: str) -> LocationAnswer | None:
+        """The location's token, or GHL's refusal to give one, while it is good.
+
+        What other processes stored in the last second may be missed.
+        """
         cached = self._tokens[tenant_id]
         if location_id not in cached:
             with self._reading[tenant_id]:
                 self._read(tenant_id)
-        return cached.get(location_id)
+        answer = cached.get(location_id)
+        return answer if answer is not None and answer.good(self._clock()) else None
 
-    def put(self, tenant_id: str, location_id: str, token: AccessToken) -> None:
-        """Cache and store a token in the place of an older one."""
+    def put(self, tenant_id: str, location_id: str, token: LocationAnswer) -> None:
+        """Cache and store a token or a refusal in the place of an older one."""
         self._tokens[tenant_id][location_id] = token
         self._unstored.append((tenant_id, location_id, token))
         # The thread that stores goes on until nothing is left, so that nobody waits for it.
@@ -77,7 +107,7 @@ class LocationTokens:
             self._read_at[tenant_id] = self._monotonic()
 
     def _store_all(self) -> None:
-        by_tenant: defaultdict[str, dict[str, AccessToken]] = defaultdict(dict)
+        by_tenant: defaultdict[str, dict[str, LocationAnswer]] = defaultdict(dict)
         with suppress(IndexError):
             while True:
                 tenant_id, location_id, token = self._unstored.popleft()
@@ -98,75 +128,93 @@ class LocationTokens:
             self._paused_until = self._monotonic() + _PAUSE_SECONDS
 
 
-class OAuthLocation:
+class OAuthLocation(TokenSource):
     """The token of one location of a company in one capture."""
 
-    def __init__(self, company: OAuthAccount, location_id: str, cache: LocationTokens) -> None:
+    # GHL answers every call 401 "Unauthorized" for a location in which the app is not installed any more.
+    renewed_after = frozenset({ErrorKind.INVALID_CREDENTIAL, ErrorKind.FORBIDDEN})
+    names_location = True
+
+    def __init__(
+        self, company: OAuthAccount, location_id: str, cache: LocationTokens, *, is_installed: bool
+    ) -> None:
+        """`is_installed`: GHL lists the app as installed. Where it does not, a refusal says so."""
+        super().__init__(
+            resource_id=location_id, reference=company.reference, proof=proof_of_location(location_id)
+        )
         self._company = company
         self._location_id = location_id
         self._cache = cache
+        self._is_installed = is_installed
         self._failure: GhlError | None = None
         self._lock = cache.lock(company.tenant.tenant_id, location_id)
-
-    @property
-    def resource_id(self) -> str:
-        """The location."""
-        return self._location_id
-
-    @property
-    def reference(self) -> str:
-        """The credential in words."""
-        return self._company.reference
 
     def token(self) -> str:
         """The location's token; one that GHL would not give is not asked for again in the same capture.
 
         Raises:
-            GhlError: GHL gives no token for the company or the location.
+            GhlError: GHL gives no token for the company or the location; of kind NOT_INSTALLED or SUSPENDED
+                where that is the location's own state.
             CredentialError: there are no tokens of the tenant.
         """
         with self._lock:
             cached = self._cache.get(self._company.tenant.tenant_id, self._location_id)
-            if cached is not None and cached.good(self._company.clock()):
-                return cached.value
-            return self._exchanged()
+            if isinstance(cached, RefusedLocation) and not self._is_installed:
+                raise GhlError(cached.kind, cached.message, attempts=0)
+            return cached.value if isinstance(cached, AccessToken) else self._exchange()
 
     def renewed(self, refused: str) -> str | None:
         """The token that replaces one that GHL refused; raises like `token`."""
         with self._lock:
             cached = self._cache.get(self._company.tenant.tenant_id, self._location_id)
-            if cached is not None and cached.value != refused:
+            if isinstance(cached, AccessToken) and cached.value != refused:
                 return cached.value
-            return self._exchanged()
+            return self._exchange()
 
-    def _exchanged(self) -> str:
+    def _exchange(self) -> str:
         if self._failure is not None:
-            raise _not_given(self._failure, attempts=0)
+            raise self._failure
         try:
             token = self._ask()
         except GhlError as error:
-            self._failure = error
-            raise _not_given(error, attempts=error.attempts) from None
+            refusal = self._refusal(error)
+            # Raised again as it is, whoever asks, so that it does not matter who came first.
+            self._failure = GhlError(
+                refusal.kind, refusal.message, status=error.status, attempts=error.attempts
+            )
+            raise self._failure from None
         self._cache.put(self._company.tenant.tenant_id, self._location_id, token)
         return token.value
 
+    def _refusal(self, error: GhlError) -> GhlError:
+        """The error as one of the location, if GHL refuses a token for it while the company's own is good."""
+        suspended = error.kind is ErrorKind.SUSPENDED
+        of_location = suspended or (error.kind in _REFUSALS and not self._is_installed)
+        if not of_location or not self._company.is_good:
+            return GhlError(error.kind, f"GHL gives no token for the location: {error.message}")
+        kind = ErrorKind.SUSPENDED if suspended else ErrorKind.NOT_INSTALLED
+        advice = "" if suspended else "the app is not installed in the location; install it to capture it: "
+        refused = RefusedLocation(
+            kind=kind,
+            message=f"{advice}{error.message}",
+            expires_at=self._company.clock() + _REFUSED_FOR,
+        )
+        self._cache.put(self._company.tenant.tenant_id, self._location_id, refused)
+        return GhlError(refused.kind, refused.message)
+
     def _ask(self) -> AccessToken:
         """Ask with the company's token, and with the one that replaces it if GHL refuses it."""
-        company_token = self._company.token()
-        while True:
-            try:
-                given = self._ask_with(company_token)
-            except GhlError as error:
-                if error.kind is not ErrorKind.INVALID_CREDENTIAL:
-                    raise
-                renewed = self._company.renewed(company_token)
-                if renewed is None:
-                    self._company.note_location_refusal(company_token, self._location_id, error)
-                    raise
-                company_token = renewed
-            else:
-                self._company.note_location_token(company_token)
-                return given
+        company = self._company
+        token = company.token()
+        try:
+            return self._ask_with(token)
+        except GhlError as error:
+            if not company.client.is_refused(error, token, company, company.budget):
+                raise refusal_of_call(error) from None
+            renewed = company.renewed(token)
+            if renewed is None:
+                raise
+        return self._ask_with(renewed)
 
     def _ask_with(self, company_token: str) -> AccessToken:
         company = self._company
@@ -179,13 +227,11 @@ class OAuthLocation:
             resource_id=company.resource_id,
             token=company_token,
         )
+        named = answer.get("locationId")
+        if named is not None and named != self._location_id:
+            raise GhlError(
+                ErrorKind.FORBIDDEN_LOCATION,
+                f"GHL gave a token of location {quoted(str(named))} for {self._location_id}; it is not used",
+            )
+        self.names_location = named is not None
         return read_access_token(answer, company.clock())
-
-
-def _not_given(error: GhlError, *, attempts: int) -> GhlError:
-    return GhlError(
-        error.kind,
-        f"GHL gives no token for the location: {error.message}",
-        status=error.status,
-        attempts=attempts,
-    )

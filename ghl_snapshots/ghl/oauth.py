@@ -11,14 +11,15 @@ from ghl_snapshots.core.tokens import AccessToken
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.token_exchange import TokenExchange, not_authorized, reference
+from ghl_snapshots.ghl.token_source import TokenSource, proof_of_account
 from ghl_snapshots.ghl.token_store import TokenStore
 
 
-class OAuthAccount:
+class OAuthAccount(TokenSource):
     """The account's own access token in one capture: from the store while it is good, else refreshed.
 
     Each refresh spends a single-use token, so there is one at most for a stored token that has run out, one
-    for a token that GHL refuses, and none after one that has failed.
+    for a token that GHL refuses in the credential's own words, and none after one that has failed.
     """
 
     def __init__(
@@ -31,6 +32,11 @@ class OAuthAccount:
         budget: Budget,
         clock: Callable[[], datetime],
     ) -> None:
+        super().__init__(
+            resource_id=tenant.ghl_account_id,
+            reference=reference(tenant),
+            proof=proof_of_account(tenant),
+        )
         self.tenant = tenant
         self.client = client
         self.budget = budget
@@ -41,19 +47,7 @@ class OAuthAccount:
         self._fresh = False
         self._renewed = False
         self._failure: GhlError | None = None
-        self._opening_tokens: set[str] = set()
-        self._refusals: set[tuple[str, str]] = set()
         self._lock = threading.Lock()
-
-    @property
-    def resource_id(self) -> str:
-        """The tenant's account."""
-        return self.tenant.ghl_account_id
-
-    @property
-    def reference(self) -> str:
-        """The credential in words."""
-        return reference(self.tenant)
 
     def token(self) -> str:
         """The account's access token; threads that need it at once wait for one to fetch it.
@@ -82,24 +76,9 @@ class OAuthAccount:
             return self._token.value
 
     @property
-    def lost(self) -> bool:
-        """Whether GHL accepts neither the account's token nor the refresh token for another one."""
-        return self._failure is not None and self._failure.kind.ends_tenant
-
-    def note_location_token(self, token: str) -> None:
-        """Note that GHL gave a location's token for this token of the account."""
-        self._opening_tokens.add(token)
-
-    def note_location_refusal(self, token: str, location_id: str, refusal: GhlError) -> None:
-        """Give the account up if GHL refuses its renewed token too, and not for this location only.
-
-        A token that opens another location is good, and what is refused for one may be that one's fault.
-        """
-        with self._lock:
-            self._refusals.add((token, location_id))
-            others = sum(tried == token for tried, _ in self._refusals) - 1
-            if others and token not in self._opening_tokens:
-                self._failure = refusal
+    def is_good(self) -> bool:
+        """Whether GHL has given a good answer with the present token."""
+        return self._token is not None and self._token.value in self.good_tokens
 
     def _check_failure(self) -> None:
         if self._failure is not None:

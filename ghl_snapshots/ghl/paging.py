@@ -1,7 +1,9 @@
 """GHL's ways of giving a list in pages, followed to the end and no further than that.
 
-A list is complete when GHL says so by a total or `hasMore`, or else by an empty page. A page that is merely
-short ends no list, because a server may give fewer than asked for.
+Bytes that GHL sent are never thrown away: an entity that comes twice is given twice, and flagged. What
+threatens completeness is an error, raised after the page on which it was found. A list is complete when GHL
+says so by a total or `hasMore`, or else by an empty page. A page that is merely short ends no list, because a
+server may give fewer than asked for.
 
 A list can move under its pages, so that an entity slips from one to the other unseen. A total that changes
 from page to page tells of it. And where pages are asked for by position, the one after a full page has to
@@ -11,7 +13,8 @@ total, and one deleted and another one added between two pages that are asked fo
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final, TypeVar
+from dataclasses import dataclass
+from typing import Final, Generic, TypeVar
 
 from ghl_snapshots.core.errors import ErrorKind, GhlError, ListChangedError
 from ghl_snapshots.core.model import Entity
@@ -22,17 +25,55 @@ MAX_PAGES: Final = 500
 _BY_POSITION: Final = (Paging.SKIP, Paging.OFFSET)
 
 
-PageT = TypeVar("PageT", bound=Answer)
+AnswerT = TypeVar("AnswerT", bound=Answer)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Page:
+    """What a page adds to the walk, and how the list seems to have changed before it."""
+
+    new: tuple[Entity, ...]
+    twice: tuple[Entity, ...]
+    """Those of the new ones that the page itself has twice."""
+    again: tuple[Entity, ...]
+    """Those of the new ones that came on an earlier page."""
+    change: ListChangedError | None
+    """Why something may be missing before the page."""
+
+    def check_unchanged(self) -> None:
+        """Raise a ListChangedError if anything tells that the list changed."""
+        if self.change is not None:
+            raise self.change
+        if self.again:
+            raise ListChangedError(
+                ErrorKind.PAGING, f"GHL gave {_named(_identity(self.again[0]))} again on a later page"
+            )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page(Generic[AnswerT]):
+    """One page of a list: the answer, what is new in it, and what of that GHL gave before."""
+
+    answer: AnswerT
+    new: tuple[Entity, ...]
+    duplicates: tuple[Entity, ...]
 
 
 def pages(
-    endpoint: Endpoint, fetch: Callable[[Mapping[str, str]], PageT], *, max_pages: int = MAX_PAGES
-) -> Iterator[tuple[PageT, tuple[Entity, ...]]]:
-    """Each page of a list as `fetch` gives it for the page's query parameters, and what is new on it.
+    endpoint: Endpoint,
+    fetch: Callable[[Mapping[str, str]], AnswerT],
+    *,
+    is_repeated: bool = False,
+    max_pages: int = MAX_PAGES,
+) -> Iterator[Page[AnswerT]]:
+    """Each page of a list as `fetch` gives it for the page's query parameters.
+
+    `is_repeated` says that the list changed while it was followed before; it is then followed as far as it
+    goes in spite of a change.
 
     Raises:
-        ListChangedError: of kind PAGING, for an entity that comes again, or a total or a last entity that is
-            not the one of the page before. Followed from its beginning, the list may be whole.
+        ListChangedError: of kind PAGING, for an entity that comes again on a later page, or a total or a last
+            entity that is not the one of the page before. Followed from its beginning, the list may be whole.
         GhlError: of kind PAGING, for a cursor that does not move, a list that ends before its total or never
             ends; or whatever `fetch` raises. Its `cursor` is that of the page that failed;
             the pages yielded before are good.
@@ -40,14 +81,15 @@ def pages(
     walk = _Walk(endpoint)
     for _ in range(max_pages):
         with _noting(walk.cursor):
-            page = fetch(walk.query())
-            if walk.was_rounded(page):
+            answer = fetch(walk.query())
+            if walk.was_rounded(answer):
                 continue
-            new = walk.new(page)
-            last = walk.take(page, new)
-        yield page, new
+            page = walk.page(answer)
+            if not is_repeated:
+                page.check_unchanged()
+        yield Page(answer=answer, new=page.new, duplicates=(*page.twice, *page.again))
         with _noting(walk.cursor):
-            walk.check_total(page, last=last)
+            last = walk.move_on(answer, page)
         if last:
             return
     with _noting(walk.cursor):
@@ -71,6 +113,8 @@ class _Walk:
         self._endpoint = endpoint
         self._seen: set[str | bytes] = set()
         self._count = 0
+        self._distinct = 0
+        """Entities without those that came again on a later page."""
         self._page = 1
         self._first: Entity | None = None
         self._last: Entity | None = None
@@ -119,90 +163,90 @@ class _Walk:
         self._whole_pages, self._overlap = True, 0
         return True
 
-    def new(self, page: Answer) -> tuple[Entity, ...]:
-        """The page's entities but for those with which the page before ended.
-
-        Raises:
-            ListChangedError: PAGING, when that one's last entity does not come again.
-        """
-        if self._last is None or not self._overlap:
-            return page.entities
-        first = _identity(page.entities[0]) if page.entities else None
-        if first == _identity(self._last):
-            return page.entities[self._overlap :]
-        if first is not None and first in self._seen:
-            raise ListChangedError(ErrorKind.PAGING, _again(first))
-        raise ListChangedError(
-            ErrorKind.PAGING,
-            f"the list changed while its pages were read: {_named(_identity(self._last))}, with which a page "
-            "ended, did not come again at the same place",
+    def page(self, answer: Answer) -> _Page:
+        """The answer's entities but for those with which the page before ended."""
+        changes = [self._changed_total(answer)]
+        new = answer.entities
+        if self._last is not None and self._overlap:
+            if new and _identity(new[0]) == _identity(self._last):
+                new = new[self._overlap :]
+            else:
+                changes.append(
+                    "the list changed while its pages were read: "
+                    f"{_named(_identity(self._last))}, with which a page ended, did not come again at the "
+                    "same place"
+                )
+        change = next(filter(None, changes), None)
+        again = tuple(entity for entity in new if _identity(entity) in self._seen)
+        names = [_identity(entity) for entity in new]
+        return _Page(
+            new=new,
+            twice=tuple(
+                entity
+                for place, entity in enumerate(new)
+                if names[place] in names[:place] and entity not in again
+            ),
+            again=again,
+            change=ListChangedError(ErrorKind.PAGING, change) if change else None,
         )
 
-    def take(self, page: Answer, new: tuple[Entity, ...]) -> bool:
-        """Go past the page's new entities and tell whether it is the last page.
+    def move_on(self, answer: Answer, page: _Page) -> bool:
+        """Go past the page, and say whether it is the last one.
 
         Raises:
-            GhlError: PAGING, when the page cannot be the one asked for; nothing of it is to be kept.
+            ListChangedError: something may be missing before the page.
+            GhlError: PAGING, when the list cannot be followed, or GHL gave fewer than it says there are.
         """
-        self._note_total(page)
-        self._check_new(new)
-        self._seen.update(_identity(entity) for entity in new)
-        self._count += len(new)
+        self._total = self._total if answer.total is None else answer.total
+        self._seen.update(_identity(entity) for entity in page.new)
+        self._count += len(page.new)
+        self._distinct += len(page.new) - len(page.again)
         self._page += 1
-        last = self._endpoint.paging is Paging.NONE or self._is_last(page, new)
-        if not last:
-            self._move_on(page, new)
+        if page.change is not None:
+            raise page.change
+        if page.new and len(page.again) == len(page.new):
+            raise _paging("GHL gave a page again in the place of the next one")
+        last = self._endpoint.paging is Paging.NONE or self._is_last(answer, page.new)
+        if last:
+            self._check_complete(answer)
+        else:
+            self._follow(answer, page.new)
         return last
 
-    def check_total(self, page: Answer, *, last: bool) -> None:
-        """See that the entities so far fit the list's total.
+    def _changed_total(self, answer: Answer) -> str | None:
+        if None in (self._total, answer.total) or answer.total == self._total:
+            return None
+        return (
+            f"the list changed while its pages were read: GHL said there are {self._total} entities, and "
+            f"on a later page that there are {answer.total}"
+        )
 
-        Raises:
-            GhlError: PAGING, when GHL gave fewer in all than it says there are, or more.
-        """
-        if last and page.has_more:
+    def _check_complete(self, answer: Answer) -> None:
+        if self._endpoint.paging is Paging.NONE and answer.has_more:
             raise _paging("GHL says that more follow in a list that it gives in one answer")
-        if self._total is None:
-            return
-        if last and self._count < self._total:
+        if self._total is not None and len(self._seen) > self._total:
+            raise _paging(f"GHL gave {len(self._seen)} entities, but says there are {self._total}")
+        # What came again on a later page may stand in the place of something that did not come.
+        if self._total is not None and self._distinct < self._total:
             raise _paging(
-                f"the list ended after {self._count} entities, but GHL says there are {self._total}"
+                f"the list ended after {self._distinct} entities, but GHL says there are {self._total}"
             )
-        if self._count > self._total:
-            raise _paging(f"GHL gave {self._count} entities, but says there are {self._total}")
 
-    def _note_total(self, page: Answer) -> None:
-        if None not in (self._total, page.total) and page.total != self._total:
-            raise ListChangedError(
-                ErrorKind.PAGING,
-                f"the list changed while its pages were read: GHL said there are {self._total} entities, and "
-                f"on a later page that there are {page.total}",
-            )
-        self._total = self._total if page.total is None else page.total
-
-    def _check_new(self, new: tuple[Entity, ...]) -> None:
-        names = [_identity(entity) for entity in new]
-        repeated = next((name for name in names if name in self._seen), None)
-        if repeated is not None:
-            raise ListChangedError(ErrorKind.PAGING, _again(repeated))
-        if len(set(names)) < len(names):
-            raise _paging("GHL gave the same entity twice on one page")
-
-    def _is_last(self, page: Answer, new: tuple[Entity, ...]) -> bool:
-        if not new and page.has_more:
+    def _is_last(self, answer: Answer, new: tuple[Entity, ...]) -> bool:
+        if not new and answer.has_more:
             raise _paging("GHL gave an empty page and says that more follow")
-        if not page.entities:
+        if not answer.entities:
             return True
-        if page.has_more is not None:
-            return not page.has_more
-        return self._total is not None and self._count >= self._total
+        if answer.has_more is not None:
+            return not answer.has_more
+        return self._total is not None and self._distinct >= self._total
 
-    def _move_on(self, page: Answer, new: tuple[Entity, ...]) -> None:
+    def _follow(self, answer: Answer, new: tuple[Entity, ...]) -> None:
         """Go on behind the last entity, or from it on if the page was full: then there may be more."""
-        full = len(page.entities) >= self._endpoint.page_size > 1
+        full = len(answer.entities) >= self._endpoint.page_size > 1
         self._overlap = int(full and bool(new) and not self._whole_pages)
         if new:
-            self._first, self._last = page.entities[0], new[-1]
+            self._first, self._last = answer.entities[0], new[-1]
         if self._endpoint.paging is Paging.CURSOR and self.cursor is None:
             raise _paging("the last entity of the page has no id, by which the next page would be asked")
 
@@ -214,10 +258,6 @@ def _paging(message: str) -> GhlError:
 def _identity(entity: Entity) -> str | bytes:
     """What tells an entity from the others of its list: its id or, without one, all of it."""
     return entity.entity_id or entity.body
-
-
-def _again(identity: str | bytes) -> str:
-    return f"GHL gave {_named(identity)} again on a later page"
 
 
 def _named(identity: str | bytes) -> str:

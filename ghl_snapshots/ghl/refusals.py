@@ -1,9 +1,12 @@
-"""What GHL's error answers mean.
+"""What GHL's error answers mean: a verdict on the call that was made, and on no more than their words say.
 
-A status alone does not tell: GHL answers 401 to a bad token, to a missing scope and to a wrong Version
-header, and 429 to a short burst and to a spent day. The message in the body and the rate-limit headers do.
+A status alone proves nothing. GHL answers 401 to a bad token, to a missing scope, to a feature that the
+customer's plan lacks, to a missing parameter and to a wrong Version header; 403 may be a gateway's page; 429
+is a short burst or a spent day. The message in the body and the rate-limit headers tell them apart. The words
+are those of GHL's documents and of live accounts (November 2026).
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Final
@@ -16,22 +19,41 @@ from ghl_snapshots.ghl.quoting import quoted
 from ghl_snapshots.ghl.transport import Reply
 
 _KINDS: Final[Mapping[int, ErrorKind]] = {
-    HTTPStatus.FORBIDDEN: ErrorKind.FORBIDDEN_LOCATION,
+    HTTPStatus.UNAUTHORIZED: ErrorKind.FORBIDDEN,
+    HTTPStatus.FORBIDDEN: ErrorKind.FORBIDDEN,
     HTTPStatus.NOT_FOUND: ErrorKind.NOT_FOUND,
     HTTPStatus.GONE: ErrorKind.NOT_FOUND,
     HTTPStatus.REQUEST_TIMEOUT: ErrorKind.TIMEOUT,
     HTTPStatus.TOO_MANY_REQUESTS: ErrorKind.RATE_LIMITED,
 }
+"""What a status means where the words do not say more."""
+_WORDS: Final[Sequence[tuple[int, str, ErrorKind]]] = (
+    (
+        HTTPStatus.UNAUTHORIZED,
+        r"invalid (jwt|private integration token|(access )?token)|(token|jwt)( has| is)? expired",
+        ErrorKind.INVALID_CREDENTIAL,
+    ),
+    (HTTPStatus.UNAUTHORIZED, r"not authorized for this scope", ErrorKind.MISSING_SCOPE),
+    (HTTPStatus.UNAUTHORIZED, r"version header", ErrorKind.INVALID_REQUEST),
+    (HTTPStatus.UNAUTHORIZED, r"do not have access to this feature", ErrorKind.NOT_IN_PLAN),
+    (HTTPStatus.FORBIDDEN, r"do not have access to this feature", ErrorKind.NOT_IN_PLAN),
+    (HTTPStatus.FORBIDDEN, r"does not have access to this location", ErrorKind.FORBIDDEN_LOCATION),
+    (HTTPStatus.BAD_REQUEST, r"location is not active", ErrorKind.SUSPENDED),
+    (HTTPStatus.BAD_REQUEST, r"no agent found", ErrorKind.NOT_FOUND),
+)
 _ADVICE: Final[Mapping[ErrorKind, str]] = {
     ErrorKind.INVALID_CREDENTIAL: "GHL does not accept the token of {reference}; put a valid one there",
     ErrorKind.MISSING_SCOPE: "grant the scope {scope} to the token of {reference}",
-    ErrorKind.FORBIDDEN_LOCATION: "the token of {reference} may not read this; "
-    "see that the account's id is right and that it still belongs to the token's company",
+    ErrorKind.NOT_IN_PLAN: "the customer's GHL plan lacks this feature",
+    ErrorKind.FORBIDDEN_LOCATION: "the token of {reference} does not open this location; see that the "
+    "account's id is right, and that the token is that account's",
+    ErrorKind.SUSPENDED: "GHL calls the location not active: it is captured again once it is active in GHL",
+    ErrorKind.FORBIDDEN: "GHL refuses this call, and no other for it; its words say why",
     ErrorKind.NOT_FOUND: "it does not exist (any more) in GHL",
     ErrorKind.INVALID_REQUEST: "GHL does not take the request as it is; its API may have changed",
     ErrorKind.RATE_LIMITED: "too many requests in a short time",
     ErrorKind.DAILY_LIMIT: "the day's quota of API requests is spent; it begins anew at midnight UTC",
-    ErrorKind.SERVER_ERROR: "GHL is in trouble",
+    ErrorKind.SERVER_ERROR: "GHL, or a gateway before it, is in trouble",
     ErrorKind.TIMEOUT: "GHL gave up waiting for the request",
 }
 
@@ -45,12 +67,32 @@ def refusal(reply: Reply, *, reference: str, scope: str, secrets: Sequence[str])
         return _redirect(reply, secrets)
     message = _message(reply)
     kind = _kind(reply, message)
-    advice = _ADVICE[kind].format(reference=reference, scope=scope)
-    return GhlError(
+    return _error(
         kind,
-        f"{advice} (GHL answered {reply.status}: {quoted(message or reply.body, *secrets)})",
+        f"GHL answered {reply.status}: {quoted(message or reply.body, *secrets)}",
         status=reply.status,
+        advice=_ADVICE[kind].format(reference=reference, scope=scope),
     )
+
+
+def refusal_of_call(error: GhlError) -> GhlError:
+    """The error; another one for words that are the credential's where GHL accepts the same token."""
+    if error.kind is not ErrorKind.INVALID_CREDENTIAL:
+        return error
+    return _error(
+        ErrorKind.FORBIDDEN,
+        error.answer,
+        status=error.status,
+        advice="GHL refuses this call, although it accepts the same token in others; try again later, and "
+        "report it to GHL if it stays so",
+        attempts=error.attempts,
+    )
+
+
+def _error(kind: ErrorKind, answer: str, *, status: int | None, advice: str, attempts: int = 1) -> GhlError:
+    error = GhlError(kind, f"{advice} ({answer})", status=status, attempts=attempts)
+    error.answer = answer
+    return error
 
 
 def _redirect(reply: Reply, secrets: Sequence[str]) -> GhlError:
@@ -65,21 +107,19 @@ def _redirect(reply: Reply, secrets: Sequence[str]) -> GhlError:
 
 
 def _kind(reply: Reply, message: str) -> ErrorKind:
-    if reply.status == HTTPStatus.UNAUTHORIZED:
-        return _kind_of_unauthorized(message.lower())
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS and is_daily(reply.headers):
         return ErrorKind.DAILY_LIMIT
-    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR or _is_gateway_page(reply):
         return ErrorKind.SERVER_ERROR
+    for status, words, kind in _WORDS:
+        if reply.status == status and re.search(words, message, re.IGNORECASE):
+            return kind
     return _KINDS.get(reply.status, ErrorKind.INVALID_REQUEST)
 
 
-def _kind_of_unauthorized(message: str) -> ErrorKind:
-    if "scope" in message:
-        return ErrorKind.MISSING_SCOPE
-    if "version header" in message:
-        return ErrorKind.INVALID_REQUEST
-    return ErrorKind.INVALID_CREDENTIAL
+def _is_gateway_page(reply: Reply) -> bool:
+    """Whether a gateway before GHL (Cloudflare) answered, with a page; GHL itself answers with JSON."""
+    return reply.status == HTTPStatus.FORBIDDEN and reply.body.lstrip()[:1] == b"<"
 
 
 def _message(reply: Reply) -> str:

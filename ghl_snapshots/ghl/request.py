@@ -31,7 +31,9 @@ class Attempts:
         """The error with the number of attempts, and where no time was left for one, why the last failed."""
         out_of_time = error.attempts == 0 and self.failure is not None
         text = f"{error.message}; before that: {self.failure}" if out_of_time else error.message
-        return GhlError(error.kind, text, status=error.status, attempts=self.sent)
+        summarized = GhlError(error.kind, text, status=error.status, attempts=self.sent)
+        summarized.answer = error.answer
+        return summarized
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -52,6 +52,12 @@ class OAuthApp:
 
     client_id: str
     client_secret: str = field(repr=False)
+    own_app_id: str | None = None
+
+    @property
+    def app_id(self) -> str:
+        """The app's id in GHL, which is commonly the part of the client id before the first hyphen."""
+        return self.own_app_id or self.client_id.partition("-")[0]
 
 
 class TokenExchange:
@@ -68,6 +74,11 @@ class TokenExchange:
         self._store = store
         self._client = client
         self._clock = clock
+
+    @property
+    def app_id(self) -> str:
+        """The app's id in GHL."""
+        return self._app.app_id
 
     def refresh(
         self,
@@ -96,6 +107,7 @@ class TokenExchange:
                 if present and present.value != refused and present.good(self._clock() + good_for):
                     return present
                 answer = self._spend(spent, tenant, budget)
+                self._refuse_foreign(answer, tenant, locked, deadline)
                 unstored = _Unstored(_following(answer, self._clock(), present=spent), deadline)
                 locked.store(unstored.tokens, timeout_seconds=deadline.remaining)
         except LedgerError:
@@ -145,6 +157,22 @@ class TokenExchange:
                 f"the refresh token was used elsewhere or its successor was lost: {_NEW_CODE}; exchange it "
                 f"by {_command(tenant, '--code')}",
             ) from None
+
+    def _refuse_foreign(
+        self, answer: Mapping[str, Any], tenant: Tenant, locked: LockedTokens, deadline: Deadline
+    ) -> None:
+        """Set the tokens of another account aside, which GHL was seen to answer a refresh with."""
+        account_id = _named_account(answer, tenant)
+        if account_id is None or account_id == tenant.ghl_account_id:
+            return
+        foreign = _following(answer, self._clock(), present=None)
+        locked.set_aside(foreign, account_id, timeout_seconds=deadline.remaining)
+        raise GhlError(
+            ErrorKind.INVALID_CREDENTIAL,
+            f"GHL answered the refresh for tenant {tenant.tenant_id} with tokens of {quoted(account_id)}, "
+            f"not of its {tenant.account_kind.value} {tenant.ghl_account_id}. They are set aside, not used; "
+            f"{_NEW_CODE}; exchange it by {_command(tenant, '--code')}",
+        )
 
     def _answer_to_code(self, tenant: Tenant, code: str, budget: Budget) -> Mapping[str, Any]:
         try:
@@ -235,9 +263,16 @@ def _following(answer: Mapping[str, Any], now: datetime, *, present: StoredToken
     return StoredTokens(refresh_token=refresh_token, access=access)
 
 
+def _named_account(answer: Mapping[str, Any], tenant: Tenant) -> str | None:
+    """The location or company that a token answer names; None if it names none."""
+    key = "companyId" if tenant.account_kind is AccountKind.COMPANY else "locationId"
+    named = answer.get(key) or answer.get("locationId") or answer.get("companyId")
+    return str(named) if named else None
+
+
 def _check_account(answer: Mapping[str, Any], tenant: Tenant) -> None:
     """Refuse the tokens of another account, whose entities would stand in the tenant's snapshots."""
-    account_id = answer.get("locationId") or answer.get("companyId")
+    account_id = _named_account(answer, tenant)
     if account_id != tenant.ghl_account_id:
         raise GhlError(
             ErrorKind.FORBIDDEN_LOCATION,
@@ -249,6 +284,6 @@ def _check_account(answer: Mapping[str, Any], tenant: Tenant) -> None:
 
 def _explained(error: GhlError, explanation: str) -> GhlError:
     """The error with what to do about a grant or an app that GHL does not accept."""
-    if error.kind not in {ErrorKind.INVALID_REQUEST, ErrorKind.INVALID_CREDENTIAL}:
+    if error.kind not in {ErrorKind.INVALID_REQUEST, ErrorKind.INVALID_CREDENTIAL, ErrorKind.FORBIDDEN}:
         return error
     return GhlError(ErrorKind.INVALID_CREDENTIAL, explanation, status=error.status, attempts=error.attempts)

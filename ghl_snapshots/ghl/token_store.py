@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from ghl_snapshots.core.tokens import AccessToken, StoredTokens
+from ghl_snapshots.core.tokens import AccessToken, RefusedLocation, StoredTokens
 
 
 class LockedTokens(Protocol):
@@ -19,6 +19,9 @@ class LockedTokens(Protocol):
 
     def install(self, tokens: StoredTokens, *, timeout_seconds: float = ...) -> None:
         """Begin anew with the tokens of a new authorization; they are durable when this returns."""
+
+    def set_aside(self, tokens: StoredTokens, account_id: str, *, timeout_seconds: float = ...) -> None:
+        """Store tokens that GHL gave for another account, where nothing uses them."""
 
 
 class TokenStore(Protocol):
@@ -35,8 +38,12 @@ class TokenStore(Protocol):
             LedgerError: the database does not answer.
         """
 
-    def location_tokens(self, tenant_id: str, *, known: Collection[str] = ()) -> Mapping[str, AccessToken]:
-        """The stored tokens of the locations of the tenant's company, those that are `known` left out."""
+    def location_tokens(
+        self, tenant_id: str, *, known: Collection[str] = ()
+    ) -> Mapping[str, AccessToken | RefusedLocation]:
+        """The stored tokens and refusals of the company's locations, those that are `known` left out."""
 
-    def store_location_tokens(self, tenant_id: str, tokens: Mapping[str, AccessToken]) -> None:
-        """Store locations' tokens in the place of older ones."""
+    def store_location_tokens(
+        self, tenant_id: str, tokens: Mapping[str, AccessToken | RefusedLocation]
+    ) -> None:
+        """Store locations' tokens and refusals in the place of older ones."""

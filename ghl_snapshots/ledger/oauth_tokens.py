@@ -10,18 +10,21 @@ from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from psycopg import Connection
 from psycopg.errors import LockNotAvailable
 from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
 from uuid_utils import uuid7
 
 from ghl_snapshots.core.audit_events import AuditEvent, EventType
 from ghl_snapshots.core.errors import (
     ConfigurationError,
     CredentialError,
+    ErrorKind,
     GhlError,
     GhlSnapshotsError,
     TokensLockedError,
 )
+from ghl_snapshots.core.json_text import legal_text
 from ghl_snapshots.core.model import Source
-from ghl_snapshots.core.tokens import AccessToken, StoredTokens
+from ghl_snapshots.core.tokens import AccessToken, RefusedLocation, StoredTokens
 from ghl_snapshots.ledger.audit import record
 from ghl_snapshots.ledger.database import LOCK_SECONDS, Database
 from ghl_snapshots.ledger.queries import query
@@ -62,6 +65,19 @@ class LockedTokens:
         """Replace the tokens; they are durable when this returns, and the lock is given up."""
         _limit_waiting(self._connection, timeout_seconds)
         self._replace(tokens, EventType.CREDENTIAL_REFRESHED)
+
+    def set_aside(
+        self, tokens: StoredTokens, account_id: str, *, timeout_seconds: float = LOCK_SECONDS
+    ) -> None:
+        """Store tokens that GHL gave for another account, where nothing uses them; the lock is given up."""
+        _limit_waiting(self._connection, timeout_seconds)
+        row = {
+            "tenant_id": self._tenant_id,
+            "refresh_token": self._cipher.encrypt(tokens.refresh_token.encode()),
+            "account_id": legal_text(account_id),
+        }
+        self._connection.execute(query("set_tokens_aside"), row)
+        self._connection.commit()
 
     def _replace(self, tokens: StoredTokens, event_type: EventType) -> None:
         access = tokens.access
@@ -144,8 +160,12 @@ class OAuthTokens:
         with self._database.writer(tenant_id) as connection:
             record(connection, event)
 
-    def location_tokens(self, tenant_id: str, *, known: Collection[str] = ()) -> dict[str, AccessToken]:
-        """The stored tokens of the company's locations that we can decrypt, those known left out.
+    def location_tokens(
+        self, tenant_id: str, *, known: Collection[str] = ()
+    ) -> dict[str, AccessToken | RefusedLocation]:
+        """The stored tokens of the company's locations that we can decrypt and GHL's refusals to give any.
+
+        Those of the known locations are left out.
 
         Raises:
             LedgerError: the server does not answer.
@@ -155,22 +175,32 @@ class OAuthTokens:
         named = {"tenant_id": tenant_id, "known": list(known)}
         with self._database.writer(tenant_id) as connection:
             rows = connection.execute(query("location_tokens"), named).fetchall()
-        tokens: dict[str, AccessToken] = {}
+        tokens: dict[str, AccessToken | RefusedLocation] = {}
         for row in rows:
-            with suppress(InvalidToken):
-                value = cipher.decrypt(row["token"]).decode()
-                tokens[row["location_id"]] = AccessToken(value=value, expires_at=row["expires_at"])
+            with suppress(InvalidToken, ValueError):
+                tokens[row["location_id"]] = _location_token(cipher, row)
         return tokens
 
-    def store_location_tokens(self, tenant_id: str, tokens: Mapping[str, AccessToken]) -> None:
-        """Store locations' tokens in the place of older ones; raises like `location_tokens`."""
+    def store_location_tokens(
+        self, tenant_id: str, tokens: Mapping[str, AccessToken | RefusedLocation]
+    ) -> None:
+        """Store locations' tokens and refusals in the place of older ones; raises like `location_tokens`."""
         cipher = self._cipher()
         # In one order, so that two processes that store the same ones cannot deadlock.
         ordered = sorted(tokens.items())
         rows = {
             "tenant_id": tenant_id,
             "location_ids": [location_id for location_id, _ in ordered],
-            "tokens": [cipher.encrypt(token.value.encode()) for _, token in ordered],
+            "tokens": [
+                cipher.encrypt(token.value.encode()) if isinstance(token, AccessToken) else None
+                for _, token in ordered
+            ],
+            "refusals": [
+                Jsonb({"kind": token.kind.value, "message": legal_text(token.message)})
+                if isinstance(token, RefusedLocation)
+                else None
+                for _, token in ordered
+            ],
             "expiries": [token.expires_at for _, token in ordered],
         }
         with self._database.writer(tenant_id) as connection:
@@ -207,6 +237,15 @@ def _event(
         success=success,
         source=Source.MANUAL if by_hand else Source.SCHEDULED,
         details=details or {},
+    )
+
+
+def _location_token(cipher: MultiFernet, row: Mapping[str, Any]) -> AccessToken | RefusedLocation:
+    if row["refusal"] is None:
+        return AccessToken(value=cipher.decrypt(row["token"]).decode(), expires_at=row["expires_at"])
+    refusal = row["refusal"]
+    return RefusedLocation(
+        kind=ErrorKind(refusal["kind"]), message=refusal["message"], expires_at=row["expires_at"]
     )
 
 

@@ -12,7 +12,7 @@ import pytest
 from ghl_snapshots.capture.composition import capture_engine
 from ghl_snapshots.core.model import SnapshotType, Source, Status, Tenant
 from ghl_snapshots.core.settings import Settings
-from ghl_snapshots.core.tokens import StoredTokens
+from ghl_snapshots.core.tokens import AccessToken, StoredTokens
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
@@ -142,6 +142,7 @@ def test_location_tokens_are_neither_in_the_clear_nor_readable_with_a_lost_key(u
         store = installed(database, agency, tenant_id=tenant.tenant_id)
         capture_all(deployed(simulator, url, tenant))
         given = store.location_tokens(tenant.tenant_id)[agency.location_ids[0]]
+        assert isinstance(given, AccessToken)
         with database.writer(tenant.tenant_id) as connection:
             rows = connection.execute("SELECT token FROM ghl.location_token").fetchall()
         assert len(rows) == len(agency.location_ids)

@@ -17,6 +17,7 @@ from ghl_snapshots.ghl.client import Fetched, GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, LOCATION_SEARCH, Endpoint
+from ghl_snapshots.ghl.fetch_target import FetchTarget
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.token_exchange import OAuthApp, TokenExchange
 from ghl_snapshots.ghl.token_store import TokenStore
@@ -105,16 +106,9 @@ class Rig:
     ) -> Fetched:
         """One call by the tenant's own token."""
         budget = Budget(deadline=Deadline(seconds), settings=self.settings)
-        path = endpoint.format(locationId=tenant.ghl_account_id)
         token_source = self.credentials.open(tenant, budget).account
-        return self.client.fetch(
-            ENDPOINTS[endpoint],
-            path,
-            query,
-            location_id=tenant.ghl_account_id,
-            token_source=token_source,
-            budget=budget,
-        )
+        target = FetchTarget(endpoint=ENDPOINTS[endpoint], location_id=tenant.ghl_account_id)
+        return self.client.fetch(target, query, token_source=token_source, budget=budget)
 
 
 @contextmanager

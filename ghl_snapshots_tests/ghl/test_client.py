@@ -53,7 +53,18 @@ def answer(status: int, message: object) -> Respond:
 ONCE = [
     (answer(401, "Invalid JWT"), ErrorKind.INVALID_CREDENTIAL, "does not accept the token of env:"),
     (answer(401, "Invalid Private Integration token"), ErrorKind.INVALID_CREDENTIAL, "put a valid one"),
-    (answer(401, "Unauthorized"), ErrorKind.INVALID_CREDENTIAL, "Unauthorized"),
+    (answer(401, "Unauthorized"), ErrorKind.FORBIDDEN, "GHL refuses this call, and no other for it"),
+    (answer(401, "Location ID is required"), ErrorKind.FORBIDDEN, "“Location ID is required”"),
+    (answer(401, "Token's user type mismatch!"), ErrorKind.FORBIDDEN, "user type mismatch"),
+    (answer(401, "This route is not yet supported by the IAM Service."), ErrorKind.FORBIDDEN, "IAM Service"),
+    (
+        answer(401, "You do not have access to this feature! Please contact the admin!"),
+        ErrorKind.NOT_IN_PLAN,
+        "the customer's GHL plan lacks this feature",
+    ),
+    (answer(403, "Forbidden resource"), ErrorKind.FORBIDDEN, "“Forbidden resource”"),
+    (answer(400, "Location is not active"), ErrorKind.SUSPENDED, "once it is active in GHL"),
+    (answer(400, "No Agent found for the id"), ErrorKind.NOT_FOUND, "does not exist (any more)"),
     (
         answer(401, "The token is not authorized for this scope."),
         ErrorKind.MISSING_SCOPE,
@@ -64,7 +75,7 @@ ONCE = [
     (
         answer(403, "The token does not have access to this location."),
         ErrorKind.FORBIDDEN_LOCATION,
-        "may not read this",
+        "does not open this location",
     ),
     (answer(404, "Location not found."), ErrorKind.NOT_FOUND, "does not exist (any more)"),
     (answer(400, "limit must be a number string"), ErrorKind.INVALID_REQUEST, "limit must be a number"),
@@ -85,6 +96,7 @@ ONCE = [
 AGAIN = [
     (answer(500, "Internal Server Error"), ErrorKind.SERVER_ERROR, "GHL answered 500"),
     (answer(502, "Bad Gateway"), ErrorKind.SERVER_ERROR, "GHL answered 502"),
+    (Respond(status=403, body=b"<!DOCTYPE html><p>x", headers=HTML), ErrorKind.SERVER_ERROR, "a gateway"),
     (Respond(status=503, body=b"<html>busy</html>", headers=HTML), ErrorKind.SERVER_ERROR, "<html>busy"),
     (answer(504, "Gateway Timeout"), ErrorKind.SERVER_ERROR, "GHL answered 504"),
     (Respond(status=524, body=b"error code: 524"), ErrorKind.SERVER_ERROR, "524"),
@@ -112,7 +124,9 @@ def test_what_another_try_cannot_change_is_not_tried_again(
         rig.fetch(rig.pit(location), locationId=location.location_id)
     assert (raised.value.kind, raised.value.attempts) == (kind, 1)
     assert text in raised.value.message
-    assert len(rig.simulator.request_log) == 1
+    # Before words of the token count, an independent call with it is made.
+    is_confirmed = kind is ErrorKind.INVALID_CREDENTIAL
+    assert len(rig.simulator.request_log) == (2 if is_confirmed else 1)
 
 
 @pytest.mark.parametrize(("effect", "kind", "text"), AGAIN)
@@ -176,7 +190,7 @@ def test_a_call_that_runs_out_of_time_while_waiting_tells_why_it_was_tried_again
         rig.fetch(rig.pit(location), locationId=location.location_id, seconds=0.2)
     world.clear_faults()
     assert (raised.value.kind, raised.value.attempts) == (ErrorKind.TIMEOUT, 1)
-    assert "before that: GHL is in trouble (GHL answered 503" in raised.value.message
+    assert "before that: GHL, or a gateway before it, is in trouble (GHL answered 503" in raised.value.message
 
 
 def test_the_time_of_a_request_is_its_own_and_not_that_of_the_tries_before(

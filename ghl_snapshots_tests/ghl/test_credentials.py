@@ -8,6 +8,7 @@ import pytest
 from ghl_snapshots.core.errors import ConfigurationError, CredentialError
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.deadline import Deadline
+from ghl_snapshots.ghl.fetch_target import FetchTarget
 from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator
@@ -59,14 +60,8 @@ def test_a_token_put_in_the_place_of_a_refused_one_is_used_in_the_same_capture(
     token_source = rig.credentials.open(tenant_of(location, credential=f"file:{file}"), budget).account
     assert token_source.token() == "pit-of-yesterday"
     file.write_text(location.private_integration_token, encoding="utf-8")
-    fetched = rig.client.fetch(
-        ENDPOINTS["/workflows/"],
-        "/workflows/",
-        {"locationId": location.location_id},
-        location_id=location.location_id,
-        token_source=token_source,
-        budget=budget,
-    )
+    target = FetchTarget(endpoint=ENDPOINTS["/workflows/"], location_id=location.location_id)
+    fetched = rig.client.fetch(target, {}, token_source=token_source, budget=budget)
     assert (fetched.status, fetched.attempts) == (200, 2)
 
 

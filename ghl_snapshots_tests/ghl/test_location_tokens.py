@@ -10,7 +10,7 @@ import pytest
 
 from ghl_snapshots.core.errors import ErrorKind
 from ghl_snapshots.core.model import Status
-from ghl_snapshots.core.tokens import AccessToken
+from ghl_snapshots.core.tokens import AccessToken, RefusedLocation
 from ghl_snapshots.ghl.location_tokens import LocationTokens
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
@@ -19,7 +19,7 @@ from ghl_snapshots.simulator.accounts import Agency
 from ghl_snapshots.simulator.faults import Fault, Hang
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator
-from ghl_snapshots_tests.ghl.rig import KEY, installed, rigged, tenant_of, token_database
+from ghl_snapshots_tests.ghl.rig import KEY, installed, now, rigged, tenant_of, token_database
 
 EXCHANGE = "/oauth/locationToken"
 LOCATIONS = 12
@@ -30,7 +30,9 @@ class CountedTokens(OAuthTokens):
 
     reads = 0
 
-    def location_tokens(self, tenant_id: str, *, known: Collection[str] = ()) -> dict[str, AccessToken]:
+    def location_tokens(
+        self, tenant_id: str, *, known: Collection[str] = ()
+    ) -> dict[str, AccessToken | RefusedLocation]:
         """Count, and read."""
         self.reads += 1
         return super().location_tokens(tenant_id, known=known)
@@ -94,7 +96,7 @@ def database(postgres: EmbeddedPostgres) -> Iterator[Database]:
 
 def test_a_database_that_is_away_is_waited_for_by_one_location_and_not_by_each() -> None:
     with away() as server, Database(server.url) as database:
-        tokens = LocationTokens(OAuthTokens(database, KEY), monotonic=lambda: server.seconds)
+        tokens = LocationTokens(OAuthTokens(database, KEY), clock=now, monotonic=lambda: server.seconds)
         assert [tokens.get("acme", f"location{number}") for number in range(5)] == [None] * 5
         assert server.connections == 1
         server.seconds += 30

@@ -95,8 +95,8 @@ def followed(
     """The entities of the pages that came, and the error that ended them."""
     found: list[bytes] = []
     try:
-        for _, new in pages(endpoint, fetch, max_pages=max_pages):
-            found += [entity.body for entity in new]
+        for page in pages(endpoint, fetch, max_pages=max_pages):
+            found += [entity.body for entity in page.new]
     except GhlError as error:
         return found, error
     return found, None
@@ -267,11 +267,27 @@ def test_an_empty_page_that_promises_more_is_named() -> None:
     assert error.message == "GHL gave an empty page and says that more follow"
 
 
-def test_an_entity_twice_on_one_page_is_named() -> None:
-    found, error = followed(OFFSET, lambda _query: Answer(entities=entities(["a", "b", "a"]), has_more=False))
-    assert found == []
-    assert error is not None
-    assert error.message == "GHL gave the same entity twice on one page"
+def test_an_entity_twice_on_one_page_is_given_twice_and_flagged() -> None:
+    [page] = pages(OFFSET, lambda _query: Answer(entities=entities(["a", "b", "a"]), has_more=False))
+    assert page.new == entities(["a", "b", "a"])
+    assert page.duplicates == entities(["a"])
+
+
+def test_equal_entities_without_an_id_are_two_of_them() -> None:
+    """GHL gives rooms no id, and two treatment rooms may be alike to the byte."""
+    rooms = tuple(Entity(body=b'{"name":"Room"}', endpoint="/list", entity_id=None) for _ in range(2))
+    [page] = pages(OFFSET, lambda _query: Answer(entities=rooms, total=2))
+    assert page.new == rooms
+    assert page.duplicates == rooms[1:]
+
+
+def test_a_page_that_comes_again_in_the_place_of_the_next_one_is_named() -> None:
+    """In a list that is followed in spite of changes too."""
+    same = replace(OFFSET, page_size=2)
+    given = pages(same, lambda _query: Answer(entities=entities(["a", "b"]), has_more=True), is_repeated=True)
+    assert next(given).new == entities(["a", "b"])
+    with pytest.raises(GhlError, match="a page again in the place of the next one"):
+        list(given)
 
 
 def test_entities_without_an_id_are_told_apart_by_their_bytes() -> None:

@@ -38,6 +38,9 @@ CREATE TABLE oauth_token (
     refresh_token bytea NOT NULL,
     access_token bytea,
     access_expires_at timestamptz,
+    -- A refresh token that GHL gave for another account in answer to this one's; nothing uses it.
+    set_aside bytea,
+    set_aside_account text,
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
@@ -45,9 +48,12 @@ CREATE TABLE oauth_token (
 CREATE TABLE location_token (
     tenant_id text NOT NULL REFERENCES tenant,
     location_id text NOT NULL CHECK (location_id <> ''),
-    token bytea NOT NULL,
+    token bytea,
+    -- GHL's refusal to give one (the app is not installed there, the location is suspended), remembered a while.
+    refusal jsonb,
     expires_at timestamptz NOT NULL,
-    PRIMARY KEY (tenant_id, location_id)
+    PRIMARY KEY (tenant_id, location_id),
+    CHECK ((token IS NULL) <> (refusal IS NULL))
 );
 
 -- Ledger --------------------------------------------------------------------------------------------------

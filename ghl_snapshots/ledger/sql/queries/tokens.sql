@@ -25,16 +25,21 @@ WHERE enabled AND credential = 'oauth'
 ORDER BY access_expires_at NULLS FIRST, tenant_id
 LIMIT %(limit)s;
 
--- location_tokens -- the encrypted tokens of a tenant's locations, those that are known left out
-SELECT location_id, token, expires_at FROM ghl.location_token
+-- location_tokens -- the encrypted tokens and the refusals of a tenant's locations, the known ones left out
+SELECT location_id, token, refusal, expires_at FROM ghl.location_token
 WHERE tenant_id = %(tenant_id)s AND expires_at > clock_timestamp() AND location_id <> ALL (%(known)s::text[]);
 
--- store_location_tokens -- store locations' encrypted tokens in the place of older ones
-INSERT INTO ghl.location_token (tenant_id, location_id, token, expires_at)
-SELECT %(tenant_id)s, location_id, token, expires_at
-FROM unnest(%(location_ids)s::text[], %(tokens)s::bytea[], %(expiries)s::timestamptz[])
-    AS each (location_id, token, expires_at)
-ON CONFLICT (tenant_id, location_id) DO UPDATE SET token = EXCLUDED.token, expires_at = EXCLUDED.expires_at;
+-- store_location_tokens -- store locations' encrypted tokens and refusals in the place of older ones
+INSERT INTO ghl.location_token (tenant_id, location_id, token, refusal, expires_at)
+SELECT %(tenant_id)s, location_id, token, refusal, expires_at
+FROM unnest(%(location_ids)s::text[], %(tokens)s::bytea[], %(refusals)s::jsonb[], %(expiries)s::timestamptz[])
+    AS each (location_id, token, refusal, expires_at)
+ON CONFLICT (tenant_id, location_id) DO UPDATE
+SET token = EXCLUDED.token, refusal = EXCLUDED.refusal, expires_at = EXCLUDED.expires_at;
+
+-- set_tokens_aside -- keep a refresh token of another account where nothing uses it
+UPDATE ghl.oauth_token SET set_aside = %(refresh_token)s, set_aside_account = %(account_id)s
+WHERE tenant_id = %(tenant_id)s;
 
 -- expire_location_tokens -- let a tenant's location tokens be asked for anew
 UPDATE ghl.location_token SET expires_at = 'epoch' WHERE tenant_id = %(tenant_id)s;
