@@ -28,6 +28,8 @@ def capture(tenant_ids: Sequence[str], snapshot_types: Sequence[SnapshotType], *
             console.print(summary.row(snapshot, tenant_ids), markup=False)
             for error in summary.describe_errors(snapshot):
                 console.print(f"  {error}", style="red", markup=False)
+            for left_out in summary.describe_left_out(snapshot):
+                console.print(f"  {left_out}", style="yellow", markup=False)
             advance()
 
         result = capture_now(

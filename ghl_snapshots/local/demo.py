@@ -25,6 +25,7 @@ def run(say: Callable[[str], None]) -> int:
         with simulated_ghl(settings) as ghl:
             code = capture(_enabled(settings), list(SnapshotType), reason="ghl-snapshots demo")
             say(_requests(ghl))
+        say(_checks())
     say(
         "Look at it: make dev, or .venv/bin/ghl-snapshots psql -c "
         "'SELECT tenant_id, snapshot_type, captured_at, record_count FROM ghl_snapshot'"
@@ -35,6 +36,18 @@ def run(say: Callable[[str], None]) -> int:
 def _enabled(settings: Settings) -> list[str]:
     with open_database(settings) as database:
         return [tenant.tenant_id for tenant in TenantRegistry(database).list() if tenant.enabled]
+
+
+def _checks() -> str:
+    """Run all checks, so that Dagster shows verdicts from the start; the failed ones by name."""
+    # Dagster takes a second to import, which no other command should wait for.
+    from ghl_snapshots.definitions import all_definitions
+    from ghl_snapshots.orchestration.launch import check_now
+
+    verdicts = check_now(all_definitions())
+    failed = sorted(name for name, passed in verdicts.items() if not passed)
+    passed = f"Checks over all tenants: {len(verdicts) - len(failed)} of {len(verdicts)} passed"
+    return f"{passed}; failed: {', '.join(failed)}" if failed else passed
 
 
 def _requests(ghl: Simulator) -> str:

@@ -57,6 +57,25 @@ CHECKS = (
         "snapshot lists all causes.",
     ),
     Check(
+        name="nothing_left_out",
+        severity=dg.AssetCheckSeverity.WARN,
+        daily=True,
+        description="The latest capture of every enabled tenant has everything of each location, and nothing "
+        "twice. **Red:** the capture is complete as far as GHL lets it be, and this is what it is "
+        "without: a scope that the credential lacks (grant it), a feature that the customer's plan lacks, a "
+        "location without the app (install it there) or suspended in GHL; or what GHL listed more than once. "
+        "Nothing failed.",
+    ),
+    Check(
+        name="no_location_lost",
+        types=(SnapshotType.LOCATIONS,),
+        severity=dg.AssetCheckSeverity.WARN,
+        daily=True,
+        description="Every location of an agency that was captured in the last seven days still is. "
+        "**Red:** the app was uninstalled from it, or it was suspended or removed in GHL; its earlier "
+        "snapshots stay. Ask the customer whether that was meant.",
+    ),
+    Check(
         name="no_collapse",
         severity=dg.AssetCheckSeverity.WARN,
         daily=True,
@@ -84,9 +103,9 @@ CHECKS = (
         name="locations_belong",
         severity=dg.AssetCheckSeverity.ERROR,
         daily=False,
-        description="Every captured entity lies in a location of its tenant's account. **Red:** the "
-        "credential reads another account's data; disable the tenant and correct its account or"
-        " credential.",
+        description="Every captured entity lies in a location that the same capture listed, or in the "
+        "tenant's own. **Red:** the credential reads another account's data; disable the tenant and correct "
+        "its account or credential. What is named stays in the ledger: see whose it is before you use it.",
     ),
     Check(
         name="no_silent_drift",

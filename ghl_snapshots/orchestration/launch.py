@@ -93,6 +93,27 @@ def capture_now(
     )
 
 
+def check_now(definitions: dg.Definitions) -> Mapping[str, bool]:
+    """Run every check over all tenants in a run of `weekly_checks`; whether each passed, by asset and name.
+
+    Needs DAGSTER_HOME.
+    """
+    trigger = Trigger(source=Source.MANUAL, correlation_id=f"{Source.MANUAL}_{uuid4()}")
+    tags = {
+        **trigger_tags(trigger, priority=Priority.NORMAL),
+        dagster_tags.CODE_LOCATION: _CODE_LOCATION,
+        dagster_tags.MAX_RETRIES: "0",
+    }
+    with _instance() as instance:
+        result = definitions.resolve_job_def("weekly_checks").execute_in_process(
+            instance=instance, tags=tags, run_config=_QUIET, raise_on_error=False
+        )
+    return {
+        f"{check.asset_key.to_user_string()} {check.check_name}": check.passed
+        for check in result.get_asset_check_evaluations()
+    }
+
+
 @contextmanager
 def _instance() -> Iterator[dg.DagsterInstance]:
     """The instance of DAGSTER_HOME without its compute logs, which would take the terminal away from us.

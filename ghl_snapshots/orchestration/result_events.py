@@ -32,6 +32,8 @@ def result_event(appended: Appended) -> dg.AssetMaterialization | dg.AssetObserv
         "new_entities": appended.new_entities,
         "new_bytes": appended.new_bytes,
         "missing_parts": len(snapshot.metadata["errors"]),
+        "left_out": len(snapshot.metadata.get("leftOut", [])),
+        "duplicates": len(snapshot.metadata.get("duplicates", [])),
         "snapshot_id": snapshot.snapshot_id,
         "correlation_id": snapshot.correlation_id,
         "captured_at": dg.MetadataValue.timestamp(snapshot.captured_at),

@@ -1,6 +1,5 @@
 """Each check, with a fault planted: that check turns red, names that tenant, and no other check does."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -212,32 +211,25 @@ def test_bytes_that_do_not_match_their_digest_are_found(captured: Product) -> No
     assert found == {"locations guarded": {"all"}}, "the constraint is missing, too"
 
 
-def test_a_foreign_location_is_found(captured: Product) -> None:
+def test_what_an_entity_is_filed_under_is_not_whose_it_is(captured: Product) -> None:
+    """No request named that location: the entity was altered, and is not taken for another account's."""
     alter(
         captured,
         "entity",
         "UPDATE ghl.entity SET location_id = 'elsewhere' "
         "WHERE tenant_id = 't00' AND endpoint = '/workflows/'",
     )
-    # No request named that location, so that the verification finds the alteration as well.
-    assert red(captured) == {"workflows locations_belong": {"t00"}, "workflows intact": {"t00"}}
+    assert red(captured) == {"workflows intact": {"t00"}}
 
 
-def test_a_location_of_another_company_is_found(captured: Product) -> None:
-    """Then all that lies in it is foreign; while the tenant is the location's own company, nothing is."""
-    place = captured.location("t00")
-    [location] = place.entities["location"]
-    company = json.loads(location)["companyId"]
-    make_company = (
-        "UPDATE ghl.tenant SET account_kind = 'company', ghl_account_id = %s WHERE tenant_id = 't00'"
-    )
-    for account, found in (
-        (company, {}),
-        ("another", {f"{kind} locations_belong": {"t00"} for kind in SnapshotType}),
-    ):
-        with psycopg.connect(captured.superuser_url) as connection:
-            connection.execute(make_company, (account,))
-        assert red(captured) == found
+def test_a_feature_that_the_customers_plan_lacks_is_told_and_costs_nothing_else(captured: Product) -> None:
+    location = captured.location("t01")
+    location.lacking_features.add("/calendars/groups")
+    try:
+        capture_now(all_definitions(), ["t01"], [SnapshotType.CALENDARS], reason="test")
+    finally:
+        location.lacking_features.clear()
+    assert red(captured) == {"calendars nothing_left_out": {"t01"}}
 
 
 def test_a_weekly_capture_that_nothing_confirms_is_found(captured: Product) -> None:

@@ -44,44 +44,143 @@ LEFT JOIN ghl.manifest ON manifest.tenant_id = snapshot.tenant_id AND manifest.d
 WHERE snapshot_type = ANY(%(snapshot_types)s) AND record_count IS DISTINCT FROM cardinality(entity_ids)
 ORDER BY 1, 2;
 
--- locations_belong -- entities of the latest snapshots that lie in a location which is not the tenant's
+-- locations_belong -- snapshots that hold entities of locations which their own capture did not list
 WITH latest AS (
-    SELECT DISTINCT ON (tenant_id, snapshot_type) tenant_id, snapshot_type, checksum, snapshot_id
-    FROM ghl.snapshot WHERE status <> 'failed'
+    SELECT DISTINCT ON (tenant_id, snapshot_type)
+        tenant_id, snapshot_type, ghl_account_id, snapshot_id, version, checksum, provenance
+    FROM ghl.snapshot WHERE status <> 'failed' AND snapshot_type = ANY(%(snapshot_types)s)
     ORDER BY tenant_id, snapshot_type, captured_at DESC, seq DESC
 ),
-own AS (
-    SELECT tenant_id, ghl_account_id AS location_id FROM ghl.tenant WHERE account_kind = 'location'
-    UNION
-    SELECT latest.tenant_id, entity.entity_id
+judged AS (
+    SELECT latest.*, body.value AS metadata
     FROM latest
-    JOIN ghl.tenant ON tenant.tenant_id = latest.tenant_id AND account_kind = 'company'
-    JOIN ghl.manifest ON manifest.tenant_id = latest.tenant_id AND manifest.digest = latest.checksum
-    CROSS JOIN unnest(manifest.entity_ids) AS listed (id)
-    JOIN ghl.entity ON entity.id = listed.id
-    WHERE latest.snapshot_type = 'locations' AND entity.endpoint = '/locations/{locationId}'
-        AND ghl.entity_jsonb(entity.body) ->> 'companyId' = tenant.ghl_account_id
+    JOIN ghl.provenance AS origin
+        ON origin.tenant_id = latest.tenant_id AND origin.digest = latest.provenance
+    CROSS JOIN LATERAL (SELECT ghl.closest_jsonb(origin.body::text)) AS body (value)
+    -- Records of 1.0.0 do not have what their capture listed: nothing is known of an agency's.
+    WHERE body.value ? 'locations' OR EXISTS (
+        SELECT FROM ghl.tenant
+        WHERE tenant.tenant_id = latest.tenant_id AND tenant.ghl_account_id = latest.ghl_account_id
+            AND tenant.account_kind = 'location'
+    )
 ),
-held AS (
-    SELECT latest.tenant_id, latest.snapshot_type, latest.snapshot_id, place.location_id
-    FROM latest
-    JOIN ghl.manifest ON manifest.tenant_id = latest.tenant_id AND manifest.digest = latest.checksum
-    CROSS JOIN unnest(manifest.entity_ids) AS listed (id)
-    JOIN ghl.entity ON entity.id = listed.id
+found AS (
+    SELECT judged.tenant_id, judged.snapshot_type, judged.snapshot_id, place.location_id
+    FROM judged
     CROSS JOIN LATERAL (
-        VALUES (entity.location_id), (ghl.entity_jsonb(entity.body) ->> 'locationId')
+        SELECT request ->> 'locationId' FROM jsonb_array_elements(judged.metadata -> 'requests') AS each (request)
+        WHERE (request -> 'items' ->> 'count')::bigint > 0
+        UNION
+        SELECT ghl.entity_jsonb(entity.body) ->> 'locationId'
+        FROM ghl.manifest
+        CROSS JOIN unnest(manifest.entity_ids) AS listed (id)
+        JOIN ghl.entity ON entity.id = listed.id
+        WHERE manifest.tenant_id = judged.tenant_id AND manifest.digest = judged.checksum
     ) AS place (location_id)
-    WHERE latest.snapshot_type = ANY(%(snapshot_types)s) AND place.location_id IS NOT NULL
+    WHERE place.location_id IS NOT NULL AND place.location_id <> judged.ghl_account_id
+        AND NOT coalesce(judged.metadata -> 'locations' @> to_jsonb(place.location_id), false)
 )
-SELECT held.tenant_id, held.snapshot_type,
-    'snapshot ' || held.snapshot_id || ' holds entities of foreign locations: '
-        || string_agg(DISTINCT held.location_id, ', ') AS problem
-FROM held
-WHERE NOT EXISTS (
-    SELECT FROM own WHERE own.tenant_id = held.tenant_id AND own.location_id = held.location_id
-)
-GROUP BY held.tenant_id, held.snapshot_type, held.snapshot_id
+SELECT tenant_id, snapshot_type,
+    'snapshot ' || snapshot_id || ' holds entities of foreign locations: '
+        || string_agg(DISTINCT location_id, ', ') AS problem
+FROM found
+GROUP BY tenant_id, snapshot_type, snapshot_id
+UNION ALL
+-- Until 1.1.0, what came without naming its location was stored although GHL refused the location's other calls.
+SELECT snapshot.tenant_id, snapshot.snapshot_type,
+    'snapshot ' || min(snapshot.snapshot_id) || ' and ' || count(*) - 1 || ' more hold entities of an unproven account:'
+        || ' GHL refused the same token for location ' || min(unproven.location_id)
+FROM ghl.snapshot
+JOIN ghl.provenance AS origin
+    ON origin.tenant_id = snapshot.tenant_id AND origin.digest = snapshot.provenance
+CROSS JOIN LATERAL (SELECT ghl.closest_jsonb(origin.body::text)) AS body (value)
+CROSS JOIN LATERAL (
+    SELECT request ->> 'locationId'
+    FROM jsonb_array_elements(body.value -> 'requests') AS each (request)
+    JOIN jsonb_array_elements(body.value -> 'errors') AS failed (error)
+        ON error ->> 'locationId' = request ->> 'locationId' AND error ->> 'kind' = 'forbidden_location'
+    WHERE request ->> 'endpoint' LIKE '/conversation-ai/%%' AND (request -> 'items' ->> 'count')::bigint > 0
+    LIMIT 1
+) AS unproven (location_id)
+WHERE snapshot.version = '1.0.0' AND snapshot.snapshot_type = ANY(%(snapshot_types)s) AND origin.errors > 0
+GROUP BY snapshot.tenant_id, snapshot.snapshot_type
 ORDER BY 1, 2;
+
+-- nothing_left_out -- enabled tenants whose latest capture is complete without something, or has duplicates
+SELECT tenant.tenant_id, latest.snapshot_type,
+    string_agg(part.problem, '; ' ORDER BY part.problem) AS problem
+FROM ghl.tenant
+CROSS JOIN unnest(%(snapshot_types)s::text[]) AS kind (snapshot_type)
+CROSS JOIN LATERAL (
+    SELECT snapshot_type, provenance FROM ghl.snapshot
+    WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.snapshot_type = kind.snapshot_type
+    ORDER BY captured_at DESC, seq DESC LIMIT 1
+) AS latest
+JOIN ghl.provenance AS origin ON origin.tenant_id = tenant.tenant_id AND origin.digest = latest.provenance
+CROSS JOIN LATERAL (SELECT ghl.closest_jsonb(origin.body::text)) AS body (value)
+CROSS JOIN LATERAL (
+    SELECT concat(
+        item ->> 'reason', ': ', coalesce(item ->> 'endpoint', 'all calls'),
+        CASE WHEN count(item ->> 'locationId') > 1 THEN format(' of %%s locations', count(*))
+            ELSE ' of ' || min(item ->> 'locationId') END,
+        ' (', min(item ->> 'message'), ')'
+    )
+    FROM jsonb_array_elements(body.value -> 'leftOut') AS each (item)
+    GROUP BY item ->> 'reason', item ->> 'endpoint'
+    UNION ALL
+    SELECT concat(
+        'listed more than once: ', count(*), ' of ', item ->> 'endpoint', ', such as ',
+        coalesce(min(item ->> 'entityId'), 'one without an id')
+    )
+    FROM jsonb_array_elements(body.value -> 'duplicates') AS each (item)
+    GROUP BY item ->> 'endpoint'
+) AS part (problem)
+WHERE tenant.enabled
+GROUP BY tenant.tenant_id, latest.snapshot_type
+ORDER BY 1, 2;
+
+-- no_location_lost -- locations of enabled tenants that were captured in the last week and are not any more
+WITH listed AS (
+    SELECT snapshot.tenant_id, snapshot.snapshot_type, snapshot.captured_at, snapshot.seq, body.value AS metadata,
+        ARRAY(
+            SELECT jsonb_array_elements_text(body.value -> 'locations')
+            EXCEPT
+            SELECT item ->> 'locationId' FROM jsonb_array_elements(body.value -> 'leftOut') AS each (item)
+            WHERE item ->> 'endpoint' IS NULL
+        ) AS captured
+    FROM ghl.snapshot
+    JOIN ghl.tenant ON tenant.tenant_id = snapshot.tenant_id AND tenant.enabled
+    JOIN ghl.provenance AS origin
+        ON origin.tenant_id = snapshot.tenant_id AND origin.digest = snapshot.provenance
+    CROSS JOIN LATERAL (SELECT ghl.closest_jsonb(origin.body::text)) AS body (value)
+    WHERE snapshot.snapshot_type = ANY(%(snapshot_types)s) AND snapshot.status <> 'failed'
+        AND snapshot.captured_at > %(now)s - %(week)s::interval
+        AND tenant.ghl_account_id = snapshot.ghl_account_id
+        AND jsonb_typeof(body.value -> 'locations') = 'array'
+        -- Of a list that was not read to its end nothing is known to be missing.
+        AND NOT body.value -> 'errors' @> '[{"endpoint": "/locations/search"}]'
+),
+latest AS (
+    SELECT DISTINCT ON (tenant_id, snapshot_type) * FROM listed
+    ORDER BY tenant_id, snapshot_type, captured_at DESC, seq DESC
+)
+SELECT latest.tenant_id, latest.snapshot_type,
+    concat(
+        'location ', lost.location_id, ' was captured until ',
+        to_char(max(lost.captured_at) AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI "UTC"'), ', now: ',
+        coalesce(min(item ->> 'reason') || ' (' || min(item ->> 'message') || ')', 'GHL does not list it any more')
+    ) AS problem
+FROM latest
+CROSS JOIN LATERAL (
+    SELECT location_id, listed.captured_at FROM listed
+    CROSS JOIN unnest(listed.captured) AS each (location_id)
+    WHERE listed.tenant_id = latest.tenant_id AND listed.snapshot_type = latest.snapshot_type
+        AND location_id <> ALL (latest.captured)
+) AS lost
+LEFT JOIN LATERAL jsonb_array_elements(latest.metadata -> 'leftOut') AS each (item)
+    ON item ->> 'locationId' = lost.location_id AND item ->> 'endpoint' IS NULL
+GROUP BY latest.tenant_id, latest.snapshot_type, lost.location_id
+ORDER BY 1, 2, 3;
 
 -- no_silent_drift -- weekly captures that differ from the capture before, with no later one that agrees
 SELECT weekly.tenant_id, weekly.snapshot_type,

@@ -1,0 +1,198 @@
+"""The checks that judge what captures say of an account, over captures made by hand."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import psycopg
+import pytest
+
+from ghl_snapshots.core.cron import Cron
+from ghl_snapshots.core.errors import ErrorKind
+from ghl_snapshots.core.model import (
+    AccountKind,
+    Capture,
+    Duplicate,
+    LeftOut,
+    LeftOutReason,
+    SnapshotType,
+    Status,
+)
+from ghl_snapshots.ledger.checks import faults
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.ledger import Ledger
+from ghl_snapshots.ledger.tenants import TenantRegistry
+from ghl_snapshots_tests.ledger.captures import capture, failure, request, tenant
+
+LISTED = ("location-1", "location-2", "location-3")
+WORDS = "GHL answered 401: “Unauthorized”"
+
+
+@pytest.fixture
+def agency(database: Database) -> None:
+    """The tenant acme is an agency."""
+    TenantRegistry(database).update(replace(tenant("acme"), account_kind=AccountKind.COMPANY))
+
+
+def found(
+    database: Database, check: str, snapshot_type: SnapshotType = SnapshotType.WORKFLOWS
+) -> Sequence[tuple[str | None, str]]:
+    """The tenants that a check names for a type, and what is wrong with them."""
+    cron = Cron(expression="0 2 * * *", timezone="UTC")
+    return [
+        (fault.tenant_id, fault.problem)
+        for fault in faults(database, check, {snapshot_type: cron}, now=datetime.now(UTC))
+    ]
+
+
+def agency_capture(
+    *left_out: LeftOut,
+    location_ids: Sequence[str] = LISTED,
+    days_ago: float = 0.0,
+    snapshot_type: SnapshotType = SnapshotType.WORKFLOWS,
+    **changes: Any,
+) -> Capture:
+    """A capture of an agency with what it listed and left out; its entities are those of location-1."""
+    made = capture(captured_at=datetime.now(UTC) - timedelta(days=days_ago), snapshot_type=snapshot_type)
+    return replace(made, location_ids=tuple(location_ids), left_out=left_out, **changes)
+
+
+def without(location_id: str, reason: LeftOutReason) -> LeftOut:
+    return LeftOut(endpoint=None, location_id=location_id, reason=reason, message=WORDS)
+
+
+@pytest.mark.usefixtures("agency")
+def test_what_a_capture_is_complete_without_is_told_with_ghls_words(
+    database: Database, ledger: Ledger
+) -> None:
+    assert found(database, "nothing_left_out") == []
+    ledger.append(agency_capture())
+    assert found(database, "nothing_left_out") == []
+    ledger.append(
+        agency_capture(
+            without("location-2", LeftOutReason.NOT_INSTALLED),
+            without("location-3", LeftOutReason.NOT_INSTALLED),
+            LeftOut(
+                endpoint="/calendars/groups",
+                location_id="location-1",
+                reason=LeftOutReason.NOT_IN_PLAN,
+                message="the plan lacks it",
+            ),
+            duplicates=(Duplicate(endpoint="/workflows/", location_id="location-1", entity_id="a"),),
+        )
+    )
+    [(tenant_id, problem)] = found(database, "nothing_left_out")
+    assert tenant_id == "acme"
+    assert problem.split("; ") == [
+        "listed more than once: 1 of /workflows/, such as a",
+        "notInPlan: /calendars/groups of location-1 (the plan lacks it)",
+        f"notInstalled: all calls of 2 locations ({WORDS})",
+    ]
+    ledger.append(agency_capture())
+    assert found(database, "nothing_left_out") == []
+
+
+@pytest.mark.usefixtures("agency")
+@pytest.mark.parametrize(
+    ("now", "problem"),
+    [
+        (agency_capture(location_ids=LISTED[:2]), "GHL does not list it any more"),
+        (agency_capture(without("location-3", LeftOutReason.NOT_INSTALLED)), f"notInstalled ({WORDS})"),
+        (agency_capture(without("location-3", LeftOutReason.SUSPENDED)), f"suspended ({WORDS})"),
+    ],
+)
+def test_a_location_that_was_captured_and_is_not_any_more_is_told(
+    database: Database, ledger: Ledger, now: Capture, problem: str
+) -> None:
+    ledger.append(agency_capture(days_ago=3))
+    ledger.append(agency_capture(days_ago=2))
+    assert found(database, "no_location_lost") == []
+    ledger.append(replace(now, correlation_id="now"))
+    [(tenant_id, told)] = found(database, "no_location_lost")
+    assert tenant_id == "acme"
+    assert told.startswith("location location-3 was captured until ")
+    assert told.endswith(f", now: {problem}")
+
+
+@pytest.mark.usefixtures("agency")
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        (agency_capture(days_ago=8), agency_capture(location_ids=LISTED[:2])),
+        (
+            agency_capture(without("location-3", LeftOutReason.NOT_INSTALLED), days_ago=1),
+            agency_capture(location_ids=LISTED[:2]),
+        ),
+        (
+            agency_capture(days_ago=1),
+            agency_capture(
+                location_ids=LISTED[:1],
+                status=Status.PARTIAL_FAILURE,
+                errors=(replace(failure(), endpoint="/locations/search", location_id=None),),
+            ),
+        ),
+    ],
+    ids=["a week ago", "never captured", "not listed to the end"],
+)
+def test_what_was_not_captured_or_not_listed_is_not_lost(
+    database: Database, ledger: Ledger, before: Capture, now: Capture
+) -> None:
+    ledger.append(replace(before, correlation_id="before"))
+    ledger.append(replace(now, correlation_id="now"))
+    assert found(database, "no_location_lost") == []
+
+
+@pytest.mark.usefixtures("agency")
+def test_entities_belong_to_the_locations_that_the_same_capture_listed(
+    database: Database, ledger: Ledger
+) -> None:
+    ledger.append(agency_capture())
+    assert found(database, "locations_belong") == []
+    ledger.append(agency_capture(location_ids=LISTED[1:]))
+    [(tenant_id, problem)] = found(database, "locations_belong")
+    assert tenant_id == "acme"
+    assert problem.endswith("holds entities of foreign locations: location-1")
+
+
+def test_an_entity_that_names_another_location_is_foreign(database: Database, ledger: Ledger) -> None:
+    body = b'{"id":"a","locationId":"elsewhere"}'
+    made = capture(bodies=[body])
+    requests = tuple(replace(each, location_id="account-acme") for each in made.requests)
+    ledger.append(replace(made, requests=requests))
+    [(_, problem)] = found(database, "locations_belong")
+    assert problem.endswith("holds entities of foreign locations: elsewhere")
+
+
+def test_a_change_of_account_makes_no_earlier_snapshot_foreign(database: Database, ledger: Ledger) -> None:
+    made = capture()
+    requests = tuple(replace(each, location_id="account-acme") for each in made.requests)
+    ledger.append(replace(made, requests=requests))
+    for kind in AccountKind:
+        moved = replace(tenant("acme"), ghl_account_id="another", account_kind=kind)
+        TenantRegistry(database).update(moved)
+        assert found(database, "locations_belong") == []
+
+
+def test_a_new_tenant_has_nothing_foreign(database: Database) -> None:
+    assert found(database, "locations_belong") == []
+
+
+def test_what_was_stored_of_an_unproven_account_before_is_found(
+    database: Database, ledger: Ledger, superuser: psycopg.Connection
+) -> None:
+    """Records of 1.0.0 hold what came without naming its location although GHL refused the location."""
+    made = capture(snapshot_type=SnapshotType.AI_WORKERS)
+    refused = replace(failure(), location_id="location-1", kind=ErrorKind.FORBIDDEN_LOCATION)
+    ledger.append(
+        replace(
+            made,
+            status=Status.PARTIAL_FAILURE,
+            errors=(refused,),
+            requests=(request(0, 2, endpoint="/conversation-ai/agents/search"),),
+        )
+    )
+    superuser.execute("ALTER TABLE ghl.snapshot DISABLE TRIGGER append_only")
+    superuser.execute("UPDATE ghl.snapshot SET version = '1.0.0', ghl_account_id = 'location-1'")
+    problems = [problem for _, problem in found(database, "locations_belong", SnapshotType.AI_WORKERS)]
+    assert any("hold entities of an unproven account" in problem for problem in problems)
