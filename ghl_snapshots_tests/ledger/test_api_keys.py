@@ -36,8 +36,8 @@ def test_a_key_is_found_by_its_secret_until_it_is_revoked(keys: ApiKeys, databas
     assert keys.any_made()
     [listed] = keys.list()
     assert listed.revoked_at
-    told = AuditTrail(database).events(correlation_id=f"key_{key.key_id}")
-    assert sorted((event.event_type, event.tenant_id) for event in told) == [
+    reported = AuditTrail(database).events(correlation_id=f"key_{key.key_id}")
+    assert sorted((event.event_type, event.tenant_id) for event in reported) == [
         ("ghl_snapshot_key_created", "acme"),
         ("ghl_snapshot_key_created", "zenith"),
         ("ghl_snapshot_key_revoked", "acme"),

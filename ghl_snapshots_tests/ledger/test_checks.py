@@ -63,7 +63,7 @@ def without(location_id: str, reason: LeftOutReason) -> LeftOut:
 
 
 @pytest.mark.usefixtures("agency")
-def test_what_a_capture_is_complete_without_is_told_with_ghls_words(
+def test_what_a_capture_is_complete_without_is_reported_with_ghls_words(
     database: Database, ledger: Ledger
 ) -> None:
     assert found(database, "nothing_left_out") == []
@@ -102,17 +102,17 @@ def test_what_a_capture_is_complete_without_is_told_with_ghls_words(
         (agency_capture(without("location-3", LeftOutReason.SUSPENDED)), f"suspended ({WORDS})"),
     ],
 )
-def test_a_location_that_was_captured_and_is_not_any_more_is_told(
+def test_a_location_that_was_captured_and_is_not_any_more_is_reported(
     database: Database, ledger: Ledger, now: Capture, problem: str
 ) -> None:
     ledger.append(agency_capture(days_ago=3))
     ledger.append(agency_capture(days_ago=2))
     assert found(database, "no_location_lost") == []
     ledger.append(replace(now, correlation_id="now"))
-    [(tenant_id, told)] = found(database, "no_location_lost")
+    [(tenant_id, reported)] = found(database, "no_location_lost")
     assert tenant_id == "acme"
-    assert told.startswith("location location-3 was captured until ")
-    assert told.endswith(f", now: {problem}")
+    assert reported.startswith("location location-3 was captured until ")
+    assert reported.endswith(f", now: {problem}")
 
 
 @pytest.mark.usefixtures("agency")

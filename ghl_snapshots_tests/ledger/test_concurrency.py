@@ -34,12 +34,12 @@ def appender(url: str, name: str, count: int, mode: str = "own") -> Appender:
 
 
 def acknowledged(process: Appender) -> dict[str, str]:
-    """What the process was told is stored, from here on: snapshot ids by correlation id."""
+    """What the process reports as stored, from here on: snapshot ids by correlation id."""
     assert process.stdout is not None
     with process.stdout as output:
-        told = dict(line.split() for line in output)
+        reported = dict(line.split() for line in output)
     process.wait(timeout=60)
-    return told
+    return reported
 
 
 def stored(connection: Connection) -> dict[str, str]:
@@ -64,11 +64,11 @@ def assert_whole(url: str) -> None:
 
 def test_sixteen_processes_that_append_at_once_lose_and_double_nothing(url: str) -> None:
     processes = [appender(url, f"writer{number}", 12) for number in range(16)]
-    told = [acknowledged(process) for process in processes]
+    reported = [acknowledged(process) for process in processes]
     assert [process.returncode for process in processes] == [0] * 16
     with psycopg.connect(url) as connection:
         found = stored(connection)
-        assert found == {key: value for one in told for key, value in one.items()}
+        assert found == {key: value for one in reported for key, value in one.items()}
         assert len(found) == 16 * 12
         entities: Any = connection.execute(
             "SELECT count(*), count(DISTINCT (tenant_id, digest)) FROM ghl.entity"
@@ -95,11 +95,11 @@ def test_a_killed_writer_leaves_whole_snapshots_and_the_next_takes_over(url: str
         process.kill()
         process.communicate()
     finished = appender(url, "writer", 60, "shared")
-    told = acknowledged(finished)
+    reported = acknowledged(finished)
     assert finished.returncode == 0
     with psycopg.connect(url) as connection:
         found = stored(connection)
-    assert told.items() <= found.items()
+    assert reported.items() <= found.items()
     assert_whole(url)
 
 
@@ -112,7 +112,7 @@ def fragile(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
             TenantRegistry(database).import_all([tenant("acme"), tenant("zenith")])
         yield server
     with EmbeddedPostgres(tmp_path):
-        pass  # whoever leaves last stops the server that the test started in place of the killed one
+        pass  # the last to leave stops the server that the test started in place of the killed one
 
 
 def test_writers_outlive_a_server_that_is_killed_and_started_again(
@@ -127,12 +127,12 @@ def test_writers_outlive_a_server_that_is_killed_and_started_again(
     killed.kill()
     psutil.wait_procs([killed], timeout=10)
     with EmbeddedPostgres(tmp_path) as again, psycopg.connect(again.url("ledger")) as connection:
-        told = [acknowledged(process) for process in processes]
+        reported = [acknowledged(process) for process in processes]
         assert [process.returncode for process in processes] == [0, 0]
-        assert sum(map(len, told)) == 2 * 79  # all but the line read above
+        assert sum(map(len, reported)) == 2 * 79  # all but the line read above
         found = stored(connection)
         assert len(found) == 2 * 80
-        assert all(one.items() <= found.items() for one in told)
+        assert all(one.items() <= found.items() for one in reported)
         assert_whole(again.url("ledger"))
 
 
@@ -165,7 +165,7 @@ def test_an_append_whose_acknowledgement_was_lost_finds_what_it_stored(
     assert_whole(url)
 
 
-def test_a_full_disk_is_told_and_leaves_nothing_half_there(
+def test_a_full_disk_is_reported_and_leaves_nothing_half_there(
     ledger: Ledger, superuser: Connection, url: str
 ) -> None:
     superuser.execute(

@@ -1,4 +1,4 @@
-"""The database away or wrong: told clearly, without the password, and mended by itself when it is back."""
+"""The database away or wrong: reported clearly, without the password, and working again once it is back."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ def test_constructing_a_database_connects_to_nothing() -> None:
         pass
 
 
-def test_a_server_that_is_away_is_told_at_once_without_the_password() -> None:
+def test_a_server_that_is_away_is_reported_at_once_without_the_password() -> None:
     with (
         Database("postgresql://nobody:hunter2@127.0.0.1:1/nothing") as database,
         pytest.raises(LedgerError, match="refused") as failed,
@@ -54,7 +54,7 @@ def test_a_url_that_is_none_is_refused_without_being_quoted(url: str) -> None:
     assert "hunter2" not in str(failed.value)
 
 
-def test_a_login_without_the_role_is_told_so(url: str, superuser: Connection) -> None:
+def test_a_login_without_the_role_gets_an_error_that_says_so(url: str, superuser: Connection) -> None:
     superuser.execute("CREATE ROLE outsider LOGIN")
     try:
         outsiders = url.replace("//postgres@", "//outsider@")
@@ -117,8 +117,8 @@ def test_what_the_url_says_of_the_network_stays(url: str) -> None:
         Database(f"{url}&connect_timeout=3&tcp_user_timeout=5000") as database,
         database.session() as session,
     ):
-        told = client_limits(session)
-    assert told == CLIENT_LIMITS | {"connect_timeout": "3", "tcp_user_timeout": "5000"}
+        reported = client_limits(session)
+    assert reported == CLIENT_LIMITS | {"connect_timeout": "3", "tcp_user_timeout": "5000"}
 
 
 def limits(connection: Connection[Any]) -> dict[str, int]:
@@ -152,7 +152,7 @@ def test_connections_that_were_cut_while_idle_are_made_anew(ledger: Ledger) -> N
     assert ledger.get(stored.snapshot_id, tenant_id="acme") == stored
 
 
-def test_a_connection_that_is_cut_in_use_is_told_as_the_ledgers_failure(
+def test_a_connection_that_is_cut_in_use_is_reported_as_the_ledgers_failure(
     database: Database, superuser: Connection
 ) -> None:
     def read() -> None:

@@ -1,4 +1,4 @@
-"""A server that can write no more in the middle of an append: told, nothing half there, and mended by space.
+"""A server that can write no more in the middle of an append: an error, nothing half there, and mended by space.
 
 A limit on the size of files stands in for a full disk, since it needs no rights and no device of its own: the
 server meets it where it would meet a full disk, when a table has to grow.
@@ -61,7 +61,7 @@ def rows(url: str) -> list[int]:
         return [connection.execute(f"SELECT FROM ghl.{table}").rowcount for table in tables]
 
 
-def test_a_table_that_cannot_grow_is_told_and_leaves_whole_snapshots(tmp_path: Path) -> None:
+def test_a_table_that_cannot_grow_is_reported_and_leaves_whole_snapshots(tmp_path: Path) -> None:
     with largest_file(LARGEST_FILE):
         full = EmbeddedPostgres(tmp_path).__enter__()
     acknowledged: dict[str, str] = {}
@@ -76,11 +76,11 @@ def test_a_table_that_cannot_grow_is_told_and_leaves_whole_snapshots(tmp_path: P
                 try:
                     acknowledged[given.correlation_id] = ledger.append(given).snapshot.snapshot_id
                 except LedgerError as error:
-                    refused, told = given, str(error)
+                    refused, reported = given, str(error)
                     break
             else:
                 pytest.fail("the limit was never met")
-            assert "could not extend file" in told or "could not write" in told
+            assert "could not extend file" in reported or "could not write" in reported
             assert rows(url) == before
             assert len(acknowledged) > 10
             assert ledger.append(capture(correlation_id="small")).snapshot.seq == len(acknowledged) + 1

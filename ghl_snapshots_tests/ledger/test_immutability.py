@@ -73,7 +73,7 @@ def test_no_role_can_change_what_is_stored(superuser: Connection, as_role: Conne
 
 
 @pytest.mark.usefixtures("stored")
-def test_a_superuser_is_told_why_and_what_to_do_instead(superuser: Connection) -> None:
+def test_a_superuser_learns_why_and_what_to_do_instead(superuser: Connection) -> None:
     superuser.execute("SET session_replication_role = replica")
     for table in APPEND_ONLY:
         for change in CHANGES.values():

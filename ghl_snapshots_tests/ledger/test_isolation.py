@@ -125,17 +125,17 @@ def test_equal_content_of_two_tenants_is_stored_for_each(superuser: Connection) 
 
 
 @pytest.mark.usefixtures("stored")
-def test_a_condition_that_tells_what_it_sees_sees_no_foreign_row(as_role: Connect) -> None:
+def test_a_condition_that_leaks_what_it_sees_sees_no_foreign_row(as_role: Connect) -> None:
     """Being cheap, it would run before the condition of row security, were it allowed to."""
-    connection, told = as_role("reader", "acme"), []
-    connection.add_notice_handler(lambda notice: told.append(notice.message_primary))
+    connection, reported = as_role("reader", "acme"), []
+    connection.add_notice_handler(lambda notice: reported.append(notice.message_primary))
     connection.execute(
         "CREATE FUNCTION pg_temp.tell(text) RETURNS boolean LANGUAGE plpgsql COST 0.0000001 AS "
         "$$ BEGIN RAISE NOTICE '%', $1; RETURN true; END $$"
     )
     for relation in ("snapshot", "ghl_snapshot", "ghl_snapshot_raw"):
         connection.execute(f"SELECT FROM {relation} WHERE pg_temp.tell(tenant_id)")
-    assert set(told) == {"acme"}
+    assert set(reported) == {"acme"}
 
 
 @pytest.mark.usefixtures("stored")
@@ -182,7 +182,7 @@ def test_no_relation_that_knows_tenants_shows_another_one(
     ("owner", "seen"),
     [
         ("ghl_snapshots_owner", {"acme"}),
-        # Row security does not bind a superuser. Hence the owner role, whoever migrates.
+        # Row security does not bind a superuser. Hence the owner role for every migration.
         ("postgres", {"acme", "zenith"}),
     ],
 )
@@ -201,7 +201,7 @@ def test_a_view_without_the_readers_rights_shows_what_its_owner_sees(
 
 @pytest.mark.usefixtures("stored")
 @pytest.mark.parametrize("view", VIEWS)
-def test_our_views_show_no_more_whoever_owns_them(as_role: Connect, superuser: Connection, view: str) -> None:
+def test_our_views_show_no_more_with_any_owner(as_role: Connect, superuser: Connection, view: str) -> None:
     alter = sql.SQL("ALTER VIEW {} OWNER TO {}")
     superuser.execute(alter.format(sql.Identifier(view), sql.Identifier("postgres")))
     try:

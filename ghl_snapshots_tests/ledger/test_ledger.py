@@ -214,7 +214,7 @@ def test_a_capture_that_breaks_the_contract_leaves_nothing_but_an_audit_event(
     assert reason in event[1]
 
 
-def test_a_newer_schema_is_told_and_not_taken_for_a_broken_capture(
+def test_a_newer_schema_is_reported_and_not_taken_for_a_broken_capture(
     ledger: Ledger, superuser: Connection
 ) -> None:
     """A process that was at work when the database was migrated meets a constraint that it does not know."""
@@ -225,7 +225,7 @@ def test_a_newer_schema_is_told_and_not_taken_for_a_broken_capture(
     assert refusals(superuser) == 0
 
 
-def test_a_schema_that_lacks_what_is_written_to_is_told_and_not_taken_for_a_broken_capture(
+def test_a_schema_that_lacks_what_is_written_to_is_reported_and_not_taken_for_a_broken_capture(
     ledger: Ledger, superuser: Connection
 ) -> None:
     superuser.execute("ALTER TABLE provenance RENAME TO elsewhere")
@@ -245,7 +245,7 @@ def refusals(connection: Connection) -> int:
     return int(row[0])
 
 
-def test_requests_may_be_told_of_in_any_order(ledger: Ledger) -> None:
+def test_requests_may_be_recorded_in_any_order(ledger: Ledger) -> None:
     given = replace(capture(), requests=(request(1, 1), request(0, 1, endpoint="/other"), request(2, 0)))
     stored = ledger.append(given).snapshot
     assert ledger.get(stored.snapshot_id).metadata == metadata(given)
@@ -254,7 +254,7 @@ def test_requests_may_be_told_of_in_any_order(ledger: Ledger) -> None:
 @pytest.mark.parametrize(
     "trace_id", [None, "", "not a uuid", "C667B18D-8F5E-44A5-A914-6DCB5D4C4B3F", "urn:uuid:1", "x\0y"]
 )
-def test_a_trace_id_that_is_no_uuid_is_kept_as_it_is(ledger: Ledger, trace_id: str | None) -> None:
+def test_a_trace_id_that_is_no_uuid_is_stored_as_it_is(ledger: Ledger, trace_id: str | None) -> None:
     given = replace(capture(), requests=(replace(request(0, 2), trace_id=trace_id),))
     stored = ledger.append(given).snapshot
     assert ledger.get(stored.snapshot_id).metadata == metadata(given)

@@ -1,4 +1,4 @@
-"""A lock that somebody keeps is waited for in a bounded time, and told with who keeps it and what to do."""
+"""The wait for a lock of another session is bounded, and its error names the session and what to do."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -49,7 +49,7 @@ def test_a_session_that_keeps_a_chains_lock_delays_its_captures_for_a_bounded_ti
     assert ledger.append(capture()).snapshot.seq == 1
 
 
-def test_another_lock_than_the_chains_is_told_by_where_it_was_waited_for(
+def test_another_lock_than_the_chains_is_named_by_where_it_was_waited_for(
     impatient: Database, as_role: Callable[..., Connection]
 ) -> None:
     """Here a transaction that has added the same entity and goes no further."""
@@ -67,7 +67,7 @@ def test_another_lock_than_the_chains_is_told_by_where_it_was_waited_for(
     assert Ledger(impatient).append(stored).snapshot.seq == 1
 
 
-def test_a_row_of_the_registry_that_somebody_keeps_is_told_too(
+def test_a_row_of_the_registry_that_somebody_locks_is_named_too(
     impatient: Database, as_role: Callable[..., Connection]
 ) -> None:
     with as_role("writer", "acme").transaction() as transaction:

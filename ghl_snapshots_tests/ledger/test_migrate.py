@@ -118,7 +118,7 @@ def login(postgres: EmbeddedPostgres) -> Iterator[Callable[[str], str]]:
 
 
 @pytest.mark.usefixtures("template")  # with which the server has the roles
-def test_a_login_that_may_not_hand_out_the_roles_is_told_what_is_needed(
+def test_a_login_that_may_not_hand_out_the_roles_learns_what_is_needed(
     missing: str, login: Callable[[str], str]
 ) -> None:
     url = make_conninfo(missing, user=login("CREATEDB"))
@@ -188,7 +188,9 @@ def test_a_database_newer_than_this_release_is_refused(missing: str) -> None:
         check_schema(database)
 
 
-def test_a_missing_or_older_schema_is_told_with_what_to_do(postgres: EmbeddedPostgres, missing: str) -> None:
+def test_a_missing_or_older_schema_is_reported_with_what_to_do(
+    postgres: EmbeddedPostgres, missing: str
+) -> None:
     advice = "run `ghl-snapshots migrate`"
     with Database(missing) as database, pytest.raises(SchemaError, match=f"is missing .*{advice}"):
         check_schema(database)
@@ -245,7 +247,7 @@ def test_a_migration_that_fails_leaves_nothing(missing: str, postgres: EmbeddedP
 @pytest.mark.parametrize(
     "url", ["hunter2", "postgresql://user:hunter2@127.0.0.1:1/db", "mysql://user:hunter2@x/y"]
 )
-def test_a_database_that_cannot_be_reached_is_told_without_the_password(url: str) -> None:
+def test_a_database_that_cannot_be_reached_is_reported_without_the_password(url: str) -> None:
     with pytest.raises((LedgerError, ConfigurationError)) as failed:
         migrate(url)
     assert "hunter2" not in str(failed.value)

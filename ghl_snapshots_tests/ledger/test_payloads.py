@@ -52,7 +52,7 @@ def histories(draw: st.DrawFn) -> list[list[int]]:
 
 
 @given(history=histories())
-def test_payloads_hold_however_they_differ_from_those_before(history: list[list[int]]) -> None:
+def test_payloads_hold_in_whatever_way_they_differ_from_those_before(history: list[list[int]]) -> None:
     assert problems([payload(ids) for ids in history]) == [None] * len(history)
 
 

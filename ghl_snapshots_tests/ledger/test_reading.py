@@ -107,7 +107,7 @@ def test_the_views_payload_is_the_data_in_order_and_the_metadata(
     assert row[1] == stored.checksum
 
 
-def test_the_raw_view_tells_of_each_entity_where_it_came_from(ledger: Ledger, superuser: Connection) -> None:
+def test_the_raw_view_says_of_each_entity_where_it_came_from(ledger: Ledger, superuser: Connection) -> None:
     stored = ledger.append(capture(bodies=[b"1", b"2"])).snapshot
     rows = superuser.execute(
         "SELECT snapshot_id, position, endpoint, location_id, entity_id, body, "

@@ -80,7 +80,7 @@ def test_a_server_newer_than_the_release_knows_is_named_instead_of_objects(
     assert finding.startswith(f"the server is PostgreSQL {version} and this release knows what 15 says")
 
 
-def test_a_verification_tells_what_is_altered_of_the_ledger_as_a_whole(
+def test_a_verification_says_what_is_altered_of_the_ledger_as_a_whole(
     database: Database, superuser: Connection
 ) -> None:
     superuser.execute("GRANT UPDATE (status) ON snapshot TO ghl_snapshots_writer")

@@ -43,7 +43,7 @@ def test_a_lock_is_one_holders_at_a_time(mine: SessionLocks, other: SessionLocks
     assert other.try_lock("capture acme workflows")
 
 
-def test_whoever_waits_gets_the_lock_when_it_is_freed(
+def test_a_waiting_session_gets_the_lock_when_it_is_freed(
     mine: SessionLocks, other: SessionLocks, superuser: Connection
 ) -> None:
     mine.try_lock("a")

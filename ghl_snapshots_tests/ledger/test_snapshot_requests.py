@@ -1,4 +1,4 @@
-"""Requests for captures: durable, accepted once, and told truly however their runs go."""
+"""Requests for captures: durable, accepted once, and reported truly however their runs go."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -55,6 +55,16 @@ def test_an_accepted_request_waits_with_its_audit_event_under_its_own_id(
         "acme",
         True,
     )
+
+
+@pytest.mark.usefixtures("database")
+def test_a_request_for_a_type_that_does_not_exist_is_refused_by_the_database(superuser: Connection) -> None:
+    with pytest.raises(psycopg.errors.CheckViolation, match="no such snapshot types"):
+        superuser.execute(
+            "INSERT INTO snapshot_request (request_id, tenant_id, ghl_account_id, snapshot_types, priority, "
+            "estimated_seconds) VALUES ('manual_snapshot_1703160056789_abcdef', 'acme', 'account-acme', "
+            "'{pipelines,contacts}', 'normal', 1)"
+        )
 
 
 def test_the_most_urgent_request_comes_first_and_then_the_oldest(requests: SnapshotRequests) -> None:

@@ -21,7 +21,7 @@ def registry(database: Database) -> TenantRegistry:
     return TenantRegistry(database)
 
 
-def told(database: Database, tenant_id: str) -> list[tuple[str, dict[str, Any]]]:
+def reported(database: Database, tenant_id: str) -> list[tuple[str, dict[str, Any]]]:
     """Type and details of a tenant's audit events since the template was made, the newest first."""
     events = AuditTrail(database).events(tenant_id=tenant_id)
     return [(event.event_type, dict(event.details)) for event in events]
@@ -39,7 +39,7 @@ def test_a_tenant_that_was_added_is_there_with_its_audit_event(
     registry.add(given)
     assert registry.get("north.wind-1") == given
     assert [known.tenant_id for known in registry.list()] == ["acme", "north.wind-1", "zenith"]
-    assert told(database, "north.wind-1") == [
+    assert reported(database, "north.wind-1") == [
         (
             "ghl_snapshot_tenant_added",
             {
@@ -57,7 +57,7 @@ def test_a_tenant_cannot_be_added_twice(registry: TenantRegistry, database: Data
     with pytest.raises(ConfigurationError, match="'acme' exists already"):
         registry.add(replace(tenant("acme"), credential="oauth"))
     assert registry.get("acme") == tenant("acme")
-    assert len(told(database, "acme")) == 1
+    assert len(reported(database, "acme")) == 1
 
 
 def test_an_unknown_tenant_is_said_to_be_unknown(registry: TenantRegistry) -> None:
@@ -71,11 +71,11 @@ def test_an_unknown_tenant_is_said_to_be_unknown(registry: TenantRegistry) -> No
             attempt()
 
 
-def test_disabling_a_tenant_is_told_once(registry: TenantRegistry, database: Database) -> None:
+def test_disabling_a_tenant_is_reported_once(registry: TenantRegistry, database: Database) -> None:
     assert registry.set_enabled("acme", enabled=False)
     assert not registry.set_enabled("acme", enabled=False)
     assert not registry.get("acme").enabled
-    assert [(kind, details["enabled"]) for kind, details in told(database, "acme")] == [
+    assert [(kind, details["enabled"]) for kind, details in reported(database, "acme")] == [
         ("ghl_snapshot_tenant_changed", False),
         ("ghl_snapshot_tenant_added", True),
     ]
@@ -86,7 +86,7 @@ def test_an_update_replaces_what_differs(registry: TenantRegistry, database: Dat
     assert registry.update(changed)
     assert not registry.update(changed)
     assert registry.get("acme") == changed
-    assert len(told(database, "acme")) == 2
+    assert len(reported(database, "acme")) == 2
 
 
 def test_changes_at_once_do_not_undo_each_other(registry: TenantRegistry) -> None:
@@ -120,4 +120,4 @@ def test_an_import_that_fails_at_its_end_changes_nothing(
     with pytest.raises(LedgerError, match="no space left"):
         registry.import_all([tenant("beta"), tenant("omega")])
     assert [known.tenant_id for known in registry.list()] == ["acme", "zenith"]
-    assert told(database, "beta") == []
+    assert reported(database, "beta") == []

@@ -281,8 +281,8 @@ def test_entities_filed_under_what_their_payloads_do_not_name_are_found(
 ) -> None:
     tamper(f'UPDATE entity SET {columns} WHERE body = \'{{"id":"same"}}\'')
     assert found(database) == []
-    [(seq, told)] = found(database, deep=True)
-    assert (seq, problem in told) == (1, True), told
+    [(seq, reported)] = found(database, deep=True)
+    assert (seq, problem in reported) == (1, True), reported
 
 
 IDS: dict[str, tuple[bytes, str | None]] = {

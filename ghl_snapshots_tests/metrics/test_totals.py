@@ -45,7 +45,7 @@ def captures_counted(database: Database) -> float | None:
     return value(samples(database), COUNT)
 
 
-def test_what_captures_were_is_told_by_the_counters(database: Database, ledger: Ledger) -> None:
+def test_the_counters_say_what_captures_were(database: Database, ledger: Ledger) -> None:
     ledger.append(replace(capture(), duration_ms=50))
     ledger.append(replace(capture(), duration_ms=51))
     ledger.append(replace(capture("acme", (), status=Status.FAILED), duration_ms=400_000))
@@ -215,7 +215,7 @@ def test_a_counter_that_is_not_what_the_snapshots_add_up_to_is_named(
     assert [str(found) for found in Verification(database)] == [finding]
 
 
-def test_the_newest_complete_capture_of_every_enabled_tenant_is_told(
+def test_the_newest_complete_capture_of_every_enabled_tenant_is_reported(
     database: Database, ledger: Ledger
 ) -> None:
     name = "ghl_snapshot_last_success_timestamp_seconds"
@@ -264,7 +264,7 @@ def test_requests_are_counted_by_status(database: Database) -> None:
     }
 
 
-def test_full_runs_and_verifications_are_told_from_their_events(database: Database) -> None:
+def test_full_runs_and_verifications_are_reported_from_their_events(database: Database) -> None:
     trail = AuditTrail(database)
     assert value(samples(database), "ghl_snapshot_chain_verification_age_seconds") is None
     everything, critical = list(SnapshotType), ["pipelines", "workflows"]
@@ -300,7 +300,7 @@ def test_full_runs_and_verifications_are_told_from_their_events(database: Databa
     assert value(together, "ghl_snapshot_last_full_run_duration_ms") == 31_000
 
 
-def test_what_a_deep_verification_found_is_told_until_a_deep_one_refutes_it(database: Database) -> None:
+def test_what_a_deep_verification_found_is_reported_until_a_deep_one_refutes_it(database: Database) -> None:
     def verified(*, success: bool, **details: object) -> float | None:
         event_type, details = "ghl_snapshot_verification", {"snapshotType": None, "since": None, **details}
         AuditTrail(database).record(
@@ -323,7 +323,7 @@ def test_what_a_deep_verification_found_is_told_until_a_deep_one_refutes_it(data
     assert verified(success=True, deep=False) == 1
 
 
-def test_what_is_left_of_the_day_is_told_for_each_account(database: Database) -> None:
+def test_what_is_left_of_the_day_is_reported_for_each_account(database: Database) -> None:
     quotas = DailyQuotas(database)
     today = datetime.now(UTC).date()
     for resource_id, day, remaining in (
