@@ -1,4 +1,4 @@
-"""A server that can write no more in the middle of an append: an error, nothing half there, and mended by space.
+"""A server that can write no more during an append: an error, nothing half there, and mended by space.
 
 A limit on the size of files stands in for a full disk, since it needs no rights and no device of its own: the
 server meets it where it would meet a full disk, when a table has to grow.
