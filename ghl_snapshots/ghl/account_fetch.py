@@ -239,7 +239,10 @@ class AccountFetch:
     def _fetch_one(self, position: _Position, target: FetchTarget) -> None:
         """Fetch, unless the location is ended, and queue what is to be fetched for each entity of it."""
         location_id = target.location_id or ""
-        if location_id in self._final_errors:
+        final = self._final_errors.get(location_id)
+        # What a token of another account is answered without naming a location says whose it is.
+        tells_account = not target.names_location and target.parent_id is None
+        if final is not None and not (final.kind is ErrorKind.FORBIDDEN_LOCATION and tells_account):
             return
         token_source = self._token_sources[location_id]
         fetch = self._fetches[position] = fetch_endpoint(target, token_source, self._client, self._budget)
@@ -275,10 +278,13 @@ class AccountFetch:
         executor.wait()
 
     def _is_proven(self, location_id: str) -> bool:
-        with_entities = [fetch for fetch in self._of_location[location_id] if fetch.entities]
-        unnamed = any(not fetch.target.names_location for fetch in with_entities)
-        named = any(fetch.target.names_location for fetch in with_entities)
-        return not unnamed or named or self._token_sources[location_id].names_location
+        fetches = self._of_location[location_id]
+        is_doubtful = any(
+            not fetch.target.names_location and (fetch.entities or fetch.foreign_account_id)
+            for fetch in fetches
+        )
+        is_named = any(fetch.target.names_location and fetch.entities for fetch in fetches)
+        return not is_doubtful or is_named or self._token_sources[location_id].names_location
 
     def _prove_one(self, location_id: str) -> None:
         second = self._second_answer(location_id)
@@ -287,7 +293,8 @@ class AccountFetch:
         fetches = self._of_location[location_id]
         kinds = {fetch.error.kind for fetch in fetches if fetch.error and fetch.target.names_location}
         if ErrorKind.FORBIDDEN_LOCATION in kinds | {second.kind}:
-            self._final_errors[location_id] = self._foreign_token(location_id, second)
+            words = GhlError(ErrorKind.FORBIDDEN_LOCATION, second.message, status=second.status)
+            self._final_errors[location_id] = words
         else:
             error = _unproven(location_id, second)
             self._of_location[location_id] = [
@@ -343,6 +350,8 @@ class AccountFetch:
     def _ended(self, location_id: str) -> Iterator[EndpointFetch]:
         """The fetches of a location that was ended: the first one failed, and the others were not asked."""
         error = self._final_errors[location_id]
+        if error.kind is ErrorKind.FORBIDDEN_LOCATION:
+            error = self._foreign_token(location_id, error)
         targets = [
             FetchTarget(endpoint=endpoint, location_id=location_id) for _, endpoint in self._fetchable()
         ]
