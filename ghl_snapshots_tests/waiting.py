@@ -7,7 +7,7 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 
-def eventually(value: Callable[[], _T | None], what: str, seconds: float = 60) -> _T:
+def eventually(value: Callable[[], _T | None], what: str, seconds: float = 180) -> _T:
     """Wait until there is a value (not None, not False), and give it."""
     deadline = time.monotonic() + seconds
     while not (found := value()):

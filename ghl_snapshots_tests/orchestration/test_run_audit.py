@@ -67,7 +67,7 @@ def test_a_run_that_succeeded_is_told_with_its_totals(product: Product) -> None:
     assert event.success
     assert event.source == "scheduled"
     assert event.ghl_account_id == product.tenants["t00"].ghl_account_id
-    assert event.details["totalSnapshots"] == event.details["successfulSnapshots"] == 5
+    assert event.details["totalSnapshots"] == event.details["successfulSnapshots"] == len(SnapshotType)
     assert event.details["totalRecords"] == records["n"]
     assert event.details["durationMs"] == took["ms"] < event.details["runDurationMs"]
     assert event.details["runStatus"] == "SUCCESS"

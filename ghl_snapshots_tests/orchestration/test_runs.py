@@ -87,6 +87,8 @@ def test_a_materialization_tells_all_about_its_snapshot(product: Product) -> Non
         "new_entities",
         "new_bytes",
         "missing_parts",
+        "left_out",
+        "duplicates",
     }
     assert (event.tags or {})["dagster/data_version"] == snapshot.checksum
     assert f"ghl-snapshots show {snapshot.snapshot_id}" in str(values["read_it"])
