@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 
 import pytest
@@ -80,18 +80,22 @@ def left_out(capture: Capture) -> set[tuple[str | None, LeftOutReason]]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("concurrency", [4, 32])
+@pytest.mark.parametrize(
+    ("concurrency", "places"),
+    [(4, range(7, 300, 40)), (32, (3, 150, 299))],
+    ids=["8 of 300, 4 threads", "3 of 300, 32 threads"],
+)
 @pytest.mark.parametrize("may_ask", [True, False], ids=["oauth.readonly", "without oauth.readonly"])
 def test_an_app_uninstalled_from_some_locations_costs_no_other(
-    postgres: EmbeddedPostgres, concurrency: int, *, may_ask: bool
+    postgres: EmbeddedPostgres, concurrency: int, places: Collection[int], *, may_ask: bool
 ) -> None:
-    """An agency of 300; GHL answers everything of three of them 401 "Unauthorized" after a good capture."""
+    """An agency of 300; GHL answers everything of some of them 401 "Unauthorized" after a good capture."""
     with simulated(300) as simulator, token_database(postgres) as database:
         [agency] = simulator.accounts.agencies.values()
         company, store = tenant_of(agency, credential="oauth"), installed(database, agency, tenant_id="acme")
         with rigged(simulator, store=store, concurrency=concurrency) as rig:
             assert rig.capture(company).status is Status.SUCCESS
-        gone = {location.location_id for location in locations_of(simulator, agency, 3, 150, 299)}
+        gone = {location.location_id for location in locations_of(simulator, agency, *places)}
         for location_id in gone:
             simulator.accounts.locations[location_id].installed = False
         if not may_ask:
