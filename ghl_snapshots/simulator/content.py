@@ -40,8 +40,8 @@ class ChildKind:
 
 
 def _kinds() -> dict[str, EntityKind | ChildKind]:
-    files = sorted((_DATA / "entities").glob("*.json"))
-    rows = {name: row for file in files for name, row in load(f"entities/{file.stem}").items()}
+    files = sorted(file.name.removesuffix(".json") for file in (_DATA / "entities").iterdir())
+    rows = {name: row for file in files for name, row in load(f"entities/{file}").items()}
     return {name: ChildKind(**row) if "parent" in row else EntityKind(**row) for name, row in rows.items()}
 
 
