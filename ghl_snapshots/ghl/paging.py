@@ -177,16 +177,20 @@ class _Walk:
                     "same place"
                 )
         change = next(filter(None, changes), None)
-        again = tuple(entity for entity in new if _identity(entity) in self._seen)
-        names = [_identity(entity) for entity in new]
+        twice: list[Entity] = []
+        again: list[Entity] = []
+        on_page: set[str | bytes] = set()
+        for entity in new:
+            identity = _identity(entity)
+            if identity in self._seen:
+                again.append(entity)
+            elif identity in on_page:
+                twice.append(entity)
+            on_page.add(identity)
         return _Page(
             new=new,
-            twice=tuple(
-                entity
-                for place, entity in enumerate(new)
-                if names[place] in names[:place] and entity not in again
-            ),
-            again=again,
+            twice=tuple(twice),
+            again=tuple(again),
             change=ListChangedError(ErrorKind.PAGING, change) if change else None,
         )
 
