@@ -60,26 +60,35 @@ class GhlClient:
     ) -> Fetched:
         """Make one call and give its answer, with a renewed token if GHL refuses the present one.
 
-        A token is renewed only if a second, independent call with it is refused alike.
-
         Raises:
             GhlError: with `attempts` set to the number of requests sent.
             CredentialError: the credential's reference yields no token.
         """
         attempts = Attempts()
+
+        def ask(token: str) -> Fetched:
+            fetched = self._fetch(target, paging, token, token_source, budget, attempts)
+            token_source.good_tokens.add(token)
+            return fetched
+
+        return self.with_token(ask, token_source, budget)
+
+    def with_token(self, ask: Callable[[str], Content], token_source: TokenSource, budget: Budget) -> Content:
+        """What `ask` gives for the source's token, or for a renewed one if GHL refuses that.
+
+        A token is renewed only if a second, independent call with it is refused alike. Raises what `ask` and
+        the source raise.
+        """
         token = token_source.token()
         try:
-            fetched = self._fetch(target, paging, token, token_source, budget, attempts)
+            return ask(token)
         except GhlError as error:
-            if not self.is_refused(error, token, token_source, budget):
+            if not self._is_refused(error, token, token_source, budget):
                 raise refusal_of_call(error) from None
             renewed = token_source.renewed(token)
             if renewed is None:
                 raise
-            token = renewed
-            fetched = self._fetch(target, paging, token, token_source, budget, attempts)
-        token_source.good_tokens.add(token)
-        return fetched
+        return ask(renewed)
 
     def second_answer(self, token: str, token_source: TokenSource, budget: Budget) -> GhlError | None:
         """What an independent call with the token is answered; None for an answer that proves the token.
@@ -96,7 +105,7 @@ class GhlClient:
                 token_source.second_answers[token] = error
             return token_source.second_answers[token]
 
-    def is_refused(self, error: GhlError, token: str, token_source: TokenSource, budget: Budget) -> bool:
+    def _is_refused(self, error: GhlError, token: str, token_source: TokenSource, budget: Budget) -> bool:
         """Whether GHL refuses the token itself, and not only the call that met the error."""
         if error.kind not in token_source.renewed_after or token in token_source.good_tokens:
             return False

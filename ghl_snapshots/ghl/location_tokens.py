@@ -14,7 +14,6 @@ from ghl_snapshots.core.tokens import AccessToken, RefusedLocation
 from ghl_snapshots.ghl.oauth import OAuthAccount
 from ghl_snapshots.ghl.quoting import quoted
 from ghl_snapshots.ghl.read_only import LOCATION_TOKEN_PATH
-from ghl_snapshots.ghl.refusals import refusal_of_call
 from ghl_snapshots.ghl.token_source import TokenSource, proof_of_location
 from ghl_snapshots.ghl.token_store import TokenStore
 from ghl_snapshots.ghl.tokens import read_access_token
@@ -175,7 +174,7 @@ class OAuthLocation(TokenSource):
         if self._failure is not None:
             raise self._failure
         try:
-            token = self._ask()
+            token = self._company.client.with_token(self._ask_with, self._company, self._company.budget)
         except GhlError as error:
             refusal = self._refusal(error)
             # Raised again as it is, whoever asks, so that it does not matter who came first.
@@ -202,21 +201,8 @@ class OAuthLocation(TokenSource):
         self._cache.put(self._company.tenant.tenant_id, self._location_id, refused)
         return GhlError(refused.kind, refused.message)
 
-    def _ask(self) -> AccessToken:
-        """Ask with the company's token, and with the one that replaces it if GHL refuses it."""
-        company = self._company
-        token = company.token()
-        try:
-            return self._ask_with(token)
-        except GhlError as error:
-            if not company.client.is_refused(error, token, company, company.budget):
-                raise refusal_of_call(error) from None
-            renewed = company.renewed(token)
-            if renewed is None:
-                raise
-        return self._ask_with(renewed)
-
     def _ask_with(self, company_token: str) -> AccessToken:
+        """The token that GHL gives for the location, asked with the company's."""
         company = self._company
         answer = company.client.exchange(
             LOCATION_TOKEN_PATH,
