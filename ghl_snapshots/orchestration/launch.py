@@ -60,13 +60,7 @@ def capture_now(
     Raises:
         KeyboardInterrupt: Ctrl-C; the run is marked as canceled, and what was stored stays stored.
     """
-    trigger = Trigger(source=Source.MANUAL, correlation_id=f"{Source.MANUAL}_{uuid4()}")
-    tags = {
-        **trigger_tags(trigger, reason=reason, priority=Priority.NORMAL),
-        dagster_tags.CODE_LOCATION: _CODE_LOCATION,
-        # The caller sees how the run ends, and the daemon could not start another one in its place.
-        dagster_tags.MAX_RETRIES: "0",
-    }
+    tags = _tags(reason=reason)
     settings, job = load_settings(), definitions.resolve_job_def("full_snapshot")
     snapshots: list[Snapshot] = []
     new_bytes: list[int] = []
@@ -85,7 +79,7 @@ def capture_now(
             for tenant_range in ranges(partitions, tenant_ids, at_most=settings.tenants_per_run)
         ]
     return LaunchResult(
-        correlation_id=trigger.correlation_id,
+        correlation_id=tags[dagster_tags.CORRELATION_ID],
         run_ids=tuple(result.run_id for result in results),
         snapshots=tuple(snapshots),
         new_bytes=sum(new_bytes),
@@ -98,19 +92,24 @@ def check_now(definitions: dg.Definitions) -> Mapping[str, bool]:
 
     Needs DAGSTER_HOME.
     """
-    trigger = Trigger(source=Source.MANUAL, correlation_id=f"{Source.MANUAL}_{uuid4()}")
-    tags = {
-        **trigger_tags(trigger, priority=Priority.NORMAL),
-        dagster_tags.CODE_LOCATION: _CODE_LOCATION,
-        dagster_tags.MAX_RETRIES: "0",
-    }
     with _instance() as instance:
         result = definitions.resolve_job_def("weekly_checks").execute_in_process(
-            instance=instance, tags=tags, run_config=_QUIET, raise_on_error=False
+            instance=instance, tags=_tags(), run_config=_QUIET, raise_on_error=False
         )
     return {
         f"{check.asset_key.to_user_string()} {check.check_name}": check.passed
         for check in result.get_asset_check_evaluations()
+    }
+
+
+def _tags(*, reason: str | None = None) -> dict[str, str]:
+    """The tags of the runs of one launch, with a correlation id of its own."""
+    trigger = Trigger(source=Source.MANUAL, correlation_id=f"{Source.MANUAL}_{uuid4()}")
+    return {
+        **trigger_tags(trigger, reason=reason, priority=Priority.NORMAL),
+        dagster_tags.CODE_LOCATION: _CODE_LOCATION,
+        # The caller sees how the run ends, and the daemon could not start another one in its place.
+        dagster_tags.MAX_RETRIES: "0",
     }
 
 
