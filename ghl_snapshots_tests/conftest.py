@@ -13,13 +13,16 @@ from psycopg import Connection
 from xdist.remote import Producer
 from xdist.scheduler import LoadFileScheduling
 
+from ghl_snapshots.core.model import Tenant
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
+from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Agency
 from ghl_snapshots.simulator.generation import demo_accounts
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots_tests.databases import copy_of, ledger_template
+from ghl_snapshots_tests.ghl.rig import installed, tenant_of
 from ghl_snapshots_tests.orchestration.product import Product, product_template, running_product
 
 # A machine that is busy is no defect, so no example has a deadline.
@@ -148,6 +151,18 @@ def simulator() -> Iterator[Simulator]:
 def agency(simulator: Simulator) -> Agency:
     """The simulated GHL's one agency."""
     return next(iter(simulator.accounts.agencies.values()))
+
+
+@pytest.fixture
+def company(agency: Agency) -> Tenant:
+    """The agency as a tenant that has installed the OAuth app."""
+    return tenant_of(agency, credential="oauth")
+
+
+@pytest.fixture
+def store(database: Database, agency: Agency) -> OAuthTokens:
+    """The token store with the agency's installation; `database` has no other account for the tenant acme."""
+    return installed(database, agency, tenant_id="acme")
 
 
 @pytest.fixture(scope="session")

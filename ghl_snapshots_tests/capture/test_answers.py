@@ -39,24 +39,9 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def agency(simulator: Simulator) -> Agency:
-    return next(iter(simulator.accounts.agencies.values()))
-
-
-@pytest.fixture
-def company(agency: Agency) -> Tenant:
-    return tenant_of(agency, credential="oauth")
-
-
-@pytest.fixture
 def database(postgres: EmbeddedPostgres) -> Iterator[Database]:
     with token_database(postgres) as database:
         yield database
-
-
-@pytest.fixture
-def store(database: Database, agency: Agency) -> OAuthTokens:
-    return installed(database, agency, tenant_id="acme")
 
 
 def locations_of(simulator: Simulator, agency: Agency, *places: int) -> list[Location]:

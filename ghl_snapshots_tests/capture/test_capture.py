@@ -17,7 +17,7 @@ from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Agency, Location
 from ghl_snapshots.simulator.faults import Effect, Fault, Hang, ReplaceBody, Respond, StuckPage, Wire
 from ghl_snapshots.simulator.server import Simulator
-from ghl_snapshots_tests.ghl.rig import Rig, installed, rigged, tenant_of, token_database
+from ghl_snapshots_tests.ghl.rig import Rig, rigged, tenant_of, token_database
 
 KINDS = {
     "/locations/{locationId}": "location",
@@ -57,19 +57,9 @@ def database(postgres: EmbeddedPostgres) -> Iterator[Database]:
 
 
 @pytest.fixture
-def store(database: Database, agency: Agency) -> OAuthTokens:
-    return installed(database, agency, tenant_id="acme")
-
-
-@pytest.fixture
 def rig(simulator: Simulator, store: OAuthTokens) -> Iterator[Rig]:
     with rigged(simulator, store=store) as rig:
         yield rig
-
-
-@pytest.fixture
-def company(agency: Agency) -> Tenant:
-    return tenant_of(agency, credential="oauth")
 
 
 def expected(location: Location, snapshot_type: SnapshotType) -> list[bytes]:

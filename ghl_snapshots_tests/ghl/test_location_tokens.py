@@ -84,11 +84,6 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def agency(simulator: Simulator) -> Agency:
-    return next(iter(simulator.accounts.agencies.values()))
-
-
-@pytest.fixture
 def database(postgres: EmbeddedPostgres) -> Iterator[Database]:
     with token_database(postgres) as database:
         yield database

@@ -55,22 +55,6 @@ def url(postgres: EmbeddedPostgres) -> str:
 
 
 @pytest.fixture
-def database(url: str) -> Iterator[Database]:
-    with Database(url) as database:
-        yield database
-
-
-@pytest.fixture
-def store(database: Database, agency: Agency) -> OAuthTokens:
-    return installed(database, agency, tenant_id="acme")
-
-
-@pytest.fixture
-def company(agency: Agency) -> Tenant:
-    return tenant_of(agency, credential="oauth")
-
-
-@pytest.fixture
 def rig(simulator: Simulator, store: OAuthTokens) -> Iterator[Rig]:
     with rigged(simulator, store=store) as rig:
         yield rig

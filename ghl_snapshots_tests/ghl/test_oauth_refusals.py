@@ -14,7 +14,7 @@ from ghl_snapshots.simulator.accounts import Agency
 from ghl_snapshots.simulator.faults import Fault, ReplaceBody, Respond
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator
-from ghl_snapshots_tests.ghl.rig import Rig, installed, rigged, tenant_of, token_database
+from ghl_snapshots_tests.ghl.rig import Rig, rigged, token_database
 
 REFRESH = "/oauth/token"
 EXCHANGE = "/oauth/locationToken"
@@ -32,19 +32,9 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def company(agency: Agency) -> Tenant:
-    return tenant_of(agency, credential="oauth")
-
-
-@pytest.fixture
 def database(postgres: EmbeddedPostgres) -> Iterator[Database]:
     with token_database(postgres) as database:
         yield database
-
-
-@pytest.fixture
-def store(database: Database, agency: Agency) -> OAuthTokens:
-    return installed(database, agency, tenant_id="acme")
 
 
 @pytest.fixture

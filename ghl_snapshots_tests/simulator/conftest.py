@@ -91,12 +91,6 @@ def simulator() -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def agency(simulator: Simulator) -> Agency:
-    """The demo's agency."""
-    return next(iter(simulator.accounts.agencies.values()))
-
-
-@pytest.fixture
 def location(simulator: Simulator, agency: Agency) -> Location:
     """A location of the agency, the one with more agents than fit a page."""
     return simulator.accounts.locations[agency.location_ids[1]]
