@@ -99,7 +99,7 @@ _RETRYABLE = frozenset(
 class GhlError(GhlSnapshotsError):
     """A call to GHL failed; `kind` says how, `status` is the HTTP status or None when there was no answer.
 
-    `attempts` counts the requests sent for the call; `cursor` tells the page of a list that the call was for.
+    `attempts` counts the requests sent for the call; `cursor` names the page of a list that the call was for.
     """
 
     cursor: str | None = None

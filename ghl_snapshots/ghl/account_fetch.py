@@ -141,7 +141,7 @@ class AccountFetch:
         self._listing = listing
 
     def _list_installations(self) -> None:
-        """Ask in which locations the app is installed; where GHL does not say, refused tokens tell."""
+        """Ask in which locations the app is installed; where GHL does not say, refused tokens show it."""
         if self._access.app_id is None:
             return
         target = FetchTarget(
@@ -240,9 +240,9 @@ class AccountFetch:
         """Fetch, unless the location is ended, and queue what is to be fetched for each entity of it."""
         location_id = target.location_id or ""
         final = self._final_errors.get(location_id)
-        # What a token of another account is answered without naming a location says whose it is.
-        tells_account = not target.names_location and target.parent_id is None
-        if final is not None and not (final.kind is ErrorKind.FORBIDDEN_LOCATION and tells_account):
+        # What a token of another account is answered without naming a location shows whose it is.
+        shows_account = not target.names_location and target.parent_id is None
+        if final is not None and not (final.kind is ErrorKind.FORBIDDEN_LOCATION and shows_account):
             return
         token_source = self._token_sources[location_id]
         fetch = self._fetches[position] = fetch_endpoint(target, token_source, self._client, self._budget)

@@ -73,7 +73,7 @@ LOCATION_SEARCH: Final = Endpoint(
     paging=Paging.SKIP,
     page_size=100,
 )
-"""Tells which locations a company has; asked with the company's token before anything else of it."""
+"""Lists the locations of a company; asked with the company's token before anything else of it."""
 
 INSTALLED_LOCATIONS: Final = Endpoint(
     snapshot_type=SnapshotType.LOCATIONS,
@@ -86,7 +86,7 @@ INSTALLED_LOCATIONS: Final = Endpoint(
     page_size=100,
     id_key="_id",
 )
-"""Tells in which of a company's locations the OAuth app is installed; only the app's own token opens it."""
+"""Lists in which of a company's locations the OAuth app is installed; only the app's own token opens it."""
 
 LOCATION_DETAIL: Final = Endpoint(
     snapshot_type=SnapshotType.LOCATIONS,

@@ -1,4 +1,4 @@
-"""The thread of a token exchange, which the end of whoever asked for it does not cut short.
+"""The thread of a token exchange, which goes on when the capture that asked for it ends.
 
 Signal handlers run in the main thread, so none interrupts it; as it is no daemon thread the interpreter does
 not end before it; and what it needs is closed only after `wait_for_exchanges`.

@@ -1,7 +1,7 @@
 """Exact slicing: the entities of an answer as the very bytes that GHL sent.
 
 Parsing and writing again would lose key order, duplicate keys, `1.10` and much else. So the answer is walked
-with the standard library's decoder, which tells where each element ends, and the text in between is kept.
+with the standard library's decoder, which gives where each element ends, and the text in between is kept.
 Decoding UTF-8 strictly and encoding again gives the same bytes.
 """
 

@@ -22,7 +22,7 @@ from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.deadline import Deadline
 
 _MAX_BEFORE_ANSWER: Final = 4
-"""Requests of a resource that are out before an answer tells of external usage."""
+"""Requests of a resource that are out before an answer shows external usage."""
 _EXTERNAL_SHARE: Final = 16
 """With external usage, one in so many of the slots that are left may be in flight at once."""
 _EXTERNAL_MARGIN: Final = 16
@@ -79,7 +79,7 @@ class _Window:
 
     @property
     def _usable(self) -> int:
-        """Slots of a burst that are used, all processes' together: what is told of others comes late."""
+        """Slots of a burst that are used, all processes' together: headers on others' usage come late."""
         return self.burst - (self.burst // _EXTERNAL_MARGIN if self.external else 0)
 
     def _max_in_flight(self) -> int:
@@ -141,7 +141,7 @@ class RateLimiter:
     def acquire(self, resource_id: str, deadline: Deadline, *, daily_reserve: float = 0.5) -> date:
         """Wait for a slot and take it; `observe` must follow, whatever becomes of the request.
 
-        Gives the UTC day on which the request is sent, of whose quota its answer tells. `daily_reserve` is
+        Gives the UTC day on which the request is sent, whose quota its answer reports. `daily_reserve` is
         the part of the day's quota that is left to the customer's own integrations.
 
         Raises:
@@ -187,7 +187,7 @@ class RateLimiter:
                 window.learn_quota(quota)
 
     def note_quotas(self) -> None:
-        """Note for other processes what answers have told of the day's quotas since the last time."""
+        """Note for other processes what answers have reported of the day's quotas since the last time."""
         if self._quotas is None:
             return
         quotas: dict[str, DailyQuota] = {}
@@ -221,7 +221,7 @@ def _retry_after_seconds(headers: Mapping[str, str]) -> float:
     seconds: float | None = _number(headers, "Retry-After")
     until = _moment(headers, "Retry-After")
     if seconds is None and until is not None:
-        # By GHL's clock where it tells it, since ours may be wrong.
+        # By GHL's clock where the answer has it, since ours may be wrong.
         seconds = (until - (_moment(headers, "Date") or datetime.now(UTC))).total_seconds()
     return min(max(0.0, seconds or 0.0), _MAX_RETRY_AFTER_SECONDS)
 

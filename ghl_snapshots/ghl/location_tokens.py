@@ -177,7 +177,7 @@ class OAuthLocation(TokenSource):
             token = self._company.client.with_token(self._ask_with, self._company, self._company.budget)
         except GhlError as error:
             refusal = self._refusal(error)
-            # Raised again as it is, whoever asks, so that it does not matter who came first.
+            # Every caller gets the same error, so that it does not matter which came first.
             self._failure = GhlError(
                 refusal.kind, refusal.message, status=error.status, attempts=error.attempts
             )

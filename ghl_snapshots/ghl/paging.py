@@ -6,8 +6,8 @@ says so by a total or `hasMore`, or else by an empty page. A page that is merely
 server may give fewer than asked for.
 
 A list can move under its pages, so that an entity slips from one to the other unseen. A total that changes
-from page to page tells of it. And where pages are asked for by position, the one after a full page has to
-begin with that one's last entity. What stays unnoticed is a deletion where GHL fills no page and tells no
+from page to page shows it. And where pages are asked for by position, the one after a full page has to
+begin with that one's last entity. What stays unnoticed is a deletion where GHL fills no page and gives no
 total, and one deleted and another one added between two pages that are asked for by number.
 """
 
@@ -41,7 +41,7 @@ class _Page:
     """Why something may be missing before the page."""
 
     def check_unchanged(self) -> None:
-        """Raise a ListChangedError if anything tells that the list changed."""
+        """Raise a ListChangedError if anything shows that the list changed."""
         if self.change is not None:
             raise self.change
         if self.again:
@@ -260,7 +260,7 @@ def _paging(message: str) -> GhlError:
 
 
 def _identity(entity: Entity) -> str | bytes:
-    """What tells an entity from the others of its list: its id or, without one, all of it."""
+    """What identifies an entity in its list: its id or, without one, all of it."""
     return entity.entity_id or entity.body
 
 

@@ -2,7 +2,7 @@
 
 A status alone proves nothing. GHL answers 401 to a bad token, to a missing scope, to a feature that the
 customer's plan lacks, to a missing parameter and to a wrong Version header; 403 may be a gateway's page; 429
-is a short burst or a spent day. The message in the body and the rate-limit headers tell them apart. The words
+is a short burst or a spent day. The message in the body and the rate-limit headers say which it is. The words
 are those of GHL's documents and of live accounts (November 2026).
 """
 

@@ -187,7 +187,7 @@ class TokenExchange:
         return answer
 
     def _ask(self, grant: Mapping[str, str], tenant: Tenant, budget: Budget) -> Mapping[str, Any]:
-        """Ask for tokens, in a time of its own: an answer cut short would be lost for ever."""
+        """Ask for tokens, in a time of its own: an answer cut short would be lost."""
         form = {
             **grant,
             "client_id": self._app.client_id,

@@ -130,7 +130,7 @@ def _timeouts(settings: CaptureSettings, deadline: Deadline) -> tuple[float, flo
     return min(settings.connect_timeout_seconds, remaining), min(settings.read_timeout_seconds, remaining)
 
 
-# urllib3 counts a refused connection among the timeouts of connecting, so those are told apart before.
+# urllib3 counts a refused connection among the timeouts of connecting, so those are sorted out before.
 _TIMEOUTS: Final = (requests.ReadTimeout, urllib3.exceptions.ReadTimeoutError, TimeoutError)
 
 
