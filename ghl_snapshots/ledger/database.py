@@ -1,5 +1,6 @@
 """Connections to the product's database, each with the rights and the tenant that its work needs."""
 
+import math
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -193,6 +194,14 @@ def connection_parameters(url: str) -> dict[str, Any]:
             "The database URL cannot be understood; "
             "it has the form postgresql://user:password@host:port/database."
         ) from None
+
+
+def limit_lock_wait(connection: Connection[Any], seconds: float) -> None:
+    """Wait no longer than this for a lock in the connection's transaction, a millisecond at least.
+
+    To PostgreSQL 0 would mean no limit at all.
+    """
+    connection.execute(query("set_lock_timeout"), {"milliseconds": f"{max(1, math.ceil(seconds * 1000))}"})
 
 
 def _opened(conninfo: str) -> ConnectionPool[Connection[DictRow]]:

@@ -20,6 +20,7 @@ from ghl_snapshots.ledger.database import (
     WRITER,
     connection_parameters,
     connection_string,
+    limit_lock_wait,
 )
 from ghl_snapshots.ledger.migrations import (
     Migration,
@@ -61,7 +62,7 @@ def migrate(
     create_database(url)
     try:
         with psycopg.connect(connection_string(url)) as connection:
-            connection.execute(query("set_lock_timeout"), {"milliseconds": f"{lock_seconds * 1000:.0f}"})
+            limit_lock_wait(connection, lock_seconds)
             return _migrated(connection, migrations or released_migrations())
     except psycopg.errors.LockNotAvailable as error:
         raise LedgerError(

@@ -26,7 +26,7 @@ from ghl_snapshots.core.json_text import legal_text
 from ghl_snapshots.core.model import Source
 from ghl_snapshots.core.tokens import AccessToken, RefusedLocation, StoredTokens
 from ghl_snapshots.ledger.audit import record
-from ghl_snapshots.ledger.database import LOCK_SECONDS, Database
+from ghl_snapshots.ledger.database import LOCK_SECONDS, Database, limit_lock_wait
 from ghl_snapshots.ledger.queries import query
 
 _HOW_TO_MAKE_A_KEY = (
@@ -57,20 +57,20 @@ class LockedTokens:
 
         Location tokens of an older one expire: they would lack the scopes that the new one grants.
         """
-        _limit_waiting(self._connection, timeout_seconds)
+        limit_lock_wait(self._connection, timeout_seconds)
         self._connection.execute(query("expire_location_tokens"), {"tenant_id": self._tenant_id})
         self._replace(tokens, EventType.TENANT_AUTHORIZED)
 
     def store(self, tokens: StoredTokens, *, timeout_seconds: float = LOCK_SECONDS) -> None:
         """Replace the tokens; they are durable when this returns, and the lock is given up."""
-        _limit_waiting(self._connection, timeout_seconds)
+        limit_lock_wait(self._connection, timeout_seconds)
         self._replace(tokens, EventType.CREDENTIAL_REFRESHED)
 
     def set_aside(
         self, tokens: StoredTokens, account_id: str, *, timeout_seconds: float = LOCK_SECONDS
     ) -> None:
         """Store tokens that GHL gave for another account, where nothing uses them; the lock is given up."""
-        _limit_waiting(self._connection, timeout_seconds)
+        limit_lock_wait(self._connection, timeout_seconds)
         row = {
             "tenant_id": self._tenant_id,
             "refresh_token": self._cipher.encrypt(tokens.refresh_token.encode()),
@@ -130,7 +130,7 @@ class OAuthTokens:
         timeout = min(timeout_seconds, self._database.lock_seconds)
         with self._database.writer(tenant_id) as connection:
             try:
-                _limit_waiting(connection, timeout)
+                limit_lock_wait(connection, timeout)
                 connection.execute(query("lock_tokens"), {"tenant_id": tenant_id})
             except LockNotAvailable:
                 raise TokensLockedError(
@@ -219,11 +219,6 @@ class OAuthTokens:
                 "GHL_SNAPSHOTS_ENCRYPTION_KEYS holds something that is no Fernet key. "
                 f"Make one with: {_HOW_TO_MAKE_A_KEY}"
             ) from None
-
-
-def _limit_waiting(connection: Connection[DictRow], seconds: float) -> None:
-    """Wait no longer than this for a lock; 0 would mean no limit at all."""
-    connection.execute(query("set_lock_timeout"), {"milliseconds": f"{max(1, math.ceil(seconds * 1000))}"})
 
 
 def _event(

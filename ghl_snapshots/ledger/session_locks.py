@@ -15,7 +15,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 
 from ghl_snapshots.core.errors import LedgerError
-from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.database import Database, limit_lock_wait
 from ghl_snapshots.ledger.queries import query
 
 
@@ -68,8 +68,7 @@ class SessionLocks:
             return name in self._held
         try:
             with self._connected().transaction() as transaction:
-                milliseconds = f"{max(1, round(seconds * 1000))}"
-                transaction.connection.execute(query("set_lock_timeout"), {"milliseconds": milliseconds})
+                limit_lock_wait(transaction.connection, seconds)
                 transaction.connection.execute(query("session_lock"), {"name": name})
         except psycopg.errors.LockNotAvailable:
             return False
