@@ -1,7 +1,7 @@
 """Snapshots as lines of text: a row for each, what is missing in it and why, and the totals."""
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ghl_snapshots.core.model import Snapshot, Status
 
@@ -30,27 +30,17 @@ def row(snapshot: Snapshot, tenant_ids: Iterable[str]) -> str:
 
 def describe_errors(snapshot: Snapshot, *, at_most: int = 5) -> list[str]:
     """What is missing in the snapshot and why, an error each, with the number of those left out."""
-    errors = snapshot.metadata["errors"]
-    lines = [_describe(error) for error in errors[:at_most]]
-    if len(errors) > at_most:
-        more = f"{len(errors) - at_most:,} more"
-        lines.append(f"and {more}; `ghl-snapshots show {snapshot.snapshot_id}` lists all")
-    return lines
+    return _bounded(snapshot, snapshot.metadata["errors"], _describe, at_most)
 
 
 def describe_left_out(snapshot: Snapshot, *, at_most: int = 5) -> list[str]:
     """What the snapshot is complete without and why, a line each, with the number of those that follow."""
-    left_out = snapshot.metadata.get("leftOut", [])
-    lines = [
-        f"left out ({each['reason']}): {each['endpoint'] or 'all calls'}"
-        + (f" of location {each['locationId']}" if each["locationId"] else "")
-        + f": {each['message']}"
-        for each in left_out[:at_most]
-    ]
-    if len(left_out) > at_most:
-        more = f"{len(left_out) - at_most:,} more"
-        lines.append(f"and {more}; `ghl-snapshots show {snapshot.snapshot_id}` lists all")
-    return lines
+    return _bounded(
+        snapshot,
+        snapshot.metadata.get("leftOut", []),
+        lambda left_out: f"left out ({left_out['reason']}): {_describe(left_out)}",
+        at_most,
+    )
 
 
 def totals(snapshots: Sequence[Snapshot], *, seconds: float, new_bytes: int) -> str:
@@ -79,9 +69,22 @@ def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
-def _describe(error: Mapping[str, str | None]) -> str:
-    location = f" of location {error['locationId']}" if error["locationId"] else ""
-    return f"{error['endpoint']}{location}: {error['message']}"
+def _bounded(
+    snapshot: Snapshot,
+    items: Sequence[Mapping[str, str | None]],
+    describe: Callable[[Mapping[str, str | None]], str],
+    at_most: int,
+) -> list[str]:
+    lines = [describe(item) for item in items[:at_most]]
+    if len(items) > at_most:
+        more = f"{len(items) - at_most:,} more"
+        lines.append(f"and {more}; `ghl-snapshots show {snapshot.snapshot_id}` lists all")
+    return lines
+
+
+def _describe(item: Mapping[str, str | None]) -> str:
+    location = f" of location {item['locationId']}" if item["locationId"] else ""
+    return f"{item['endpoint'] or 'all calls'}{location}: {item['message']}"
 
 
 def _format(tenant_ids: Iterable[str], *cells: str) -> str:
