@@ -1,6 +1,7 @@
 """What every test may stand on: a real PostgreSQL for the session, databases in it, a simulated GHL."""
 
 import logging
+import signal
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from contextlib import ExitStack
@@ -40,6 +41,12 @@ class _FilesAndStacks(LoadFileScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         return "stack" if _shares_stack(Path(file)) else file
+
+
+def pytest_configure() -> None:
+    """Undo what a shell does to a process in the background, since some tests send Ctrl-C to themselves."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
