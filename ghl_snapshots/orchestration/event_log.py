@@ -3,21 +3,31 @@
 dagster-postgres opens a connection for each of its statements and closes it again, several for an event,
 which takes client and server more time than all the rest of a capture. Only its webserver reuses one. Here
 each storage has a pool, whose connections are closed with it.
+
+And the daemon that retries failed runs is given an event only when it is settled. Dagster stores a run's
+failure first and the run's new status after it; a daemon that looks in between finds a run that has not
+failed, goes on to the next event and never retries that one.
 """
 
+import time
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any, Self
 
 import dagster as dg
+from dagster import DagsterEventType, EventLogEntry
 from dagster_postgres import PostgresEventLogStorage
 from sqlalchemy import create_engine
 
 # One for an event's transaction, one for what the storage reads during it; other threads get more.
 _POOL_SIZE = 2
 
+SETTLED_SECONDS = 5.0
+"""How old an event is when whatever Dagster writes along with it has been written."""
+
 
 class EventLog(PostgresEventLogStorage):
-    """Dagster's own storage of events with a pool instead of a connection for each statement."""
+    """Dagster's own storage of events with a pool of connections, whose reader of failures waits a little."""
 
     def __init__(
         self,
@@ -47,6 +57,17 @@ class EventLog(PostgresEventLogStorage):
     ) -> Self:
         """The storage that dagster.yaml describes."""
         return cls(config_value["postgres_url"], inst_data)
+
+    def get_logs_for_all_runs_by_log_id(
+        self,
+        after_cursor: int = -1,
+        dagster_event_type: DagsterEventType | set[DagsterEventType] | None = None,
+        limit: int | None = None,
+    ) -> Mapping[int, EventLogEntry]:
+        """The next events by id, up to the first that is not settled; only the retrying daemon asks."""
+        settled = time.time() - SETTLED_SECONDS
+        events = super().get_logs_for_all_runs_by_log_id(after_cursor, dagster_event_type, limit)
+        return dict(takewhile(lambda item: item[1].timestamp <= settled, events.items()))
 
     def dispose(self) -> None:
         """Close the connections."""

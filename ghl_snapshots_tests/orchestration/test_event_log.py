@@ -1,15 +1,18 @@
 """Dagster's event log keeps its connections, and nothing else about it is ours."""
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import dagster as dg
 import psycopg
+from dagster import DagsterEvent, DagsterEventType, EventLogEntry
 
 from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.definitions import all_definitions
+from ghl_snapshots.orchestration.event_log import SETTLED_SECONDS
 from ghl_snapshots.orchestration.launch import capture_now
 from ghl_snapshots_tests.orchestration.product import Product
 from ghl_snapshots_tests.waiting import eventually
@@ -84,3 +87,22 @@ def test_an_instance_takes_its_connections_along(product: Product) -> None:
         instance.report_runless_asset_event(dg.AssetMaterialization("workflows", partition="t00"))
         assert not nobody_is_connected()
     eventually(nobody_is_connected, "the connections are closed")
+
+
+def failure(run_id: str, timestamp: float) -> EventLogEntry:
+    kind = DagsterEventType.RUN_FAILURE
+    event = DagsterEvent(event_type_value=kind.value, job_name="full_snapshot")
+    return EventLogEntry(  # type: ignore[no-untyped-call]
+        error_info=None, level=40, user_message="", run_id=run_id, timestamp=timestamp, dagster_event=event
+    )
+
+
+def test_a_failure_is_retried_only_when_the_status_of_its_run_is_written(product: Product) -> None:
+    """Dagster stores the event before it, and would never look at the event again."""
+    before, now = time.time() - 2 * SETTLED_SECONDS, time.time()
+    with product.instance() as instance:
+        log = instance.event_log_storage
+        for run_id, timestamp in (("settled", before), ("young", now), ("later", before)):
+            log.store_event(failure(run_id, timestamp))
+        found = log.get_logs_for_all_runs_by_log_id(dagster_event_type=DagsterEventType.RUN_FAILURE)
+    assert [event.run_id for event in found.values()] == ["settled"]
