@@ -23,8 +23,8 @@ class HoldBack(Effect):
         wire.send(head + body)
 
 
-def hold_back(simulator: Simulator, route: str) -> HoldBack:
-    """Have the next answer of a route held back."""
+def hold_back(simulator: Simulator, route: str, location_id: str | None = None) -> HoldBack:
+    """Have the next answer of a route held back, or the next one to a location."""
     effect = HoldBack(threading.Event(), threading.Event())
-    simulator.inject(Fault(effect=effect, route=route, times=1))
+    simulator.inject(Fault(effect=effect, route=route, location_id=location_id, times=1))
     return effect

@@ -34,7 +34,9 @@ _REEXECUTE = """mutation($params: ReexecutionParams!) { launchRunReexecution(ree
 _CANCEL_BACKFILL = """mutation($id: String!) { cancelPartitionBackfill(backfillId: $id) { __typename } }"""
 _CANCEL_RUN = """mutation($id: String!) { terminateRun(runId: $id) { __typename } }"""
 _RUN = """query($id: ID!) { runOrError(runId: $id) { ... on Run {
-  status startTime tags { key value } repositoryOrigin { repositoryLocationName }
+  status startTime tags { key value }
+} } }"""
+_ENGINE_EVENTS = """query($id: ID!) { runOrError(runId: $id) { ... on Run {
   eventConnection { events { ... on EngineEvent { message } } }
 } } }"""
 _GROUP = """query($id: ID!) { runGroupOrError(runId: $id) { ... on RunGroup {
@@ -153,7 +155,7 @@ def worker_pid(webserver: Webserver, run_id: str) -> int:
     """The process that executes the run, as it introduced itself in the run's log."""
 
     def introduced() -> re.Match[str] | None:
-        events = webserver.query(_RUN, id=run_id)["runOrError"]["eventConnection"]["events"]
+        events = webserver.query(_ENGINE_EVENTS, id=run_id)["runOrError"]["eventConnection"]["events"]
         texts = (
             re.search(r"Started process for run \(pid: (\d+)\)", event.get("message", "")) for event in events
         )
