@@ -1,8 +1,9 @@
-"""Dagster's event log in PostgreSQL over a pool of connections, as dagster.yaml names it.
+"""Dagster's own storage in PostgreSQL over a pool of connections, as dagster.yaml names it.
 
-dagster-postgres opens a connection for each of its statements and closes it again, several for an event,
-which takes client and server more time than all the rest of a capture. Only its webserver reuses one. Here
-each storage has a pool, whose connections are closed with it.
+dagster-postgres opens a connection for each of its statements and closes it again, which takes client and
+server more time than all the rest: a hundred a second while nothing happens, several for each event of a run.
+Only its webserver reuses one. Here runs, events and schedules share a pool, whose connections are closed with
+the instance.
 
 And the daemon that retries failed runs is given an event only when it is settled. Dagster stores a run's
 failure first and the run's new status after it; a daemon that looks in between finds a run that has not
@@ -16,18 +17,18 @@ from typing import Any, Self
 
 import dagster as dg
 from dagster import DagsterEventType, EventLogEntry
-from dagster_postgres import PostgresEventLogStorage
-from sqlalchemy import create_engine
+from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
+from sqlalchemy import Engine, create_engine
 
-# One for an event's transaction, one for what the storage reads during it; other threads get more.
-_POOL_SIZE = 2
+# Threads of a process that ask at once; one more gets a connection that is closed behind it.
+_POOL_SIZE = 5
 
 SETTLED_SECONDS = 5.0
 """How old an event is when whatever Dagster writes along with it has been written."""
 
 
-class EventLog(PostgresEventLogStorage):
-    """Dagster's own storage of events with a pool of connections, whose reader of failures waits a little."""
+class Storage(DagsterPostgresStorage):
+    """Dagster's runs, events and schedules over one pool."""
 
     def __init__(
         self,
@@ -36,13 +37,15 @@ class EventLog(PostgresEventLogStorage):
     ) -> None:
         super().__init__(postgres_url, inst_data=inst_data)
         # pool_pre_ping replaces a connection that a restarted server has cut before it is used.
-        self._engine = create_engine(
+        engine = create_engine(
             postgres_url,
             isolation_level="AUTOCOMMIT",
             pool_size=_POOL_SIZE,
             max_overflow=-1,
             pool_pre_ping=True,
         )
+        self._event_log_storage = EventLog(postgres_url, engine)
+        self._run_storage._engine = self._schedule_storage._engine = engine
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
@@ -57,6 +60,14 @@ class EventLog(PostgresEventLogStorage):
     ) -> Self:
         """The storage that dagster.yaml describes."""
         return cls(config_value["postgres_url"], inst_data)
+
+
+class EventLog(PostgresEventLogStorage):
+    """Dagster's events; it closes the pool, since the instance closes it."""
+
+    def __init__(self, postgres_url: str, engine: Engine) -> None:
+        super().__init__(postgres_url)
+        self._engine = engine
 
     def get_logs_for_all_runs_by_log_id(
         self,
