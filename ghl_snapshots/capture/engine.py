@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 from ghl_snapshots.core.capture_settings import CaptureSettings
-from ghl_snapshots.core.errors import ConfigurationError, ErrorKind
+from ghl_snapshots.core.errors import ConfigurationError, ErrorKind, GhlError
 from ghl_snapshots.core.model import (
     AccountKind,
     Capture,
@@ -27,7 +27,7 @@ from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
-from ghl_snapshots.ghl.endpoint_fetch import EndpointFetch, skipped_fetch
+from ghl_snapshots.ghl.endpoint_fetch import EndpointFetch, failed_fetch
 from ghl_snapshots.ghl.endpoints import endpoints_of
 from ghl_snapshots.ghl.exchange_thread import wait_for_exchanges
 from ghl_snapshots.ghl.fetch_target import FetchTarget
@@ -182,7 +182,7 @@ class CaptureEngine:
 
 def _unread(snapshot_type: SnapshotType, problem: ConfigurationError) -> AccountResult:
     target = FetchTarget(endpoint=endpoints_of(snapshot_type)[0])
-    fetch = skipped_fetch(target, ErrorKind.CONFIGURATION, str(problem))
+    fetch = failed_fetch(target, GhlError(ErrorKind.CONFIGURATION, str(problem), attempts=0))
     return AccountResult(listing=None, fetches=[fetch], left_out=[], location_ids=None)
 
 

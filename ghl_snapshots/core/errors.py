@@ -117,11 +117,10 @@ class GhlError(GhlSnapshotsError):
 
 
 class ForeignAnswerError(GhlError):
-    """GHL answered with entities of another account, which `account_id` names."""
+    """GHL answered with entities of another account; the message names both."""
 
-    def __init__(self, message: str, *, account_id: str, status: int, attempts: int) -> None:
+    def __init__(self, message: str, *, status: int, attempts: int) -> None:
         super().__init__(ErrorKind.FORBIDDEN_LOCATION, message, status=status, attempts=attempts)
-        self.account_id = account_id
 
 
 class ListChangedError(GhlError):

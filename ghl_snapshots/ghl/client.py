@@ -19,7 +19,7 @@ from ghl_snapshots.ghl.fetch_target import FetchTarget
 from ghl_snapshots.ghl.json_slices import Answer, read_answer, read_object
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.quoting import quoted
-from ghl_snapshots.ghl.refusals import refusal, refusal_of_call
+from ghl_snapshots.ghl.refusals import refusal
 from ghl_snapshots.ghl.request import Attempts, Request
 from ghl_snapshots.ghl.token_source import TokenSource
 from ghl_snapshots.ghl.transport import Reply, Transport
@@ -58,73 +58,13 @@ class GhlClient:
     def fetch(
         self, target: FetchTarget, paging: Mapping[str, str], *, token_source: TokenSource, budget: Budget
     ) -> Fetched:
-        """Make one call and give its answer, with a renewed token if GHL refuses the present one.
+        """Make one call and give its answer.
 
         Raises:
             GhlError: with `attempts` set to the number of requests sent.
             CredentialError: the credential's reference yields no token.
         """
         attempts = Attempts()
-
-        def ask(token: str) -> Fetched:
-            fetched = self._fetch(target, paging, token, token_source, budget, attempts)
-            token_source.good_tokens.add(token)
-            return fetched
-
-        return self.with_token(ask, token_source, budget)
-
-    def with_token(self, ask: Callable[[str], Content], token_source: TokenSource, budget: Budget) -> Content:
-        """What `ask` gives for the source's token, or for a renewed one if GHL refuses that.
-
-        A token is renewed only if a second, independent call with it is refused alike. Raises what `ask` and
-        the source raise.
-        """
-        token = token_source.token()
-        try:
-            return ask(token)
-        except GhlError as error:
-            if not self._is_refused(error, token, token_source, budget):
-                raise refusal_of_call(error) from None
-            renewed = token_source.renewed(token)
-            if renewed is None:
-                raise
-        return ask(renewed)
-
-    def second_answer(self, token: str, token_source: TokenSource, budget: Budget) -> GhlError | None:
-        """What an independent call with the token is answered; None for an answer that proves the token.
-
-        It is made once for each token of a capture, however many threads ask.
-        """
-        with token_source.lock:
-            if token not in token_source.second_answers:
-                error: GhlError | None = None
-                try:
-                    self._fetch(token_source.proof, {}, token, token_source, budget, Attempts())
-                except GhlError as failure:
-                    error = failure
-                token_source.second_answers[token] = error
-            return token_source.second_answers[token]
-
-    def _is_refused(self, error: GhlError, token: str, token_source: TokenSource, budget: Budget) -> bool:
-        """Whether GHL refuses the token itself, and not only the call that met the error."""
-        if error.kind not in token_source.renewed_after or token in token_source.good_tokens:
-            return False
-        second = self.second_answer(token, token_source, budget)
-        if second is None:
-            return False
-        # Where the second call cannot be made, the credential's own words count, and no others.
-        own_words = error.kind is ErrorKind.INVALID_CREDENTIAL and second.kind.retryable
-        return second.kind is error.kind or own_words
-
-    def _fetch(
-        self,
-        target: FetchTarget,
-        paging: Mapping[str, str],
-        token: str,
-        token_source: TokenSource,
-        budget: Budget,
-        attempts: Attempts,
-    ) -> Fetched:
         endpoint = target.endpoint
         request = Request(
             method="GET",
@@ -134,7 +74,7 @@ class GhlClient:
             scope=endpoint.scope,
             reference=token_source.reference,
             resource_id=token_source.resource_id,
-            token=token,
+            token=token_source.token(),
             query={**target.query(), **paging},
         )
         reply, answer = self._retried(

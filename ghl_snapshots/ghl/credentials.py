@@ -16,7 +16,7 @@ from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.location_tokens import LocationTokens, OAuthLocation
 from ghl_snapshots.ghl.oauth import OAuthAccount
 from ghl_snapshots.ghl.token_exchange import TokenExchange
-from ghl_snapshots.ghl.token_source import TokenSource, proof_of_account
+from ghl_snapshots.ghl.token_source import TokenSource
 from ghl_snapshots.ghl.token_store import TokenStore
 
 _LONGEST_TOKEN: Final = 16_384
@@ -113,11 +113,7 @@ class _NoToken(TokenSource):
     """The credential `oauth` in a deployment that has no OAuth app."""
 
     def __init__(self, tenant: Tenant) -> None:
-        super().__init__(
-            resource_id=tenant.ghl_account_id,
-            reference=tenant.credential,
-            proof=proof_of_account(tenant),
-        )
+        super().__init__(resource_id=tenant.ghl_account_id, reference=tenant.credential)
 
     def token(self) -> str:
         raise ConfigurationError(
@@ -125,19 +121,15 @@ class _NoToken(TokenSource):
             "name the GHL app, are not set."
         )
 
-    def renewed(self, refused: str) -> str | None:
-        return None
+    def renew(self) -> bool:
+        return False
 
 
 class _IntegrationToken(TokenSource):
     """A Private Integration Token that an environment variable or a file holds."""
 
     def __init__(self, tenant: Tenant, environ: Mapping[str, str]) -> None:
-        super().__init__(
-            resource_id=tenant.ghl_account_id,
-            reference=tenant.credential,
-            proof=proof_of_account(tenant),
-        )
+        super().__init__(resource_id=tenant.ghl_account_id, reference=tenant.credential)
         self._environ = environ
         self._token: str | None = None
 
@@ -147,11 +139,10 @@ class _IntegrationToken(TokenSource):
             self._token = self._read()
         return self._token
 
-    def renewed(self, refused: str) -> str | None:
-        """Another token, if one was put in the refused one's place meanwhile."""
-        present = self._read()
-        self._token = present
-        return present if present != refused else None
+    def renew(self) -> bool:
+        """Read the reference again, in case that another token was put there meanwhile."""
+        refused, self._token = self._token, self._read()
+        return self._token != refused
 
     def _read(self) -> str:
         kind, _, place = self.reference.partition(":")

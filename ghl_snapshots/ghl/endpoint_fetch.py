@@ -4,7 +4,6 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict
 
 from ghl_snapshots.core.errors import (
     ConfigurationError,
@@ -33,11 +32,33 @@ class EndpointFetch:
     target: FetchTarget
     entities: tuple[Entity, ...] = field(default=(), repr=False)
     requests: tuple[RequestRecord, ...] = field(default=(), repr=False)
-    error: CaptureError | None = None
-    left_out: LeftOut | None = None
     duplicates: tuple[Duplicate, ...] = ()
-    foreign_account_id: str | None = None
-    """The account that GHL answered for in the place of ours, where that is the error."""
+    failure: GhlError | None = None
+    """What ended it before its end."""
+
+    @property
+    def kind(self) -> ErrorKind | None:
+        """What sort of failure ended it."""
+        return self.failure.kind if self.failure is not None else None
+
+    @property
+    def error(self) -> CaptureError | None:
+        """The failure as an error of the capture, if it is one."""
+        if self.failure is None or self.left_out is not None:
+            return None
+        return self.target.error(self.failure)
+
+    @property
+    def left_out(self) -> LeftOut | None:
+        """The failure as something that the capture is complete without, if it is."""
+        if self.failure is None or self.failure.kind is not ErrorKind.NOT_IN_PLAN:
+            return None
+        return self.target.left_out(LeftOutReason.NOT_IN_PLAN, self.failure.message)
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether it was answered with another account's entities."""
+        return isinstance(self.failure, ForeignAnswerError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,31 +117,13 @@ def fetch_endpoint(
         entities=tuple(best.entities),
         requests=tuple(best.requests),
         duplicates=tuple(_duplicate(target, entity) for entity in best.duplicates),
-        **_outcome(target, failure),
+        failure=as_ghl_error(failure) if failure is not None else None,
     )
 
 
-class _Outcome(TypedDict, total=False):
-    error: CaptureError
-    left_out: LeftOut
-    foreign_account_id: str
-
-
-def _outcome(target: FetchTarget, failure: BaseException | None) -> _Outcome:
-    """How a failure stands in a capture: as an error, or as something that it is complete without."""
-    if failure is None:
-        return {}
-    error = as_ghl_error(failure)
-    if error.kind is ErrorKind.NOT_IN_PLAN:
-        return {"left_out": target.left_out(LeftOutReason.NOT_IN_PLAN, error.message)}
-    if isinstance(failure, ForeignAnswerError):
-        return {"error": target.error(error), "foreign_account_id": failure.account_id}
-    return {"error": target.error(error)}
-
-
 def failed_fetch(target: FetchTarget, failure: BaseException) -> EndpointFetch:
-    """A fetch that was not begun, because what had to come before failed."""
-    return EndpointFetch(target=target, **_outcome(target, failure))
+    """A fetch of which nothing is kept, or for which nothing was asked."""
+    return EndpointFetch(target=target, failure=as_ghl_error(failure))
 
 
 def as_ghl_error(failure: BaseException) -> GhlError:
@@ -143,11 +146,6 @@ def defect(failure: BaseException) -> GhlError:
     )
 
 
-def skipped_fetch(target: FetchTarget, kind: ErrorKind, why: str) -> EndpointFetch:
-    """A fetch for which nothing was asked."""
-    return EndpointFetch(target=target, error=target.error(GhlError(kind, why, attempts=0)))
-
-
 def _check_account(target: FetchTarget, fetched: Fetched) -> None:
     """Refuse what belongs to another account, so that it cannot stand in the wrong account's snapshot."""
     account_id = target.location_id or target.company_id
@@ -157,7 +155,6 @@ def _check_account(target: FetchTarget, fetched: Fetched) -> None:
         raise ForeignAnswerError(
             f"GHL answered with something of {quoted(min(foreign))} instead of {account_id}; nothing of the "
             "answer is stored. See that the credential is the one of the tenant's account",
-            account_id=min(foreign),
             status=fetched.status,
             attempts=fetched.attempts,
         )

@@ -24,9 +24,10 @@ class FetchTarget:
     app_id: str | None = None
 
     @property
-    def names_location(self) -> bool:
-        """Whether the call carries the location's id, so that a good answer proves whose the token is."""
-        return "{locationId}" in self.endpoint.path or ("locationId", "{locationId}") in self.endpoint.query
+    def names_account(self) -> bool:
+        """Whether the call carries the location's or company's id, so that a good answer proves the token."""
+        ids = {"{locationId}", "{companyId}"}
+        return "{locationId}" in self.endpoint.path or not ids.isdisjoint(dict(self.endpoint.query).values())
 
     def path(self) -> str:
         """The path with the ids in their places.

@@ -14,7 +14,8 @@ from ghl_snapshots.core.tokens import AccessToken, RefusedLocation
 from ghl_snapshots.ghl.oauth import OAuthAccount
 from ghl_snapshots.ghl.quoting import quoted
 from ghl_snapshots.ghl.read_only import LOCATION_TOKEN_PATH
-from ghl_snapshots.ghl.token_source import TokenSource, proof_of_location
+from ghl_snapshots.ghl.refusals import refusal_of_call
+from ghl_snapshots.ghl.token_source import TokenSource
 from ghl_snapshots.ghl.token_store import TokenStore
 from ghl_snapshots.ghl.tokens import read_access_token
 
@@ -132,24 +133,22 @@ class OAuthLocation(TokenSource):
 
     # GHL answers every call 401 "Unauthorized" for a location in which the app is not installed any more.
     renewed_after = frozenset({ErrorKind.INVALID_CREDENTIAL, ErrorKind.FORBIDDEN})
-    names_location = True
+    names_account = True
 
     def __init__(
         self, company: OAuthAccount, location_id: str, cache: LocationTokens, *, is_installed: bool
     ) -> None:
         """`is_installed`: GHL lists the app as installed. Where it does not, a refusal says so."""
-        super().__init__(
-            resource_id=location_id, reference=company.reference, proof=proof_of_location(location_id)
-        )
+        super().__init__(resource_id=location_id, reference=company.reference)
         self._company = company
         self._location_id = location_id
         self._cache = cache
         self._is_installed = is_installed
-        self._failure: GhlError | None = None
+        self._token: AccessToken | None = None
         self._lock = cache.lock(company.tenant.tenant_id, location_id)
 
     def token(self) -> str:
-        """The location's token; one that GHL would not give is not asked for again in the same capture.
+        """The location's token.
 
         Raises:
             GhlError: GHL gives no token for the company or the location; of kind NOT_INSTALLED or SUSPENDED
@@ -157,67 +156,70 @@ class OAuthLocation(TokenSource):
             CredentialError: there are no tokens of the tenant.
         """
         with self._lock:
-            cached = self._cache.get(self._company.tenant.tenant_id, self._location_id)
-            if isinstance(cached, RefusedLocation) and not self._is_installed:
-                raise GhlError(cached.kind, cached.message, attempts=0)
-            return cached.value if isinstance(cached, AccessToken) else self._exchange()
+            if self._token is None or not self._token.good(self._company.clock()):
+                cached = self._cached()
+                if isinstance(cached, RefusedLocation) and not self._is_installed:
+                    raise GhlError(cached.kind, cached.message, attempts=0)
+                self._token = cached if isinstance(cached, AccessToken) else self._exchange()
+            return self._token.value
 
-    def renewed(self, refused: str) -> str | None:
-        """The token that replaces one that GHL refused; raises like `token`."""
+    def renew(self) -> bool:
+        """Ask for a token, unless another capture has just done so; raises like `token`."""
         with self._lock:
-            cached = self._cache.get(self._company.tenant.tenant_id, self._location_id)
-            if isinstance(cached, AccessToken) and cached.value != refused:
-                return cached.value
-            return self._exchange()
+            cached = self._cached()
+            if isinstance(cached, AccessToken) and cached != self._token:
+                self._token = cached
+            else:
+                self._token = self._exchange()
+            return True
 
-    def _exchange(self) -> str:
-        if self._failure is not None:
-            raise self._failure
-        try:
-            token = self._company.client.with_token(self._ask_with, self._company, self._company.budget)
-        except GhlError as error:
-            refusal = self._refusal(error)
-            # Every caller gets the same error, so that it does not matter which came first.
-            self._failure = GhlError(
-                refusal.kind, refusal.message, status=error.status, attempts=error.attempts
-            )
-            raise self._failure from None
-        self._cache.put(self._company.tenant.tenant_id, self._location_id, token)
-        return token.value
+    def _cached(self) -> LocationAnswer | None:
+        return self._cache.get(self._company.tenant.tenant_id, self._location_id)
 
-    def _refusal(self, error: GhlError) -> GhlError:
-        """The error as one of the location, if GHL refuses a token for it while the company's own is good."""
-        suspended = error.kind is ErrorKind.SUSPENDED
-        of_location = suspended or (error.kind in _REFUSALS and not self._is_installed)
-        if not of_location or not self._company.is_good:
-            return GhlError(error.kind, f"GHL gives no token for the location: {error.message}")
-        kind = ErrorKind.SUSPENDED if suspended else ErrorKind.NOT_INSTALLED
-        advice = "" if suspended else "the app is not installed in the location; install it to capture it: "
-        refused = RefusedLocation(
-            kind=kind,
-            message=f"{advice}{error.message}",
-            expires_at=self._company.clock() + _REFUSED_FOR,
-        )
-        self._cache.put(self._company.tenant.tenant_id, self._location_id, refused)
-        return GhlError(refused.kind, refused.message)
-
-    def _ask_with(self, company_token: str) -> AccessToken:
-        """The token that GHL gives for the location, asked with the company's."""
+    def _exchange(self) -> AccessToken:
+        """Ask GHL for the location's token with the company's."""
         company = self._company
-        answer = company.client.exchange(
-            LOCATION_TOKEN_PATH,
-            {"companyId": company.resource_id, "locationId": self._location_id},
-            scope=_SCOPE,
-            reference=company.reference,
-            budget=company.budget,
-            resource_id=company.resource_id,
-            token=company_token,
-        )
+        token = company.token()
+        try:
+            answer = company.client.exchange(
+                LOCATION_TOKEN_PATH,
+                {"companyId": company.resource_id, "locationId": self._location_id},
+                scope=_SCOPE,
+                reference=company.reference,
+                budget=company.budget,
+                resource_id=company.resource_id,
+                token=token,
+            )
+        except GhlError as error:
+            raise self._refusal(error) from None
+        given = read_access_token(answer, company.clock())
         named = answer.get("locationId")
         if named is not None and named != self._location_id:
             raise GhlError(
                 ErrorKind.FORBIDDEN_LOCATION,
                 f"GHL gave a token of location {quoted(str(named))} for {self._location_id}; it is not used",
             )
-        self.names_location = named is not None
-        return read_access_token(answer, company.clock())
+        self.names_account = named is not None
+        if self.names_account:
+            self._cache.put(company.tenant.tenant_id, self._location_id, given)
+        return given
+
+    def _refusal(self, error: GhlError) -> GhlError:
+        """The error, as one of the location if it is: GHL has listed the locations for the same token."""
+        is_suspended = error.kind is ErrorKind.SUSPENDED
+        if is_suspended or (error.kind in _REFUSALS and not self._is_installed):
+            kind = ErrorKind.SUSPENDED if is_suspended else ErrorKind.NOT_INSTALLED
+            advice = (
+                "" if is_suspended else "the app is not installed in the location; install it to capture it: "
+            )
+            refused = RefusedLocation(
+                kind=kind,
+                message=f"{advice}{error.message}",
+                expires_at=self._company.clock() + _REFUSED_FOR,
+            )
+            self._cache.put(self._company.tenant.tenant_id, self._location_id, refused)
+            message = refused.message
+        else:
+            of_call = refusal_of_call(error)
+            kind, message = of_call.kind, f"GHL gives no token for the location: {of_call.message}"
+        return GhlError(kind, message, status=error.status, attempts=error.attempts)

@@ -11,15 +11,15 @@ from ghl_snapshots.core.tokens import AccessToken
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.token_exchange import TokenExchange, not_authorized, reference
-from ghl_snapshots.ghl.token_source import TokenSource, proof_of_account
+from ghl_snapshots.ghl.token_source import TokenSource
 from ghl_snapshots.ghl.token_store import TokenStore
 
 
 class OAuthAccount(TokenSource):
     """The account's own access token in one capture: from the store while it is good, else refreshed.
 
-    Each refresh spends a single-use token, so there is one at most for a stored token that has run out, one
-    for a token that GHL refuses in the credential's own words, and none after one that has failed.
+    Each refresh spends a single-use token, so there is one at most in a capture: for a stored token that has
+    run out, or for one that GHL refuses in the credential's own words.
     """
 
     def __init__(
@@ -32,11 +32,7 @@ class OAuthAccount(TokenSource):
         budget: Budget,
         clock: Callable[[], datetime],
     ) -> None:
-        super().__init__(
-            resource_id=tenant.ghl_account_id,
-            reference=reference(tenant),
-            proof=proof_of_account(tenant),
-        )
+        super().__init__(resource_id=tenant.ghl_account_id, reference=reference(tenant))
         self.tenant = tenant
         self.client = client
         self.budget = budget
@@ -45,7 +41,6 @@ class OAuthAccount(TokenSource):
         self._store = store
         self._token: AccessToken | None = None
         self._fresh = False
-        self._renewed = False
         self._failure: GhlError | None = None
         self._lock = threading.Lock()
 
@@ -64,21 +59,14 @@ class OAuthAccount(TokenSource):
                 self._token = self._refreshed(refused=None)
             return self._token.value
 
-    def renewed(self, refused: str) -> str | None:
-        """The access token that replaces one that GHL refused, None for a second one; raises like `token`."""
+    def renew(self) -> bool:
+        """Spend the refresh token; False for an access token that is as new as this capture."""
         with self._lock, self._database_trouble():
             self._check_failure()
-            if self._token is None or self._token.value == refused:
-                if self._renewed:
-                    return None
-                self._renewed = True
-                self._token = self._refreshed(refused=refused)
-            return self._token.value
-
-    @property
-    def is_good(self) -> bool:
-        """Whether GHL has given a good answer with the present token."""
-        return self._token is not None and self._token.value in self.good_tokens
+            if self._fresh:
+                return False
+            self._token = self._refreshed(refused=self._token.value if self._token else None)
+            return True
 
     def _check_failure(self) -> None:
         if self._failure is not None:

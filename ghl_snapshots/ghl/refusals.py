@@ -76,10 +76,10 @@ def refusal(reply: Reply, *, reference: str, scope: str, secrets: Sequence[str])
 
 
 def refusal_of_call(error: GhlError) -> GhlError:
-    """The error; another one for words that are the credential's where GHL accepts the same token."""
-    if error.kind is not ErrorKind.INVALID_CREDENTIAL:
+    """The error as one of its call alone, where GHL accepts the token that it refuses there."""
+    if error.kind is not ErrorKind.INVALID_CREDENTIAL or not error.answer:
         return error
-    return _error(
+    of_call = _error(
         ErrorKind.FORBIDDEN,
         error.answer,
         status=error.status,
@@ -87,6 +87,8 @@ def refusal_of_call(error: GhlError) -> GhlError:
         "report it to GHL if it stays so",
         attempts=error.attempts,
     )
+    of_call.cursor = error.cursor
+    return of_call
 
 
 def _error(kind: ErrorKind, answer: str, *, status: int | None, advice: str, attempts: int = 1) -> GhlError:

@@ -295,7 +295,7 @@ def test_agents_that_name_no_location_are_proved_by_one_call(rig: Rig, ours: Loc
 
 def test_agents_that_nothing_proves_are_not_stored_and_the_scope_is_named(rig: Rig, ours: Location) -> None:
     only_conversation_agents(ours)
-    ours.scopes.discard("locations.readonly")
+    ours.scopes -= {"locations.readonly", "locations/customValues.readonly"}
     capture = rig.capture(rig.pit(ours), SnapshotType.AI_WORKERS)
     assert capture.entities == ()
     assert {error.kind for error in capture.errors} == {ErrorKind.UNPROVEN}

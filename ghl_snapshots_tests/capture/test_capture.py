@@ -185,16 +185,15 @@ def test_a_failing_location_costs_no_other_location(rig: Rig, agency: Agency, co
     assert {entity.location_id for entity in capture.entities} == set(agency.location_ids) - {lost}
 
 
-def test_a_forbidden_location_is_not_asked_again(
+def test_a_forbidden_location_costs_no_other_location(
     simulator: Simulator, store: OAuthTokens, agency: Agency, company: Tenant
 ) -> None:
     lost = agency.location_ids[0]
     refusal = Respond(status=403, body=b'{"message":"The token does not have access to this location."}')
     with rigged(simulator, store=store, concurrency=1) as rig:
         assert rig.capture(company).status is Status.SUCCESS
-        injected = simulator.inject(Fault(effect=refusal, location_id=lost))
+        simulator.inject(Fault(effect=refusal, location_id=lost))
         capture = rig.capture(company, SnapshotType.LOCATIONS)
-    assert injected.hits == 2, "a call, and the independent one that is refused alike"
     assert {error.location_id for error in capture.errors} == {lost}
     assert {error.kind for error in capture.errors} == {ErrorKind.FORBIDDEN_LOCATION}
     assert len(capture.errors) == len(endpoints_of(SnapshotType.LOCATIONS))
@@ -209,7 +208,7 @@ def test_a_location_token_that_is_not_given_is_asked_for_once(
     capture = rig.capture(company, SnapshotType.LOCATIONS)
     assert injected.hits == 1
     assert {error.location_id for error in capture.errors} == {lost}
-    assert sorted(error.attempts for error in capture.errors) == [0, 0, 0, 1]
+    assert len(capture.errors) == len(endpoints_of(SnapshotType.LOCATIONS))
     assert {entity.location_id for entity in capture.entities} == set(agency.location_ids) - {lost}
 
 
@@ -248,16 +247,23 @@ def test_a_wrong_token_ends_the_tenant_and_no_other(rig: Rig) -> None:
     assert "pit-wrong" not in error.message
 
 
-def test_once_the_token_is_refused_nothing_more_is_sent(simulator: Simulator) -> None:
+@pytest.mark.parametrize(
+    ("snapshot_type", "calls"), [(SnapshotType.LOCATIONS, 4), (SnapshotType.PIPELINES, 3)]
+)
+def test_a_refused_token_costs_each_call_and_the_two_witnesses_once(
+    simulator: Simulator, snapshot_type: SnapshotType, calls: int
+) -> None:
     location = simulator.accounts.single_locations[0]
-    with rigged(simulator, concurrency=1) as rig:
+    with rigged(simulator) as rig:
         tenant = rig.pit(location)
         rig.environment[tenant.credential.removeprefix("env:")] = "pit-wrong"
-        capture = rig.capture(tenant, SnapshotType.CALENDARS)
+        capture = rig.capture(tenant, snapshot_type)
     assert capture.status is Status.FAILED
-    assert len(simulator.request_log) == capture.api_call_count == 2, "a call and an independent one"
-    assert len(capture.errors) == len(endpoints_of(SnapshotType.CALENDARS))
-    assert sorted(error.attempts for error in capture.errors) == [0, 0, 0, 1]
+    assert len(simulator.request_log) == capture.api_call_count == calls
+    assert [error.endpoint for error in capture.errors] == [
+        endpoint.name for endpoint in endpoints_of(snapshot_type)
+    ]
+    assert {error.kind for error in capture.errors} == {ErrorKind.INVALID_CREDENTIAL}
 
 
 def test_a_failed_capture_still_tells_everything_a_snapshot_needs(rig: Rig) -> None:

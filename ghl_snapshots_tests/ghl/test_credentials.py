@@ -1,18 +1,18 @@
 """A credential is a reference: what it names is found, what is wrong is told, the token is never shown."""
 
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ghl_snapshots.core.errors import ConfigurationError, CredentialError
-from ghl_snapshots.ghl.budget import Budget
-from ghl_snapshots.ghl.deadline import Deadline
-from ghl_snapshots.ghl.fetch_target import FetchTarget
+from ghl_snapshots.core.model import Status
 from ghl_snapshots.simulator.accounts import Location
+from ghl_snapshots.simulator.faults import Fault, Meanwhile
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator
-from ghl_snapshots_tests.ghl.rig import ENDPOINTS, Rig, rigged, tenant_of
+from ghl_snapshots_tests.ghl.rig import Rig, rigged, tenant_of
 
 
 @pytest.fixture(scope="module")
@@ -56,13 +56,11 @@ def test_a_token_put_in_the_place_of_a_refused_one_is_used_in_the_same_capture(
     """A token is rotated by writing the file anew, which may happen between two calls."""
     file = tmp_path / "token"
     file.write_text("pit-of-yesterday", encoding="utf-8")
-    budget = Budget(deadline=Deadline(10))
-    token_source = rig.credentials.open(tenant_of(location, credential=f"file:{file}"), budget).account
-    assert token_source.token() == "pit-of-yesterday"
-    file.write_text(location.private_integration_token, encoding="utf-8")
-    target = FetchTarget(endpoint=ENDPOINTS["/workflows/"], location_id=location.location_id)
-    fetched = rig.client.fetch(target, {}, token_source=token_source, budget=budget)
-    assert (fetched.status, fetched.attempts) == (200, 2)
+    rotate = partial(file.write_text, location.private_integration_token, encoding="utf-8")
+    rig.simulator.inject(Fault(effect=Meanwhile(happens=rotate), route="/workflows/", times=1))
+    capture = rig.capture(tenant_of(location, credential=f"file:{file}"))
+    assert capture.status is Status.SUCCESS
+    assert (capture.api_calls["/workflows/", 401], capture.api_calls["/workflows/", 200]) == (1, 1)
 
 
 def test_an_environment_variable_that_is_not_set_is_named(rig: Rig, location: Location) -> None:

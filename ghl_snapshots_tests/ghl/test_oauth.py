@@ -129,7 +129,7 @@ def test_a_token_refused_again_ends_the_tenant(rig: Rig, company: Tenant) -> Non
     capture = rig.capture(company)
     assert capture.status is Status.FAILED
     assert {error.kind for error in capture.errors} == {ErrorKind.INVALID_CREDENTIAL}
-    assert capture.api_calls[REFRESH, 200] == 2, "one for the token that was not there, one for the refused"
+    assert capture.api_calls[REFRESH, 200] == 1, "none for a token that this very capture has fetched"
 
 
 def test_a_refused_location_token_costs_no_other_location(
