@@ -12,7 +12,7 @@ from ghl_snapshots.core.model import Capture, LeftOutReason, SnapshotType, Statu
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.local.postgres import EmbeddedPostgres
-from ghl_snapshots.simulator.accounts import Agency, Location
+from ghl_snapshots.simulator.accounts import Agency, Location, account_id
 from ghl_snapshots.simulator.error_answers import GatewayPage, Refuse, RetryAt
 from ghl_snapshots.simulator.faults import Fault
 from ghl_snapshots.simulator.generation import generated_accounts
@@ -310,24 +310,27 @@ def test_an_empty_list_needs_no_proof(rig: Rig, ours: Location) -> None:
     assert ("/locations/{locationId}", 200) not in capture.api_calls
 
 
+@pytest.mark.parametrize("locations_per_agency", [0, 2], ids=["location", "company"])
 def test_a_refresh_that_answers_for_another_account_is_set_aside_and_not_used(
-    pair: Simulator, ours: Location, theirs: Location, postgres: EmbeddedPostgres
+    database: Database, locations_per_agency: int
 ) -> None:
-    with token_database(postgres) as database:
-        store = installed(database, ours, tenant_id="acme")
-        ours.token_account_id = theirs.location_id
-        with rigged(pair, store=store) as rig:
-            capture = rig.capture(tenant_of(ours, credential="oauth"))
-        assert (capture.status, capture.entities) == (Status.FAILED, ())
-        message = capture.errors[0].message
-        assert ours.location_id in message
-        assert theirs.location_id in message
-        with database.writer("acme") as connection:
-            [row] = connection.execute("SELECT * FROM ghl.oauth_token").fetchall()
-        assert row["set_aside_account"] == theirs.location_id
-        assert row["access_token"] is None
-        assert theirs.location_id.encode() not in row["set_aside"]
-    assert asked(pair, ("GET", "/workflows/")) == 0
+    accounts = generated_accounts(7, tenants=2, locations_per_agency=locations_per_agency)
+    ours, theirs = accounts.agencies.values() or accounts.single_locations
+    [our_id, their_id] = [account_id(holder) for holder in (ours, theirs)]
+    store = installed(database, ours, tenant_id="acme")
+    ours.token_account_id = their_id
+    with Simulator(accounts, burst_limit=10**9) as simulator, rigged(simulator, store=store) as rig:
+        capture = rig.capture(tenant_of(ours, credential="oauth"))
+    assert (capture.status, capture.entities) == (Status.FAILED, ())
+    message = capture.errors[0].message
+    assert our_id in message
+    assert their_id in message
+    with database.writer("acme") as connection:
+        [row] = connection.execute("SELECT * FROM ghl.oauth_token").fetchall()
+    assert row["set_aside_account"] == their_id
+    assert row["access_token"] is None
+    assert their_id.encode() not in row["set_aside"]
+    assert {method for method, _, _ in simulator.request_counts()} == {"POST"}
 
 
 @pytest.mark.parametrize(
@@ -335,6 +338,8 @@ def test_a_refresh_that_answers_for_another_account_is_set_aside_and_not_used(
     [
         (SnapshotType.WORKFLOWS, "workflows", "/workflows/"),
         (SnapshotType.AI_WORKERS, "voice_ai_agents", "/voice-ai/agents"),
+        (SnapshotType.AI_WORKERS, "conversation_ai_agents", AGENTS),
+        (SnapshotType.AI_WORKERS, "agent_studio_agents", "/agent-studio/agent"),
         (SnapshotType.CALENDARS, "rooms", "/calendars/resources/rooms"),
     ],
 )
@@ -348,6 +353,34 @@ def test_what_ghl_lists_twice_is_stored_twice_and_flagged(
     assert [entity.body for entity in capture.entities if entity.endpoint == path] == listed
     [duplicate] = capture.duplicates
     assert duplicate.endpoint == path
+
+
+@pytest.mark.parametrize(
+    ("snapshot_type", "kind", "path", "page_size"),
+    [
+        (SnapshotType.AI_WORKERS, "voice_ai_agents", "/voice-ai/agents", 50),
+        (SnapshotType.AI_WORKERS, "conversation_ai_agents", AGENTS, 100),
+        (SnapshotType.AI_WORKERS, "agent_studio_agents", "/agent-studio/agent", 50),
+        (SnapshotType.CALENDARS, "rooms", "/calendars/resources/rooms", 100),
+    ],
+)
+def test_what_ghl_lists_on_two_pages_is_stored_twice_and_flagged(
+    snapshot_type: SnapshotType, kind: str, path: str, page_size: int
+) -> None:
+    """The second copy may stand in the place of another one: where a total counts it, that is an error."""
+    accounts = generated_accounts(7, tenants=1, sizes={kind: page_size + 1})
+    [location] = accounts.single_locations
+    listed = location.entities[kind]
+    listed.insert(page_size, listed[page_size // 2])
+    with Simulator(accounts, burst_limit=10**9) as simulator, rigged(simulator) as rig:
+        capture = rig.capture(rig.pit(location), snapshot_type)
+    assert [entity.body for entity in capture.entities if entity.endpoint == path] == listed
+    [duplicate] = capture.duplicates
+    assert duplicate.endpoint == path
+    has_total = kind != "rooms"
+    assert [(error.endpoint, error.kind) for error in capture.errors] == [
+        (path, ErrorKind.PAGING)
+    ] * has_total
 
 
 def test_two_equal_rooms_without_an_id_are_two_rooms(rig: Rig, ours: Location) -> None:
