@@ -90,7 +90,7 @@ class AccountFetch:
         self._max_concurrency = max_concurrency
         self._prefetch = TaskQueue(prefetch_pool, max_concurrency=max(1, max_concurrency // _PREFETCH_SHARE))
         self._requests = TaskQueue(pool, max_concurrency=max_concurrency)
-        self._executor = self._new_executor()
+        self._executor: BoundedExecutor
         self._company: AccountAnswers | None = None
         self._installed: dict[str, bool] = {}
         """Whether the app is installed in a location, as far as GHL says."""
@@ -110,12 +110,11 @@ class AccountFetch:
             self._client.limiter.note_quotas()
         return self._result()
 
-    def _new_executor(self) -> BoundedExecutor:
-        return BoundedExecutor(self._prefetch, self._requests, max_concurrency=self._max_concurrency)
-
     def _run(self, tasks: Iterable[Task]) -> None:
         """Run the tasks, and all that they add."""
-        self._executor = self._new_executor()
+        self._executor = BoundedExecutor(
+            self._prefetch, self._requests, max_concurrency=self._max_concurrency
+        )
         self._executor.add(self._requests, tasks)
         self._executor.wait()
 
