@@ -264,9 +264,12 @@ def _following(answer: Mapping[str, Any], now: datetime, *, present: StoredToken
 
 
 def _named_account(answer: Mapping[str, Any], tenant: Tenant) -> str | None:
-    """The location or company that a token answer names; None if it names none."""
-    key = "companyId" if tenant.account_kind is AccountKind.COMPANY else "locationId"
-    named = answer.get(key) or answer.get("locationId") or answer.get("companyId")
+    """The location or company that a token answer names; None if it names none.
+
+    The token of a location names its company too.
+    """
+    is_location = tenant.account_kind is AccountKind.LOCATION or answer.get("userType") == "Location"
+    named = (is_location and answer.get("locationId")) or answer.get("companyId")
     return str(named) if named else None
 
 

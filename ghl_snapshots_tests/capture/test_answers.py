@@ -14,7 +14,7 @@ from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Agency, Location, account_id
 from ghl_snapshots.simulator.error_answers import GatewayPage, Refuse, RetryAt
-from ghl_snapshots.simulator.faults import Fault
+from ghl_snapshots.simulator.faults import Fault, ReplaceBody
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots_tests.ghl.rig import Rig, installed, rigged, tenant_of, token_database
@@ -310,12 +310,16 @@ def test_an_empty_list_needs_no_proof(rig: Rig, ours: Location) -> None:
     assert ("/locations/{locationId}", 200) not in capture.api_calls
 
 
-@pytest.mark.parametrize("locations_per_agency", [0, 2], ids=["location", "company"])
+@pytest.mark.parametrize("account", ["another location", "another company", "a location of the company"])
 def test_a_refresh_that_answers_for_another_account_is_set_aside_and_not_used(
-    database: Database, locations_per_agency: int
+    database: Database, account: str
 ) -> None:
-    accounts = generated_accounts(7, tenants=2, locations_per_agency=locations_per_agency)
+    accounts = generated_accounts(
+        7, tenants=2, locations_per_agency=0 if account == "another location" else 2
+    )
     ours, theirs = accounts.agencies.values() or accounts.single_locations
+    if account == "a location of the company":
+        theirs = next(iter(accounts.locations.values()))
     [our_id, their_id] = [account_id(holder) for holder in (ours, theirs)]
     store = installed(database, ours, tenant_id="acme")
     ours.token_account_id = their_id
@@ -331,6 +335,30 @@ def test_a_refresh_that_answers_for_another_account_is_set_aside_and_not_used(
     assert row["access_token"] is None
     assert their_id.encode() not in row["set_aside"]
     assert {method for method, _, _ in simulator.request_counts()} == {"POST"}
+
+
+@pytest.mark.parametrize("is_other", [True, False], ids=["another's", "nobody's"])
+def test_a_location_token_counts_as_the_locations_only_if_ghl_says_so(
+    simulator: Simulator, agency: Agency, company: Tenant, store: OAuthTokens, *, is_other: bool
+) -> None:
+    """Another location's is not used; one without a name proves nothing, in the next capture neither."""
+    location, other = locations_of(simulator, agency, 1, 2)
+    only_conversation_agents(location)
+    named = f'"locationId":"{location.location_id}"'.encode()
+    instead = (
+        named.replace(location.location_id.encode(), other.location_id.encode()) if is_other else b'"x":0'
+    )
+    change = ReplaceBody(change=lambda body: body.replace(named, instead))
+    simulator.inject(Fault(effect=change, route=EXCHANGE[1], location_id=location.location_id))
+    witness = Fault(effect=Refuse(status=401, message="Unauthorized"), location_id=location.location_id)
+    for route in ("/locations/{locationId}", "/locations/{locationId}/customValues"):
+        simulator.inject(replace(witness, route=route))
+    for _ in range(2):
+        with rigged(simulator, store=store) as rig:
+            capture = rig.capture(company, SnapshotType.AI_WORKERS)
+        assert captured(capture) == set(agency.location_ids) - {location.location_id}
+        kinds = {error.kind for error in capture.errors}
+        assert kinds == {ErrorKind.FORBIDDEN_LOCATION if is_other else ErrorKind.UNPROVEN}
 
 
 @pytest.mark.parametrize(

@@ -173,6 +173,15 @@ def test_the_only_call_of_a_type_is_no_witness_of_itself(
         assert (case.asked(REFRESH), case.asked(EXCHANGE)) == (refreshes, exchanges)
 
 
+def test_words_about_a_scope_show_that_ghl_accepts_the_token(tokens: Database) -> None:
+    with case_of("a location's installation", tokens) as case:
+        case.capture()
+        case.location.scopes -= {"locations.readonly", "locations/customValues.readonly"}
+        case.refuse(PIPELINES)
+        assert [error.kind for error in case.capture(SnapshotType.PIPELINES).errors] == [ErrorKind.FORBIDDEN]
+        assert case.asked(REFRESH) == 1
+
+
 @pytest.mark.parametrize("order", ["first", "last"])
 def test_a_token_that_ghl_refuses_in_every_call_is_renewed_once(tokens: Database, order: str) -> None:
     """It was revoked; a call that GHL cannot answer then does not contradict the others."""
