@@ -222,4 +222,5 @@ class OAuthLocation(TokenSource):
         else:
             of_call = refusal_of_call(error)
             kind, message = of_call.kind, f"GHL gives no token for the location: {of_call.message}"
-        return GhlError(kind, message, status=error.status, attempts=error.attempts)
+        # The status is the exchange's, and says nothing of the calls that the token was for.
+        return GhlError(kind, message, attempts=error.attempts)
