@@ -9,44 +9,27 @@ from typing import Any, Self
 
 import psycopg
 from psycopg import Connection
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.errors import LockNotAvailable
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from ghl_snapshots.core.errors import ConfigurationError, LedgerError
+from ghl_snapshots.core.errors import LedgerError
 from ghl_snapshots.ledger.queries import query
+from ghl_snapshots.ledger.session_settings import (
+    PINNED,
+    connection_string,
+    describe_failure,
+)
 
 OWNER = "ghl_snapshots_owner"
 WRITER = "ghl_snapshots_writer"
 READER = "ghl_snapshots_reader"
 AUDITOR = "ghl_snapshots_auditor"
 
-# A client's machine that is lost is missed after a minute, and so is a server's; until then the locks of a
-# lost client hold others up. The first are libpq's, for our side, the second the server's own.
-NETWORK = {
-    "connect_timeout": 10,
-    "keepalives_idle": 30,
-    "keepalives_interval": 10,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 60_000,
-}
-_SERVERS_NETWORK = (
-    "-c tcp_keepalives_idle=30 -c tcp_keepalives_interval=10 -c tcp_keepalives_count=3 "
-    "-c tcp_user_timeout=60000"
-)
-# An append relies on seeing what others committed while it waited for its place in the chain. None of these
-# may hang on a server's or login's defaults, nor may a search path set there put other functions in the place
-# of the server's own.
-_SESSION = (
-    "-c default_transaction_isolation=read\\ committed -c row_security=on -c timezone=UTC -c search_path=ghl"
-)
 # A writer's transaction holds locks that others wait for; the longest that it is idle on purpose is while GHL
 # answers a refresh of OAuth tokens, which ends after a minute. A reader holds nobody up, and may be
 # as slow as the caller of the API that it streams a snapshot to.
 _IDLE_SECONDS = {WRITER: 300, READER: 3600, AUDITOR: 3600}
-# A session that holds locks is idle for long.
-_LASTING = "-c idle_session_timeout=0"
 LOCK_SECONDS = 150.0
 """How long a lock is waited for: longer than a lost machine or a refresh of OAuth tokens keeps one."""
 # What the server says when it cannot do its part. It has a class for a full disk, and calls a file that
@@ -124,11 +107,12 @@ class Database:
         Raises:
             LedgerError: the server does not answer.
         """
-        conninfo = self._conninfo(WRITER, _LASTING)
+        # A session that holds locks is idle for long.
+        conninfo = self._conninfo(WRITER, idle_session_timeout="0")
         try:
             return Connection.connect(conninfo, autocommit=True, row_factory=dict_row)
         except psycopg.OperationalError as error:
-            raise LedgerError(f"The database does not answer: {_first_line(error)}.") from error
+            raise LedgerError(f"The database does not answer: {describe_failure(error)}.") from error
 
     @contextmanager
     def _transaction(self, role: str) -> Iterator[Connection[DictRow]]:
@@ -140,11 +124,12 @@ class Database:
         except LockNotAvailable as error:
             raise LedgerError(
                 f"Another session locked what this one waited {self.lock_seconds:g} s for "
-                f"({error.diag.context or _first_line(error)}). If it hangs, find it with pg_blocking_pids() "
-                "or as the oldest in pg_stat_activity, and end it with pg_terminate_backend()."
+                f"({error.diag.context or describe_failure(error)}). If it hangs, find it with "
+                "pg_blocking_pids() or as the oldest in pg_stat_activity, and end it with "
+                "pg_terminate_backend()."
             ) from error
         except _FAILURES as error:
-            raise LedgerError(f"The database failed: {_first_line(error)}.") from error
+            raise LedgerError(f"The database failed: {describe_failure(error)}.") from error
 
     def _pool(self, role: str) -> ConnectionPool[Connection[DictRow]]:
         with self._opening:
@@ -160,40 +145,21 @@ class Database:
         try:
             psycopg.connect(self._conninfo(role), connect_timeout=5).close()
         except psycopg.Error as error:
-            return _first_line(error)
+            return describe_failure(error)
         return "all connections are busy"
 
-    def _conninfo(self, role: str, more: str = "") -> str:
-        limits = f"-c lock_timeout={self.lock_seconds * 1000:.0f}"
-        limits += f" -c idle_in_transaction_session_timeout={_IDLE_SECONDS[role]}s"
-        read_only = f"-c default_transaction_read_only={'off' if role == WRITER else 'on'}"
-        return connection_string(self._urls[role], f"{_SESSION} {read_only} {limits} {more} -c role={role}")
+    def _conninfo(self, role: str, **more: str) -> str:
+        return connection_string(self._urls[role], {**self._settings(role), **more})
 
-
-def connection_string(url: str, options: str = "") -> str:
-    """What psycopg needs to connect and to miss a server that is lost; what the URL itself says of it stays.
-
-    Raises:
-        ConfigurationError: like `connection_parameters`.
-    """
-    given = connection_parameters(url)
-    options = f"{given.get('options', '')} {_SERVERS_NETWORK} {options}".strip()
-    return make_conninfo("", **{**NETWORK, **given, "options": options, "application_name": "ghl_snapshots"})
-
-
-def connection_parameters(url: str) -> dict[str, Any]:
-    """The parts of a database URL by libpq's names, such as dbname and host.
-
-    Raises:
-        ConfigurationError: the URL cannot be understood; it is not quoted, for the password in it.
-    """
-    try:
-        return conninfo_to_dict(url)
-    except psycopg.ProgrammingError:
-        raise ConfigurationError(
-            "The database URL cannot be understood; "
-            "it has the form postgresql://user:password@host:port/database."
-        ) from None
+    def _settings(self, role: str) -> dict[str, str]:
+        return {
+            **PINNED,
+            "search_path": "ghl",
+            "default_transaction_read_only": "off" if role == WRITER else "on",
+            "lock_timeout": f"{self.lock_seconds * 1000:.0f}",
+            "idle_in_transaction_session_timeout": f"{_IDLE_SECONDS[role]}s",
+            "role": role,
+        }
 
 
 def limit_lock_wait(connection: Connection[Any], seconds: float) -> None:
@@ -217,7 +183,3 @@ def _opened(conninfo: str) -> ConnectionPool[Connection[DictRow]]:
     )
     pool.open()
     return pool
-
-
-def _first_line(error: psycopg.Error) -> str:
-    return str(error).strip().split("\n", 1)[0].rstrip(".") or type(error).__name__

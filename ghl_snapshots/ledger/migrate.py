@@ -18,8 +18,6 @@ from ghl_snapshots.ledger.database import (
     OWNER,
     READER,
     WRITER,
-    connection_parameters,
-    connection_string,
     limit_lock_wait,
 )
 from ghl_snapshots.ledger.migrations import (
@@ -29,9 +27,11 @@ from ghl_snapshots.ledger.migrations import (
     released_migrations,
 )
 from ghl_snapshots.ledger.queries import query, sql_text
+from ghl_snapshots.ledger.session_settings import PINNED, connection_parameters, connection_string
 
 _LOCK = 4710
 _OLDEST_SERVER = 160000
+_SESSION = {**PINNED, "default_transaction_read_only": "off"}
 _WIDE_ROLES = """
 SELECT rolname, concat_ws(', ',
     CASE WHEN rolcanlogin THEN 'LOGIN' END, CASE WHEN rolsuper THEN 'SUPERUSER' END,
@@ -61,7 +61,7 @@ def migrate(
     """
     create_database(url)
     try:
-        with psycopg.connect(connection_string(url)) as connection:
+        with psycopg.connect(connection_string(url, _SESSION)) as connection:
             limit_lock_wait(connection, lock_seconds)
             return _migrated(connection, migrations or released_migrations())
     except psycopg.errors.LockNotAvailable as error:

@@ -12,11 +12,13 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from ghl_snapshots.core.errors import ConfigurationError, LedgerError, SchemaError
-from ghl_snapshots.ledger.database import NETWORK, Database
+from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.migrations import check_schema
 from ghl_snapshots.ledger.queries import sql_text
+from ghl_snapshots.ledger.schema_integrity import drift
+from ghl_snapshots.ledger.session_settings import NETWORK
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres, program
 from ghl_snapshots_tests.ledger.captures import capture, tenant
@@ -261,6 +263,25 @@ def test_a_server_that_accepts_and_says_nothing_is_given_up(monkeypatch: pytest.
             LedgerError, match="'ledger' cannot be reached or made: connection timeout expired"
         ):
             migrate(f"postgresql://user:hunter2@127.0.0.1:{port}/ledger")
+
+
+def test_the_databases_defaults_do_not_change_what_is_made(
+    postgres: EmbeddedPostgres, names: Callable[[], str]
+) -> None:
+    name = names()
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        for setting, value in (
+            ("default_transaction_read_only", "on"),
+            ("default_transaction_isolation", "repeatable read"),
+            ("standard_conforming_strings", "off"),
+            ("quote_all_identifiers", "on"),
+            ("statement_timeout", "1ms"),
+        ):
+            connection.execute(f"ALTER DATABASE {name} SET {setting} = {value!r}")
+    migrate(postgres.url(name))
+    with Database(postgres.url(name)) as database, database.auditor() as connection:
+        assert list(drift(connection)) == []
 
 
 def test_the_readable_schema_and_the_migrations_give_the_same_database(

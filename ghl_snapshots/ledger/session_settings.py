@@ -1,0 +1,81 @@
+"""What each session with the database is asked to be.
+
+The defaults of a server, a database or a login decide nothing that the ledger promises: a session asks for
+every setting that does.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from ghl_snapshots.core.errors import ConfigurationError
+
+# A client's machine that is lost is missed after a minute, and so is a server's; until then the locks of a
+# lost client hold others up. The first are libpq's, for our side, the second the server's own.
+NETWORK = {
+    "connect_timeout": 10,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+_SERVERS_NETWORK = {
+    "tcp_keepalives_idle": "30",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+PINNED = {
+    # What was acknowledged outlives the server.
+    "synchronous_commit": "on",
+    # An append relies on seeing what others committed while it waited for its place in the chain.
+    "default_transaction_isolation": "read committed",
+    "row_security": "on",
+    # A deep verification reads every byte.
+    "statement_timeout": "0",
+    # How text and moments are written and read, by our functions and by psycopg.
+    "client_encoding": "UTF8",
+    "DateStyle": "ISO, MDY",
+    "TimeZone": "UTC",
+    "standard_conforming_strings": "on",
+    "quote_all_identifiers": "off",
+}
+"""What every session asks for."""
+
+
+def connection_string(url: str, settings: Mapping[str, str] = PINNED) -> str:
+    """What psycopg needs to connect and to miss a server that is lost; what the URL itself says of it stays.
+
+    Raises:
+        ConfigurationError: like `connection_parameters`.
+    """
+    given = connection_parameters(url)
+    asked = (f"-c {name}={_escaped(value)}" for name, value in {**_SERVERS_NETWORK, **settings}.items())
+    options = " ".join([given.get("options", ""), *asked]).strip()
+    return make_conninfo("", **{**NETWORK, **given, "options": options, "application_name": "ghl_snapshots"})
+
+
+def connection_parameters(url: str) -> dict[str, Any]:
+    """The parts of a database URL by libpq's names, such as dbname and host.
+
+    Raises:
+        ConfigurationError: the URL cannot be understood; it is not quoted, for the password in it.
+    """
+    try:
+        return conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        raise ConfigurationError(
+            "The database URL cannot be understood; "
+            "it has the form postgresql://user:password@host:port/database."
+        ) from None
+
+
+def describe_failure(error: psycopg.Error) -> str:
+    """The first line of what the server or libpq says, without a full stop."""
+    return str(error).strip().split("\n", 1)[0].rstrip(".") or type(error).__name__
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace(" ", "\\ ")
