@@ -2,23 +2,26 @@
 
 import math
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeAlias
 
 import psycopg
 from psycopg import Connection
 from psycopg.errors import LockNotAvailable
 from psycopg.rows import DictRow, dict_row
-from psycopg_pool import ConnectionPool, PoolTimeout
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from ghl_snapshots.core.errors import LedgerError
 from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.ledger.session_settings import (
     PINNED,
+    check_session,
     connection_string,
     describe_failure,
+    duration_setting,
 )
 
 OWNER = "ghl_snapshots_owner"
@@ -35,6 +38,7 @@ LOCK_SECONDS = 150.0
 # What the server says when it cannot do its part. It has a class for a full disk, and calls a file that
 # may not grow for another reason, such as a limit on its size, an internal error.
 _FAILURES = (psycopg.OperationalError, psycopg.errors.InternalError_)
+_Pool: TypeAlias = ConnectionPool[Connection[DictRow]]
 _WAIT_SECONDS = 10
 _MOST_CONNECTIONS = 20
 
@@ -51,7 +55,7 @@ class Database:
     ) -> None:
         self._urls = {WRITER: url, READER: url, AUDITOR: auditor_url or url}
         self.lock_seconds = lock_seconds
-        self._pools: dict[str, ConnectionPool[Connection[DictRow]]] = {}
+        self._pools: dict[str, _Pool] = {}
         self._opening = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -105,22 +109,19 @@ class Database:
         """A connection apart from the pools, for what is to last as long as it; it sees no tenant.
 
         Raises:
-            LedgerError: the server does not answer.
+            LedgerError: the server does not answer, or the session is not what was asked for.
         """
         # A session that holds locks is idle for long.
-        conninfo = self._conninfo(WRITER, idle_session_timeout="0")
-        try:
-            return Connection.connect(conninfo, autocommit=True, row_factory=dict_row)
-        except psycopg.OperationalError as error:
-            raise LedgerError(f"The database does not answer: {describe_failure(error)}.") from error
+        connection = self._connect({**self._settings(WRITER), "idle_session_timeout": "0"}, WRITER)
+        connection.autocommit = True
+        return connection
 
     @contextmanager
     def _transaction(self, role: str) -> Iterator[Connection[DictRow]]:
+        pool, connection = self._checked_out(role)
         try:
-            with self._pool(role).connection() as connection:
+            with connection:
                 yield connection
-        except PoolTimeout:
-            raise LedgerError(f"The database does not answer: {self._reason(role)}.") from None
         except LockNotAvailable as error:
             raise LedgerError(
                 f"Another session locked what this one waited {self.lock_seconds:g} s for "
@@ -130,36 +131,108 @@ class Database:
             ) from error
         except _FAILURES as error:
             raise LedgerError(f"The database failed: {describe_failure(error)}.") from error
+        finally:
+            self._put_back(role, pool, connection)
 
-    def _pool(self, role: str) -> ConnectionPool[Connection[DictRow]]:
+    def _checked_out(self, role: str) -> tuple[_Pool, Connection[DictRow]]:
+        """The role's pool, and a connection of it that was seen to work."""
+        while True:
+            pool = self._pool(role)
+            try:
+                connection = pool.getconn()
+            except PoolClosed:
+                continue  # another thread found one of its connections broken
+            except PoolTimeout:
+                self._probe(role, pool)
+                raise LedgerError("The database does not answer: all connections are busy.") from None
+            try:
+                pool.check_connection(connection)
+            except BaseException as error:
+                self._put_back(role, pool, connection)
+                if not isinstance(error, psycopg.OperationalError):
+                    raise
+            else:
+                return pool, connection
+
+    def _put_back(self, role: str, pool: _Pool, connection: Connection[DictRow]) -> None:
+        """Return the connection to its pool; if it is broken, so are the others, and the pool goes.
+
+        The server restarted, or another one took its place. By itself the pool would try one by one, with
+        ever longer pauses.
+        """
+        broken = connection.closed
+        pool.putconn(connection)
+        if broken:
+            self._discard(role, pool)
+
+    def _pool(self, role: str) -> _Pool:
+        """The role's pool, made if there is none.
+
+        Raises:
+            LedgerError: the server does not answer, or the session is not what was asked for.
+        """
+        if role not in self._pools:
+            self._probe(role, None)
         with self._opening:
             if role not in self._pools:
-                conninfo = self._conninfo(role)
-                # A pool waits for a server that is away; at the first use the reason should come at once.
-                psycopg.connect(conninfo).close()
-                self._pools[role] = _opened(conninfo)
+                self._pools[role] = self._opened(role)
             return self._pools[role]
 
-    def _reason(self, role: str) -> str:
-        """Why there is no connection, which the pool does not say."""
-        try:
-            psycopg.connect(self._conninfo(role), connect_timeout=5).close()
-        except psycopg.Error as error:
-            return describe_failure(error)
-        return "all connections are busy"
+    def _opened(self, role: str) -> _Pool:
+        kwargs: dict[str, Any] = {"row_factory": dict_row}
+        pool: _Pool = ConnectionPool(
+            connection_string(self._urls[role], self._settings(role)),
+            kwargs=kwargs,
+            configure=partial(check_session, settings=self._expected(role)),
+            min_size=0,
+            max_size=_MOST_CONNECTIONS,
+            timeout=_WAIT_SECONDS,
+            reconnect_timeout=_WAIT_SECONDS,
+            open=False,
+        )
+        pool.open()
+        return pool
 
-    def _conninfo(self, role: str, **more: str) -> str:
-        return connection_string(self._urls[role], {**self._settings(role), **more})
+    def _probe(self, role: str, pool: _Pool | None) -> None:
+        """Find out why there is no connection, which a pool does not say; raises like `_pool`."""
+        try:
+            self._connect(self._settings(role), role).close()
+        except LedgerError:
+            if pool:
+                self._discard(role, pool)
+            raise
+
+    def _discard(self, role: str, pool: _Pool) -> None:
+        """Close the pool, so that who asks next makes another."""
+        with self._opening:
+            if self._pools.get(role) is pool:
+                del self._pools[role]
+        pool.close(timeout=1)
+
+    def _connect(self, settings: Mapping[str, str], role: str) -> Connection[DictRow]:
+        try:
+            connection = Connection.connect(
+                connection_string(self._urls[role], settings), row_factory=dict_row
+            )
+            check_session(connection, self._expected(role))
+        except psycopg.OperationalError as error:
+            raise LedgerError(f"The database does not answer: {describe_failure(error)}.") from error
+        return connection
 
     def _settings(self, role: str) -> dict[str, str]:
         return {
             **PINNED,
             "search_path": "ghl",
             "default_transaction_read_only": "off" if role == WRITER else "on",
-            "lock_timeout": f"{self.lock_seconds * 1000:.0f}",
-            "idle_in_transaction_session_timeout": f"{_IDLE_SECONDS[role]}s",
+            "lock_timeout": duration_setting(self.lock_seconds * 1000),
+            "idle_in_transaction_session_timeout": duration_setting(_IDLE_SECONDS[role] * 1000),
             "role": role,
         }
+
+    def _expected(self, role: str) -> Mapping[str, str]:
+        """What a session's settings must be: as asked for, and for a writer one that only superusers set."""
+        settings = self._settings(role)
+        return {**settings, "session_replication_role": "origin"} if role == WRITER else settings
 
 
 def limit_lock_wait(connection: Connection[Any], seconds: float) -> None:
@@ -168,18 +241,3 @@ def limit_lock_wait(connection: Connection[Any], seconds: float) -> None:
     To PostgreSQL 0 would mean no limit at all.
     """
     connection.execute(query("set_lock_timeout"), {"milliseconds": f"{max(1, math.ceil(seconds * 1000))}"})
-
-
-def _opened(conninfo: str) -> ConnectionPool[Connection[DictRow]]:
-    kwargs: dict[str, Any] = {"row_factory": dict_row}
-    pool: ConnectionPool[Connection[DictRow]] = ConnectionPool(
-        conninfo,
-        kwargs=kwargs,
-        min_size=0,
-        max_size=_MOST_CONNECTIONS,
-        timeout=_WAIT_SECONDS,
-        open=False,
-        check=ConnectionPool.check_connection,
-    )
-    pool.open()
-    return pool

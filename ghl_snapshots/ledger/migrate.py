@@ -27,7 +27,13 @@ from ghl_snapshots.ledger.migrations import (
     released_migrations,
 )
 from ghl_snapshots.ledger.queries import query, sql_text
-from ghl_snapshots.ledger.session_settings import PINNED, connection_parameters, connection_string
+from ghl_snapshots.ledger.session_settings import (
+    PINNED,
+    check_session,
+    connection_parameters,
+    connection_string,
+    describe_failure,
+)
 
 _LOCK = 4710
 _OLDEST_SERVER = 160000
@@ -62,6 +68,7 @@ def migrate(
     create_database(url)
     try:
         with psycopg.connect(connection_string(url, _SESSION)) as connection:
+            check_session(connection, _SESSION)
             limit_lock_wait(connection, lock_seconds)
             return _migrated(connection, migrations or released_migrations())
     except psycopg.errors.LockNotAvailable as error:
@@ -85,7 +92,9 @@ def create_database(url: str) -> None:
     try:
         _connect_or_create(url, name)
     except psycopg.Error as error:
-        raise LedgerError(f"The database {name!r} cannot be reached or made: {str(error).strip()}") from error
+        raise LedgerError(
+            f"The database {name!r} cannot be reached or made: {describe_failure(error)}"
+        ) from error
 
 
 def _connect_or_create(url: str, name: str | None) -> None:

@@ -1,8 +1,7 @@
 """Locks in the database that a process holds by being alive.
 
 They are PostgreSQL's advisory locks of a session, all of them held by one connection: the server frees them
-when the process ends in whatever way, so nobody has to find out first whether their holder is dead. They need
-a connection that stays the same session, so a pooler in front of the server must not pool by transaction.
+when the process ends in whatever way, so nobody has to find out first whether their holder is dead.
 """
 
 import threading

@@ -1,16 +1,20 @@
-"""What each session with the database is asked to be.
+"""What each session with the database is asked to be, and whether the server says that it is.
 
 The defaults of a server, a database or a login decide nothing that the ledger promises: a session asks for
-every setting that does.
+every setting that does. A connection pooler drops or refuses what is asked for, and a session without it has
+the rights of its login; so what was asked for is compared with what is there.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
 import psycopg
+from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import tuple_row
 
-from ghl_snapshots.core.errors import ConfigurationError
+from ghl_snapshots.core.errors import ConfigurationError, LedgerError
+from ghl_snapshots.ledger.queries import query
 
 # A client's machine that is lost is missed after a minute, and so is a server's; until then the locks of a
 # lost client hold others up. The first are libpq's, for our side, the second the server's own.
@@ -42,7 +46,12 @@ PINNED = {
     "standard_conforming_strings": "on",
     "quote_all_identifiers": "off",
 }
-"""What every session asks for."""
+"""What every session asks for, each value as SHOW writes it."""
+_UNITS = {"h": 3_600_000, "min": 60_000, "s": 1_000}
+_POOLER = (
+    "A connection pooler such as PgBouncer drops or refuses what a session asks for: "
+    "the database URL must name the server itself"
+)
 
 
 def connection_string(url: str, settings: Mapping[str, str] = PINNED) -> str:
@@ -72,9 +81,45 @@ def connection_parameters(url: str) -> dict[str, Any]:
         ) from None
 
 
+def check_session(connection: Connection[Any], settings: Mapping[str, str]) -> None:
+    """Compare what the connection's session is with these settings; closes it if it raises.
+
+    Raises:
+        LedgerError: one has another value; names it.
+        psycopg.OperationalError: the connection is broken.
+    """
+    try:
+        _compare(connection, settings)
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _compare(connection: Connection[Any], settings: Mapping[str, str]) -> None:
+    parameters = {"names": list(settings), "expected": list(settings.values())}
+    connection.autocommit = True  # or it would be two round trips more, for a transaction
+    with connection.cursor(row_factory=tuple_row) as cursor:
+        different = cursor.execute(query("different_settings"), parameters).fetchall()
+    connection.autocommit = False
+    if different:
+        described = ", ".join(f"{name} is {actual!r}, not {settings[name]!r}" for name, actual in different)
+        raise LedgerError(
+            f"The database session is not what was asked for: {described}. {_POOLER}. "
+            "If it does, reset these settings of the server, the database and the login."
+        )
+
+
+def duration_setting(milliseconds: float) -> str:
+    """A time as SHOW writes it: in the largest unit of which it is a whole number."""
+    whole = round(milliseconds)
+    unit = next((unit for unit, size in _UNITS.items() if whole and whole % size == 0), "ms")
+    return f"{whole // _UNITS.get(unit, 1)}{unit}" if whole else "0"
+
+
 def describe_failure(error: psycopg.Error) -> str:
-    """The first line of what the server or libpq says, without a full stop."""
-    return str(error).strip().split("\n", 1)[0].rstrip(".") or type(error).__name__
+    """The first line of what the server or libpq says, without a full stop; what to do where we know it."""
+    line = str(error).strip().split("\n", 1)[0].rstrip(".") or type(error).__name__
+    return f"{line}. {_POOLER}" if "unsupported startup parameter" in line else line
 
 
 def _escaped(value: str) -> str:

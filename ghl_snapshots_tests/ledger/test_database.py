@@ -1,5 +1,8 @@
 """The database away or wrong: reported clearly, without the password, and working again once it is back."""
 
+import shutil
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -10,6 +13,7 @@ from ghl_snapshots.core.errors import ConfigurationError, LedgerError
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots_tests.ledger.captures import capture
+from ghl_snapshots_tests.ledger.proxies import proxied
 
 LIMITS = {
     "tcp_keepalives_idle": 30,
@@ -18,6 +22,10 @@ LIMITS = {
     "tcp_user_timeout": 60_000,
     "lock_timeout": 150_000,
 }
+CUT = (
+    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+    "WHERE datname = current_database() AND application_name = 'ghl_snapshots'"
+)
 CLIENT_LIMITS = {
     "connect_timeout": "10",
     "keepalives_idle": "30",
@@ -157,10 +165,50 @@ def cut(database: Database, superuser: Connection) -> None:
     """Every connection of the pool is open, and cut by the server."""
     with database.writer("acme"), database.reader("acme"), database.auditor():
         pass
-    superuser.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-        "WHERE datname = current_database() AND application_name = 'ghl_snapshots'"
-    )
+    superuser.execute(CUT)
+
+
+def test_the_first_broken_connection_empties_the_pool(database: Database, superuser: Connection) -> None:
+    """After a restart of the server all are broken; to try them one by one takes a minute."""
+    with ExitStack() as stack:
+        for _ in range(8):
+            stack.enter_context(database.reader("acme"))
+    superuser.execute(CUT)
+    with database.reader("acme") as connection:
+        assert connection.execute("SELECT 1").fetchone()
+
+
+def test_a_server_that_was_away_is_used_as_soon_as_it_is_back(
+    url: str, superuser: Connection, tmp_path: Path
+) -> None:
+    """Each use meanwhile says what is wrong, and is not told that all connections are busy."""
+    with proxied(url, tmp_path / "way", lambda _data, _servers: True) as by_proxy:
+        database = Database(by_proxy)
+        with database.reader("acme"):
+            pass
+    superuser.execute(CUT)
+    with database:
+        for _ in range(3):
+            with pytest.raises(LedgerError, match="connection to server"), database.reader("acme"):
+                pass
+        shutil.rmtree(tmp_path / "way")
+        with (
+            proxied(url, tmp_path / "way", lambda _data, _servers: True),
+            database.reader("acme") as connection,
+        ):
+            assert connection.execute("SELECT 1").fetchone()
+
+
+def test_a_writer_that_would_skip_foreign_keys_is_refused(url: str, superuser: Connection) -> None:
+    superuser.execute(f"ALTER DATABASE {superuser.info.dbname} SET session_replication_role = replica")
+    with Database(url) as database:
+        with (
+            pytest.raises(LedgerError, match="session_replication_role is 'replica', not 'origin'"),
+            database.writer("acme"),
+        ):
+            pass
+        with database.auditor():
+            pass
 
 
 @pytest.mark.usefixtures("cut")

@@ -3,6 +3,11 @@
 -- set_tenant -- bind this transaction to one tenant for row security
 SELECT set_config('app.tenant_id', %(tenant_id)s, true);
 
+-- different_settings -- settings of this session that have another value than expected
+SELECT name, current_setting(name, true)
+FROM unnest(%(names)s::text[], %(expected)s::text[]) AS asked (name, expected)
+WHERE current_setting(name, true) IS DISTINCT FROM expected;
+
 -- set_lock_timeout -- wait no longer than this for a lock in this transaction
 SELECT set_config('lock_timeout', %(milliseconds)s, true);
 
