@@ -88,7 +88,7 @@ def read(table: Comparison, connection: Connection, database: Database, hours: i
             lambda: connection.execute(statement, [next(tenants), kind.value, moment]).fetchone(), 300
         )
 
-    for what, moment in (("latest", START + timedelta(days=10000)), ("as of a moment", middle)):
+    for what, moment in (("latest", START + timedelta(days=1300)), ("as of a moment", middle)):
         table.row(f"{what}, the bare query", bare("ghl.snapshot", moment), bare("public.by_month", moment))
     table.row("latest, through the product", timed(lambda: ledger.latest(next(tenants), kind), 300))
     table.row(
@@ -109,7 +109,7 @@ def append(table: Comparison, database: Database) -> None:
     """Unchanged captures through the product, chain link included."""
     ledger, account = Ledger(database), Account(7, locations=1)
     captures = iter(
-        account.capture(SnapshotType.WORKFLOWS, START + timedelta(days=9000, hours=hour), "later")
+        account.capture(SnapshotType.WORKFLOWS, START + timedelta(days=1200, hours=hour), "later")
         for hour in range(500)
     )
     table.row("append of an unchanged capture", timed(lambda: ledger.append(next(captures)), 500))

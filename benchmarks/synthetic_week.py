@@ -19,7 +19,7 @@ from ghl_snapshots.core.model import (
     Tenant,
 )
 
-START = datetime(2026, 3, 2, tzinfo=UTC)
+START = datetime(2020, 3, 2, tzinfo=UTC)
 CHANGING = 0.005
 HOURLY = (SnapshotType.PIPELINES, SnapshotType.WORKFLOWS)
 # Endpoint, entities in a location, bytes in an entity: roughly what the simulated accounts have.

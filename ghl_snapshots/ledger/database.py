@@ -4,6 +4,7 @@ import math
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -104,6 +105,13 @@ class Database:
         """One transaction that may read what belongs to any tenant; raises like `writer`."""
         with self._transaction(AUDITOR) as connection:
             yield connection
+
+    def now(self) -> datetime:
+        """The moment by the server's clock, which is one for all machines; raises like `writer`."""
+        with self.auditor() as connection:
+            [row] = connection.execute(query("server_time")).fetchall()
+        moment: datetime = row["now"]
+        return moment
 
     def session(self) -> Connection[DictRow]:
         """A connection apart from the pools, for what is to last as long as it; it sees no tenant.

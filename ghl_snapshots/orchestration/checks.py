@@ -9,7 +9,6 @@ own job replaces it.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -82,6 +81,14 @@ CHECKS = (
         description="No tenant has less than a fifth of the records that were usual in the last 30 days. "
         "**Red:** ask the customer whether that was meant; the earlier snapshots still hold "
         "what was there.",
+    ),
+    Check(
+        name="none_from_the_future",
+        severity=dg.AssetCheckSeverity.ERROR,
+        daily=True,
+        description="No snapshot claims to be captured later than it is by the database server's clock. "
+        "**Red:** that clock was wrong when they were stored, or is now; until their moment comes they are "
+        "taken for the latest.",
     ),
     Check(
         name="counts_match",
@@ -167,7 +174,7 @@ def validation(
     context: dg.AssetCheckExecutionContext, database: DatabaseResource
 ) -> Iterator[dg.AssetCheckResult]:
     """Ask each selected check once, of all the types that it is selected for."""
-    now, due = datetime.now(UTC), crons(load_settings())
+    now, due = database.database.now(), crons(load_settings())
     trigger = trigger_of(context.run, context.instance.get_run_by_id)
     for check in CHECKS:
         selected = [key for key in context.selected_asset_check_keys if key.name == check.name]

@@ -7,6 +7,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg import Connection
 
 from ghl_snapshots.core.cron import Cron
 from ghl_snapshots.core.errors import ErrorKind
@@ -196,3 +197,17 @@ def test_what_was_stored_of_an_unproven_account_before_is_found(
     superuser.execute("UPDATE ghl.snapshot SET version = '1.0.0', ghl_account_id = 'location-1'")
     problems = [problem for _, problem in found(database, "locations_belong", SnapshotType.AI_WORKERS)]
     assert any("hold entities of an unproven account" in problem for problem in problems)
+
+
+def test_a_snapshot_from_the_future_is_named_and_hides_nothing(
+    database: Database, ledger: Ledger, superuser: Connection
+) -> None:
+    """As a server stored them whose clock was wrong: a capture of such a moment is refused."""
+    ledger.append(capture())
+    superuser.execute("UPDATE tenant SET created_at = '2026-03-01'")
+    superuser.execute("ALTER TABLE snapshot DISABLE TRIGGER append_only")
+    superuser.execute("UPDATE snapshot SET captured_at = '2400-01-01T00:00Z'")
+    [(tenant_id, problem)] = found(database, "none_from_the_future")
+    assert tenant_id == "acme"
+    assert "claims to be captured at 2400-01-01T00:00:00.000000Z and was stored at" in problem
+    assert ("acme", "never captured") in found(database, "captured_recently")

@@ -46,6 +46,15 @@ def test_yesterdays_quota_is_not_todays(quotas: DailyQuotas, today: date) -> Non
     assert quotas.read([LOCATION]) == {}
 
 
+def test_a_day_that_has_not_come_is_today(quotas: DailyQuotas, superuser: Connection, today: date) -> None:
+    """Nobody, a machine whose clock is ahead included, can end the noting of a quota by a day far ahead."""
+    quotas.note({LOCATION: quota(date(9999, 12, 31), 500)})
+    assert quotas.read([LOCATION]) == {LOCATION: quota(today, 500)}
+    superuser.execute("UPDATE daily_quota SET day = '9999-12-31'")
+    quotas.note({LOCATION: quota(today, 700)})
+    assert quotas.read([LOCATION]) == {LOCATION: quota(today, 700)}
+
+
 def test_the_quotas_of_several_locations_are_noted_together(quotas: DailyQuotas, today: date) -> None:
     several = {name: quota(today, len(name), None) for name in ("b", "aa", "ccc")}
     quotas.note(several)

@@ -170,6 +170,10 @@ REFUSED = {
         replace(capture(), captured_at=NOON.replace(tzinfo=None)),
         "no time zone",
     ),
+    "a moment that has not come": (
+        capture(captured_at=datetime.now(UTC) + timedelta(days=400)),
+        "the clock of the machine that captured it is wrong",
+    ),
     "an unknown type": (
         replace(capture(), snapshot_type=cast(SnapshotType, "contacts")),
         "'contacts' is none of locations",

@@ -232,6 +232,31 @@ def test_the_newest_complete_capture_of_every_enabled_tenant_is_reported(
     assert value(together, name, {"snapshot_type": "workflows"}) == NOON.timestamp()
 
 
+def test_what_claims_to_be_later_than_now_hides_nothing(
+    database: Database, ledger: Ledger, superuser: Connection
+) -> None:
+    """A forged verification silenced the alert on its age for as long as it was ahead."""
+    ledger.append(capture())
+    superuser.execute("UPDATE counter SET value = 13569465600000000 WHERE metric = 'last_success'")
+    planned = {"plannedSnapshotTypes": list(SnapshotType), "durationMs": 1}
+    for event_type, tenant_id in (("ghl_snapshot_verification", None), ("ghl_snapshot_full_run", "acme")):
+        event = AuditEvent(
+            event_type=event_type,
+            tenant_id=tenant_id,
+            correlation_id="c",
+            success=True,
+            source=Source.SCHEDULED,
+            occurred_at=datetime(2400, 1, 1, tzinfo=UTC),
+            details=planned,
+        )
+        AuditTrail(database).record(event)
+    reported = samples(database)
+    own = {"tenant_id": "acme", "snapshot_type": "workflows"}
+    assert value(reported, "ghl_snapshot_last_success_timestamp_seconds", own) == 0
+    assert value(reported, "ghl_snapshot_chain_verification_age_seconds") is None
+    assert value(reported, "ghl_snapshot_full_run_success_ratio") is None
+
+
 def test_without_the_tenant_label_there_is_one_series_for_all_tenants(
     database: Database, ledger: Ledger
 ) -> None:

@@ -202,6 +202,11 @@ AS $$
     END
 $$;
 
+-- What is later than this is from a machine whose clock is wrong, or forged; clocks that agree are minutes apart at most.
+CREATE FUNCTION latest_moment() RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN clock_timestamp() + interval '5 minutes';
+
 -- Puts a new snapshot at the end of the chain of its tenant and type. The lock lasts until the transaction
 -- ends, so the chain cannot fork; the owner's rights are needed only to read the row before.
 CREATE FUNCTION link_snapshot() RETURNS trigger
@@ -219,6 +224,12 @@ BEGIN
     LEFT JOIN provenance ON provenance.tenant_id = NEW.tenant_id AND provenance.digest = NEW.provenance;
     IF problem IS NOT NULL THEN
         RAISE EXCEPTION '%', problem USING ERRCODE = 'integrity_constraint_violation';
+    END IF;
+    -- It would be the latest until that moment comes, and hide that nothing is captured any more.
+    IF NEW.captured_at > latest_moment() THEN
+        RAISE EXCEPTION 'it was captured at %, and the database server''s clock says %: the clock of the machine that captured it is wrong',
+            NEW.captured_at, date_trunc('second', clock_timestamp())
+            USING ERRCODE = 'integrity_constraint_violation';
     END IF;
     PERFORM pg_advisory_xact_lock(hashtextextended(NEW.tenant_id || ' ' || NEW.snapshot_type, 4711));
     SELECT seq, chain INTO head FROM snapshot
@@ -700,18 +711,19 @@ CREATE POLICY all_rows_read ON location_token FOR SELECT TO ghl_snapshots_audito
 GRANT SELECT (tenant_id, access_expires_at) ON oauth_token TO ghl_snapshots_auditor;
 CREATE POLICY all_rows_read ON oauth_token FOR SELECT TO ghl_snapshots_auditor USING (true);
 
--- Answers overtake each other, and within a day the quota only shrinks.
+-- Answers overtake each other, and within a day the quota only shrinks. The day is the server's: what a machine whose
+-- clock is ahead says of tomorrow was said of today, and a day that has not come is replaced.
 CREATE FUNCTION note_quota(resource text, on_day date, left_over integer, of_all integer) RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = ghl, pg_catalog, pg_temp
 AS $$
     INSERT INTO daily_quota AS existing (resource_id, day, remaining, daily)
-    VALUES (resource, on_day, left_over, of_all)
+    VALUES (resource, least(on_day, (clock_timestamp() AT TIME ZONE 'UTC')::date), left_over, of_all)
     ON CONFLICT (resource_id) DO UPDATE
     SET day = EXCLUDED.day,
         remaining = CASE WHEN existing.day = EXCLUDED.day THEN least(existing.remaining, EXCLUDED.remaining)
             ELSE EXCLUDED.remaining END,
         daily = coalesce(EXCLUDED.daily, existing.daily)
-    WHERE existing.day <= EXCLUDED.day
+    WHERE existing.day <= EXCLUDED.day OR existing.day > (clock_timestamp() AT TIME ZONE 'UTC')::date
 $$;
 REVOKE EXECUTE ON FUNCTION note_quota(text, date, integer, integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION note_quota(text, date, integer, integer) TO ghl_snapshots_writer;

@@ -10,7 +10,7 @@ CROSS JOIN unnest(%(snapshot_types)s::text[], %(windows)s::interval[]) AS kind (
 LEFT JOIN LATERAL (
     SELECT captured_at FROM ghl.snapshot
     WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.snapshot_type = kind.snapshot_type
-        AND status <> 'failed'
+        AND status <> 'failed' AND captured_at <= ghl.latest_moment()
     ORDER BY captured_at DESC LIMIT 1
 ) AS latest ON true
 WHERE tenant.enabled AND tenant.created_at < %(now)s - kind.within
@@ -33,6 +33,16 @@ CROSS JOIN LATERAL (
 JOIN ghl.provenance ON provenance.tenant_id = tenant.tenant_id AND provenance.digest = latest.provenance
 CROSS JOIN LATERAL (SELECT ghl.closest_jsonb(provenance.body::text) -> 'errors' -> 0 AS cause) AS first
 WHERE tenant.enabled AND latest.status <> 'success'
+ORDER BY 1, 2;
+
+-- none_from_the_future -- snapshots that claim to be captured later than it is
+SELECT tenant_id, snapshot.snapshot_type,
+    format('snapshot %%s claims to be captured at %%s and was stored at %%s', snapshot_id, ghl.iso(captured_at),
+        ghl.iso(snapshot.created_at)) AS problem
+FROM ghl.tenant
+CROSS JOIN unnest(%(snapshot_types)s::text[]) AS kind (snapshot_type)
+JOIN ghl.snapshot USING (tenant_id)
+WHERE snapshot.snapshot_type = kind.snapshot_type AND captured_at > ghl.latest_moment()
 ORDER BY 1, 2;
 
 -- counts_match -- snapshots whose record count is not the number of entities in their payload

@@ -1,4 +1,5 @@
--- Named queries that metrics are made of, over all tenants; run as ghl_snapshots_auditor.
+-- Named queries that metrics are made of, over all tenants; run as ghl_snapshots_auditor. What claims to be later than
+-- the server's clock is ignored: it would hide that nothing was captured or verified since.
 
 -- duration_bounds -- upper bounds of the duration histogram's buckets in milliseconds
 SELECT ghl.duration_bounds() AS bounds;
@@ -19,12 +20,14 @@ CROSS JOIN LATERAL (
 ) AS newest;
 
 -- last_successes -- for every enabled tenant its newest complete capture of each type, NULL if there is none
-SELECT tenant_id, snapshot_type, to_timestamp(value / 1000000.0) AS last_success_at
+SELECT tenant.tenant_id, kind.snapshot_type, last_success_at
 FROM ghl.tenant
 CROSS JOIN ghl.snapshot_type AS kind
 LEFT JOIN (
-    SELECT tenant_id, snapshot_type, value FROM ghl.counter WHERE metric = 'last_success'
-) AS counted USING (tenant_id, snapshot_type)
+    SELECT tenant_id, snapshot_type, to_timestamp(value / 1000000.0) AS last_success_at
+    FROM ghl.counter WHERE metric = 'last_success'
+) AS counted ON counted.tenant_id = tenant.tenant_id AND counted.snapshot_type = kind.snapshot_type
+    AND last_success_at <= ghl.latest_moment()
 WHERE enabled;
 
 -- daily_quotas -- requests that GHL still allows today, as far as it has said so
@@ -49,6 +52,7 @@ FROM ghl.tenant
 CROSS JOIN LATERAL (
     SELECT success, (details ->> 'durationMs')::bigint AS duration_ms FROM ghl.audit_event
     WHERE audit_event.tenant_id = tenant.tenant_id AND event_type = 'ghl_snapshot_full_run'
+        AND occurred_at <= ghl.latest_moment()
         AND details -> 'plannedSnapshotTypes' @> (SELECT jsonb_agg(snapshot_type) FROM ghl.snapshot_type)
     ORDER BY occurred_at DESC LIMIT 1
 ) AS newest
@@ -57,10 +61,10 @@ WHERE tenant.enabled;
 -- last_verification -- when the whole ledger was last verified; whether each failure was refuted by one as deep since
 WITH whole AS MATERIALIZED (
     SELECT occurred_at, success, coalesce((details ->> 'deep')::boolean, false) AS deep FROM ghl.audit_event
-    WHERE event_type = 'ghl_snapshot_verification' AND tenant_id IS NULL
+    WHERE event_type = 'ghl_snapshot_verification' AND tenant_id IS NULL AND occurred_at <= ghl.latest_moment()
         AND coalesce(details ->> 'snapshotType', details ->> 'since') IS NULL
 )
-SELECT extract(epoch FROM clock_timestamp() - max(occurred_at))::float8 AS age_seconds, NOT EXISTS (
+SELECT greatest(0, extract(epoch FROM clock_timestamp() - max(occurred_at)))::float8 AS age_seconds, NOT EXISTS (
     SELECT FROM whole AS failed
     WHERE NOT failed.success AND NOT EXISTS (
         SELECT FROM whole AS later

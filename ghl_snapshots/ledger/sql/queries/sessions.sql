@@ -8,6 +8,9 @@ SELECT name, current_setting(name, true)
 FROM unnest(%(names)s::text[], %(expected)s::text[]) AS asked (name, expected)
 WHERE current_setting(name, true) IS DISTINCT FROM expected;
 
+-- server_time -- the moment by the server's clock
+SELECT clock_timestamp() AS now;
+
 -- set_lock_timeout -- wait no longer than this for a lock in this transaction
 SELECT set_config('lock_timeout', %(milliseconds)s, true);
 
