@@ -130,6 +130,17 @@ class Verification:
                     )
                     for counter in connection.execute(query("wrong_counters"), chain)
                 ]
+        if not chain["registered"]:
+            problem = (
+                f"the registry does not hold the tenant of {chain['snapshots']} {chain['snapshot_type']}"
+            )
+            findings.append(
+                Finding(
+                    tenant_id=chain["tenant_id"],
+                    snapshot_type=chain["snapshot_type"],
+                    problem=f"{problem} snapshots: its row was removed",
+                )
+            )
         return _Chain(
             tenant_id=chain["tenant_id"],
             snapshot_type=chain["snapshot_type"],

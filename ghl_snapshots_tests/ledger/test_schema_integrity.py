@@ -16,6 +16,7 @@ from ghl_snapshots.ledger.verification import Verification
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots_tests.databases import copy_of
 from ghl_snapshots_tests.ledger.alterations import ALLOWED, ALTERED
+from ghl_snapshots_tests.waiting import eventually
 
 WRITE_ANEW = "python -m ghl_snapshots_tests.ledger.objects > ghl_snapshots/ledger/sql/objects.txt"
 
@@ -66,6 +67,22 @@ def test_what_a_login_may_set_is_no_alarm(superuser: Connection, setting: str) -
     superuser.execute(f"SET {setting}")
     assert list(drift(superuser)) == []
     superuser.execute("RESET ALL")
+
+
+def test_a_server_whose_sessions_check_no_foreign_keys_is_named(url: str, superuser: Connection) -> None:
+    def found() -> list[str]:
+        with Database(url) as database, database.auditor() as connection:
+            return list(drift(connection))
+
+    named = ["setting session_replication_role of the server is not of this release: replica"]
+    superuser.execute("ALTER SYSTEM SET session_replication_role = replica")
+    try:
+        superuser.execute("SELECT pg_reload_conf()")
+        eventually(lambda: found() == named, "the server has read its settings")
+    finally:
+        superuser.execute("ALTER SYSTEM RESET session_replication_role")
+        superuser.execute("SELECT pg_reload_conf()")
+    eventually(lambda: not found(), "the server has read its settings")
 
 
 def test_a_server_newer_than_the_release_knows_is_named_instead_of_objects(

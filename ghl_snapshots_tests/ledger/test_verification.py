@@ -1,5 +1,6 @@
 """Whatever a superuser does to the stored rows is found by `Verification` or by a checkpoint kept outside."""
 
+import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -340,7 +341,21 @@ def test_what_is_left_of_a_tenant_that_the_registry_lost_is_verified(
     tamper("UPDATE snapshot SET status = 'partial_failure' WHERE seq = 2")
     superuser.execute("ALTER TABLE tenant DISABLE TRIGGER ALL")
     superuser.execute("DELETE FROM tenant WHERE tenant_id = 'acme'")
-    assert (2, True) in [(seq, ALTERED in problem) for seq, problem in found(database, tenant_id="acme")]
+    named = found(database, tenant_id="acme")
+    assert (2, True) in [(seq, ALTERED in problem) for seq, problem in named]
+    lost = "the registry does not hold the tenant of 6 workflows snapshots: its row was removed"
+    assert (None, lost) in named
+
+
+def test_a_checkpoint_covers_the_chains_of_a_tenant_that_the_registry_lost(
+    database: Database, superuser: Connection, history: list[Snapshot]
+) -> None:
+    superuser.execute("ALTER TABLE tenant DISABLE TRIGGER ALL")
+    superuser.execute("DELETE FROM tenant WHERE tenant_id = 'acme'")
+    heads = {
+        (head["tenantId"], head["seq"]) for head in json.loads(create_checkpoint(database, KEY, NOW))["heads"]
+    }
+    assert ("acme", history[-1].seq) in heads
 
 
 def test_a_ledger_that_is_appended_to_meanwhile_holds(database: Database, ledger: Ledger) -> None:

@@ -179,4 +179,9 @@ FROM pg_db_role_setting
 CROSS JOIN unnest(setconfig) AS setting
 WHERE (setdatabase = 0 OR setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database()))
     AND (setting LIKE 'session_replication_role=%' OR setrole = 0 AND setting LIKE 'search_path=%' AND setting !~ '^search_path=ghl(,|$)')
+UNION ALL
+SELECT 'setting session_replication_role of the server', reset_val
+FROM pg_settings
+WHERE name = 'session_replication_role' AND reset_val <> 'origin'
+    AND source <> ALL(ARRAY['database', 'user', 'database user', 'client'])
 ORDER BY name;

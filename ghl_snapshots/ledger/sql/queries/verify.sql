@@ -1,7 +1,8 @@
 -- Named queries that recompute what the ledger claims. Run as ghl_snapshots_auditor.
 
 -- chains -- every chain in scope, and how many of its snapshots are; those too of which only counters are left
-SELECT tenant_id, snapshot_type, sum(snapshots)::bigint AS snapshots
+SELECT tenant_id, snapshot_type, sum(snapshots)::bigint AS snapshots,
+    EXISTS (SELECT FROM ghl.tenant WHERE tenant.tenant_id = every.tenant_id) AS registered
 FROM (
     SELECT tenant_id, snapshot_type, count(*) AS snapshots FROM ghl.snapshot
     WHERE %(since)s::timestamptz IS NULL OR created_at >= %(since)s
@@ -143,13 +144,23 @@ WHERE snapshot_type = ANY(%(snapshot_types)s)
     AND (%(since)s::timestamptz IS NULL OR created_at >= %(since)s)
 ORDER BY wanted.id, snapshot_type, seq;
 
--- heads -- the newest snapshot of every chain
+-- heads -- the newest snapshot of every chain, also of a tenant that the registry lost
+WITH RECURSIVE chain_ (tenant_id, snapshot_type) AS (
+    (SELECT tenant_id, snapshot_type FROM ghl.snapshot ORDER BY 1, 2 LIMIT 1)
+    UNION ALL
+    -- From each to the next one in the index, since there are far more snapshots than chains.
+    SELECT following.* FROM chain_
+    CROSS JOIN LATERAL (
+        SELECT tenant_id, snapshot_type FROM ghl.snapshot
+        WHERE (snapshot.tenant_id, snapshot.snapshot_type) > (chain_.tenant_id, chain_.snapshot_type)
+        ORDER BY 1, 2 LIMIT 1
+    ) AS following
+)
 SELECT tenant_id, snapshot_type, head.seq, encode(head.chain, 'hex') AS chain
-FROM ghl.tenant
-CROSS JOIN ghl.snapshot_type
+FROM chain_
 CROSS JOIN LATERAL (
     SELECT seq, chain FROM ghl.snapshot
-    WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.snapshot_type = snapshot_type.snapshot_type
+    WHERE snapshot.tenant_id = chain_.tenant_id AND snapshot.snapshot_type = chain_.snapshot_type
     ORDER BY seq DESC LIMIT 1
 ) AS head
 ORDER BY tenant_id, snapshot_type;
