@@ -267,3 +267,34 @@ def test_no_query_returns_a_row_of_another_tenant(
     with psycopg.connect(shared, options=options) as connection:
         seen = {row[0] for row in connection.execute(statement)}
     assert seen <= {tenant_id}, statement
+
+
+MOVED = (
+    "UPDATE tenant SET tenant_id = set_config('app.tenant_id', 'zenith', true)",
+    "UPDATE tenant SET tenant_id = set_config('app.tenant_id', 'renamed', true)",
+    "UPDATE oauth_token SET tenant_id = set_config('app.tenant_id', 'zenith', true)",
+    "UPDATE location_token SET tenant_id = set_config('app.tenant_id', 'zenith', true)",
+    "UPDATE snapshot_request SET tenant_id = set_config('app.tenant_id', 'zenith', true)",
+)
+
+
+@pytest.mark.usefixtures("stored")
+@pytest.mark.parametrize("statement", MOVED)
+def test_a_row_stays_its_tenants_though_a_statement_names_another(as_role: Connect, statement: str) -> None:
+    """Row security checks the row as it was for the one tenant, and the row as it is to be for the other."""
+    with pytest.raises(psycopg.errors.InsufficientPrivilege, match="permission denied"):
+        as_role("writer", "acme").execute(statement)
+
+
+def test_no_role_may_change_what_row_security_goes_by(superuser: Connection) -> None:
+    changeable = superuser.execute(
+        """
+        SELECT relation.relname, role.rolname FROM pg_attribute
+        JOIN pg_class AS relation ON relation.oid = attrelid AND relnamespace = 'ghl'::regnamespace
+        CROSS JOIN pg_roles AS role
+        WHERE attname IN ('tenant_id', 'resource_id', 'key_id') AND relkind = 'r'
+            AND role.rolname IN ('ghl_snapshots_writer', 'ghl_snapshots_reader', 'ghl_snapshots_auditor')
+            AND has_column_privilege(role.oid, attrelid, attnum, 'UPDATE')
+        """
+    )
+    assert changeable.fetchall() == []

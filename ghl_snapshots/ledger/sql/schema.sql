@@ -455,7 +455,14 @@ GRANT SELECT ON schema_version, snapshot_type TO ghl_snapshots_writer, ghl_snaps
 GRANT SELECT, INSERT ON manifest, provenance, snapshot, audit_event TO ghl_snapshots_writer;
 -- Neither its id, which others wait for, nor when it was first seen is a writer's to say.
 GRANT SELECT, INSERT (tenant_id, digest, endpoint, location_id, entity_id, body) ON entity TO ghl_snapshots_writer;
-GRANT SELECT, INSERT, UPDATE ON tenant, oauth_token, location_token TO ghl_snapshots_writer;
+GRANT SELECT, INSERT ON tenant, oauth_token, location_token TO ghl_snapshots_writer;
+-- Never what row security goes by: a statement can name another tenant between the check of the row as it was and
+-- that of the row as it is to be, and so move a row to that tenant.
+GRANT UPDATE (ghl_account_id, account_kind, credential, enabled, overrides, updated_at) ON tenant
+    TO ghl_snapshots_writer;
+GRANT UPDATE (refresh_token, access_token, access_expires_at, set_aside, set_aside_account, updated_at) ON oauth_token
+    TO ghl_snapshots_writer;
+GRANT UPDATE (token, refusal, expires_at) ON location_token TO ghl_snapshots_writer;
 GRANT SELECT ON entity, manifest, provenance, snapshot, audit_event TO ghl_snapshots_reader, ghl_snapshots_auditor;
 GRANT SELECT ON tenant TO ghl_snapshots_reader, ghl_snapshots_auditor;
 GRANT SELECT ON snapshot_record, ghl_snapshot, ghl_snapshot_raw, ghl_snapshot_audit_event

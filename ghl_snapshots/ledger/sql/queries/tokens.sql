@@ -20,7 +20,7 @@ WHERE enabled AND credential = 'oauth'
     AND NOT EXISTS (
         SELECT FROM ghl.audit_event AS failed
         WHERE failed.tenant_id = tenant.tenant_id AND failed.occurred_at > clock_timestamp() - interval '1 hour'
-            AND failed.event_type = 'ghl_snapshot_credential_refreshed' AND NOT failed.success
+            AND failed.occurred_at <= ghl.latest_moment() AND failed.event_type = 'ghl_snapshot_credential_refreshed' AND NOT failed.success
     )
 ORDER BY access_expires_at NULLS FIRST, tenant_id
 LIMIT %(limit)s;
