@@ -1,16 +1,28 @@
 """The JSON documents of requests and answers, in camelCase."""
 
+import re
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints, field_validator
 from pydantic.alias_generators import to_camel
 
 from ghl_snapshots.core.model import Priority, Snapshot, SnapshotType, Source, Status, iso
 from ghl_snapshots.core.snapshot_requests import RequestStatus, SnapshotRequest
 
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 Text = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f\x7f]*$")]
 """Text without control characters."""
+
+
+def _written_as_a_date(value: object) -> object:
+    if isinstance(value, str) and not _DATE.match(value):
+        raise ValueError("a moment is written as in RFC 3339, such as 2026-03-01T12:00:00Z")
+    return value
+
+
+Moment = Annotated[datetime, BeforeValidator(_written_as_a_date)]
+"""A date and time; pydantic alone also takes a number, of seconds or milliseconds since 1970."""
 
 
 class _Document(BaseModel):

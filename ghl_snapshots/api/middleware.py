@@ -19,6 +19,8 @@ from ghl_snapshots.core.errors import GhlSnapshotsError, LedgerError
 
 MAX_BODY_BYTES = 16_384
 """Of a request; a trigger with every field filled has less than 2,000."""
+_WITH_BODY = ("POST", "/api/snapshots/trigger")
+"""The one call that takes a body; others are refused by their path or method."""
 _LOCAL_HOSTS = frozenset({"localhost", "127.0.0.1", "[::1]"})
 _DEFAULT_HEADERS: Mapping[str, str] = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
 _log = structlog.stdlib.get_logger("ghl_snapshots.api")
@@ -41,6 +43,7 @@ class ApiMiddleware:
             correlation_id=f"api_{uuid7()}",
             method=scope["method"],
             path=scope["path"][:500],
+            address=(scope.get("client") or ("",))[0][:100],
         )
         scope.setdefault("state", {})["context"] = context
         started, status = time.perf_counter(), 500
@@ -76,7 +79,7 @@ class ApiMiddleware:
         headers = Headers(scope=scope)
         try:
             context.key = await run_in_threadpool(self._authenticate, headers)
-            _check_media_type(context.method, headers)
+            _check_media_type(context, headers)
             receive = await _read_body(headers, receive)
         except GhlSnapshotsError as error:
             response = await run_in_threadpool(_problem_response, context, error)
@@ -95,17 +98,22 @@ class ApiMiddleware:
                 "`ghl-snapshots keys create` creates one.",
                 headers={"WWW-Authenticate": "Bearer"},
             )
-        # A web page could reach this machine by a DNS name of its own, which is then in the Host header.
-        if (
-            headers.get("host", "").rpartition(":")[0] not in _LOCAL_HOSTS
-            and headers.get("host") not in _LOCAL_HOSTS
-        ):
-            raise ProblemError(
-                ProblemKind.FOREIGN_HOST,
-                "There are no API keys yet, so only calls to localhost are answered; "
-                "`ghl-snapshots keys create` creates one.",
-            )
+        refuse_foreign_host(
+            headers,
+            "There are no API keys yet, so only calls to localhost are answered; "
+            "`ghl-snapshots keys create` creates one.",
+        )
         return None
+
+
+def refuse_foreign_host(headers: Headers, detail: str) -> None:
+    """Refuse a call to another name than this machine's own.
+
+    A web page could reach this machine by a DNS name of its own, which is then in the Host header.
+    """
+    host = headers.get("host", "")
+    if host not in _LOCAL_HOSTS and host.rpartition(":")[0] not in _LOCAL_HOSTS:
+        raise ProblemError(ProblemKind.FOREIGN_HOST, detail)
 
 
 def _problem_response(context: RequestContext, error: GhlSnapshotsError) -> Response:
@@ -115,11 +123,26 @@ def _problem_response(context: RequestContext, error: GhlSnapshotsError) -> Resp
         cause = error.__cause__ or error
         _log.error("api_failure", error=str(error), cause=repr(cause), correlation_id=context.correlation_id)
     if problem.kind is not ProblemKind.DATABASE_UNAVAILABLE and context.path.startswith("/api/"):
-        try:
-            context.record_refusal(problem)
-        except LedgerError as failure:
-            problem = problem_for(failure)
+        problem = _counted(context, problem)
     return problem.response(context.path, context.correlation_id)
+
+
+def _counted(context: RequestContext, problem: ProblemError) -> ProblemError:
+    """The answer to a refused call, and its audit event if it gets one."""
+    caller = context.key.key_id if context.key else context.address
+    refusal = context.services.refusals.count(caller, known=context.key is not None)
+    if refusal.wait_seconds:
+        return ProblemError(
+            ProblemKind.RATE_LIMITED,
+            f"Too many calls were refused within a minute. Try again in {refusal.wait_seconds} s.",
+            headers={"Retry-After": str(refusal.wait_seconds)},
+        )
+    if refusal.recorded:
+        try:
+            context.record_refusal(problem, unrecorded=refusal.unrecorded)
+        except LedgerError as failure:
+            return problem_for(failure)
+    return problem
 
 
 async def handle_error(request: Request, error: GhlSnapshotsError) -> Response:
@@ -127,9 +150,9 @@ async def handle_error(request: Request, error: GhlSnapshotsError) -> Response:
     return await run_in_threadpool(_problem_response, request.state.context, error)
 
 
-def _check_media_type(method: str, headers: Headers) -> None:
+def _check_media_type(context: RequestContext, headers: Headers) -> None:
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if method in {"POST", "PUT", "PATCH"} and media_type != "application/json":
+    if (context.method, context.path) == _WITH_BODY and media_type != "application/json":
         raise ProblemError(
             ProblemKind.UNSUPPORTED_MEDIA_TYPE, "Send the body as JSON with `Content-Type: application/json`."
         )

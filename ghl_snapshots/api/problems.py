@@ -25,6 +25,7 @@ from ghl_snapshots.core.errors import (
 MEDIA_TYPE = "application/problem+json"
 _TYPE_PREFIX = "urn:ghl-snapshots:problem:"
 _RETRY_AFTER_SECONDS = 5
+_MAX_DETAIL = 500
 
 
 class ProblemKind(Enum):
@@ -47,7 +48,7 @@ class ProblemKind(Enum):
         422,
         "The Idempotency-Key was used for another request",
     )
-    RATE_LIMITED = ("rate-limited", 429, "Too many requests for the tenant")
+    RATE_LIMITED = ("rate-limited", 429, "Too many requests for the tenant, or too many refused calls")
     INTERNAL = ("internal", 500, "The service failed")
     SNAPSHOT_CORRUPT = ("snapshot-corrupt", 500, "The stored snapshot is not what was captured")
     DATABASE_UNAVAILABLE = ("database-unavailable", 503, "The database does not answer")
@@ -92,9 +93,10 @@ class ProblemError(GhlSnapshotsError):
         headers: Mapping[str, str] | None = None,
         errors: Sequence[InvalidPart] = (),
     ) -> None:
-        super().__init__(detail)
+        # What a caller sent may be quoted in it, and what is answered is stored.
+        self.detail = detail if len(detail) <= _MAX_DETAIL else f"{detail[:_MAX_DETAIL]}…"
+        super().__init__(self.detail)
         self.kind = kind
-        self.detail = detail
         self.headers = dict(headers or {})
         self.errors = list(errors)
 
@@ -170,6 +172,7 @@ def documented(*kinds: ProblemKind) -> dict[int | str, dict[str, Any]]:
         ProblemKind.FORBIDDEN,
         ProblemKind.NOT_FOUND,
         ProblemKind.INVALID_REQUEST,
+        ProblemKind.RATE_LIMITED,
         ProblemKind.INTERNAL,
         ProblemKind.DATABASE_UNAVAILABLE,
     )

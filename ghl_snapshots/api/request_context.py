@@ -55,6 +55,8 @@ class RequestContext:
     correlation_id: str
     method: str
     path: str
+    address: str
+    """The caller's, for calls without a key."""
     key: ApiKey | None = None
     operation: Operation = UNROUTED
     tenant_id: str | None = field(default=None)
@@ -118,12 +120,14 @@ class RequestContext:
         """Store the audit event of an answer; raises LedgerError, and then nothing may be answered."""
         self._record(details, success=success)
 
-    def record_refusal(self, problem: ProblemError) -> None:
-        """Store the audit event of a problem; raises LedgerError."""
-        self._record(
-            {"problem": problem.kind.slug, "status": problem.kind.status, "detail": problem.detail},
-            success=False,
-        )
+    def record_refusal(self, problem: ProblemError, *, unrecorded: int) -> None:
+        """Store the audit event of a problem, and how many have none; raises LedgerError."""
+        details = {"problem": problem.kind.slug, "status": problem.kind.status, "detail": problem.detail}
+        if self.key is None:
+            details["address"] = self.address
+        if unrecorded:
+            details["unrecorded"] = unrecorded
+        self._record(details, success=False)
 
     def _record(self, details: Mapping[str, Any], *, success: bool) -> None:
         key_id = self.key.key_id if self.key else None

@@ -33,6 +33,11 @@ def serve(settings: Settings, *, host: str, port: int, say: Callable[[str], None
                 f"There are no API keys yet: the API listens on {host}{requested}, and calls need no key. "
                 "`ghl-snapshots keys create --tenant TENANT` creates one."
             )
+        if settings.metrics_token is None and not _is_loopback(host):
+            say(
+                "/metrics is open to everybody who reaches this address and therefore names no tenant; "
+                "GHL_SNAPSHOTS_METRICS_TOKEN gives it a token."
+            )
         services = Services(
             database=database,
             streams=streams,

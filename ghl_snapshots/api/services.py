@@ -1,7 +1,8 @@
 """What the routes use: the ledger's parts over the open database."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from ghl_snapshots.api.refusals import Refusals
 from ghl_snapshots.ledger.api_keys import ApiKeys
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.database import Database
@@ -22,9 +23,15 @@ class Services:
     streams: Database
     triggers_per_minute: int
     open_locally: bool
-    """Whether calls without a key are answered as long as no key was ever created."""
+    """Whether only this machine can call, so that calls without a key are answered before any was created."""
     metrics_token: str | None = None
     metrics_tenant_label: bool = True
+    refusals: Refusals = field(default_factory=Refusals)
+
+    @property
+    def metrics_for_strangers(self) -> bool:
+        """Whether anybody on the network may scrape, so that metrics must name no tenant."""
+        return self.metrics_token is None and not self.open_locally
 
     @property
     def requests(self) -> SnapshotRequests:

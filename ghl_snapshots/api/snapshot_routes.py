@@ -13,7 +13,13 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from ghl_snapshots.api.cursors import Cursor
-from ghl_snapshots.api.documents import ListedSnapshot, SnapshotDocument, SnapshotList, VerificationResult
+from ghl_snapshots.api.documents import (
+    ListedSnapshot,
+    Moment,
+    SnapshotDocument,
+    SnapshotList,
+    VerificationResult,
+)
 from ghl_snapshots.api.problems import ProblemError, ProblemKind, documented
 from ghl_snapshots.api.request_context import RequestContext, request_context
 from ghl_snapshots.core.errors import SnapshotCorruptError
@@ -52,10 +58,10 @@ def list_snapshots(
         Query(alias="tenantId", description="Optional if the key gives access to one tenant only."),
     ] = None,
     snapshot_type: Annotated[SnapshotType | None, Query(alias="snapshotType")] = None,
-    since: Annotated[datetime | None, Query(alias="from", description="Captured at or after this.")] = None,
-    until: Annotated[datetime | None, Query(alias="to", description="Captured before this.")] = None,
+    since: Annotated[Moment | None, Query(alias="from", description="Captured at or after this.")] = None,
+    until: Annotated[Moment | None, Query(alias="to", description="Captured before this.")] = None,
     as_of: Annotated[
-        datetime | None,
+        Moment | None,
         Query(
             alias="asOf",
             description="Only the latest snapshot of each type at this time; failed ones are skipped. "

@@ -25,7 +25,6 @@ _Context = Annotated[RequestContext, Depends(request_context)]
         ProblemKind.BODY_TOO_LARGE,
         ProblemKind.UNSUPPORTED_MEDIA_TYPE,
         ProblemKind.IDEMPOTENCY_KEY_REUSED,
-        ProblemKind.RATE_LIMITED,
     ),
 )
 def trigger_snapshots(

@@ -13,6 +13,7 @@ import requests
 import uvicorn
 
 from ghl_snapshots.api.application import application
+from ghl_snapshots.api.refusals import Refusals
 from ghl_snapshots.api.services import Services
 from ghl_snapshots.core.api_keys import KeyRole
 from ghl_snapshots.ledger.api_keys import ApiKeys
@@ -105,7 +106,13 @@ class Api:
 @pytest.fixture
 def services(url: str, database: Database) -> Iterator[Services]:
     with Database(url) as streams:
-        yield Services(database=database, streams=streams, triggers_per_minute=1000, open_locally=True)
+        yield Services(
+            database=database,
+            streams=streams,
+            triggers_per_minute=1000,
+            open_locally=True,
+            refusals=Refusals(per_minute=1000),
+        )
 
 
 @pytest.fixture

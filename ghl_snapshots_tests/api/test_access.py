@@ -4,12 +4,14 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
 import pytest
 from psycopg import Connection
 
+from ghl_snapshots.api.refusals import Refusals
 from ghl_snapshots.api.request_context import OPERATIONS
 from ghl_snapshots.api.services import Services
 from ghl_snapshots.core.api_keys import KeyRole
@@ -96,8 +98,6 @@ def test_sql_where_any_text_may_stand_is_kept_as_text(
     for scheme in (f"Bearer {attack}", attack):
         answer = Client(acme.base_url, None)("GET", "/api/snapshots", headers={"Authorization": scheme})
         assert answer.status_code == 401
-        event = last_event(services, answer.headers["X-Correlation-Id"])
-        assert event == ("ghl_snapshot_api_refused", False)
 
 
 def test_a_cursor_of_another_tenants_list_leads_to_ones_own(api: Api, acme: Client, ledger: Ledger) -> None:
@@ -124,8 +124,56 @@ def test_without_a_valid_key_nothing_is_answered_once_a_key_was_made(api: Api, s
             answer = client(method, path)
             assert answer.status_code == 401
             assert answer.headers["WWW-Authenticate"] == "Bearer"
-            event = last_event(services, answer.headers["X-Correlation-Id"])
-            assert event == ("ghl_snapshot_api_refused", False)
+
+
+def refusals(superuser: Connection) -> list[Any]:
+    """Details of the events of refused calls in their order, and the bytes of each event."""
+    statement = (
+        "SELECT details, pg_column_size(audit_event.*) FROM audit_event WHERE NOT success "
+        "AND source = 'api' ORDER BY occurred_at"
+    )
+    return superuser.execute(statement).fetchall()
+
+
+def test_calls_without_a_key_are_one_event_a_minute_and_counted(
+    serving: Callable[..., Api], superuser: Connection
+) -> None:
+    """Or strangers fill a table that nobody may purge."""
+    seconds = [100.0]
+    api = serving(refusals=Refusals(per_minute=10, clock=lambda: seconds[0]))
+    api.client("acme")
+    statuses = [api.keyless("GET", "/api/snapshots").status_code for _ in range(15)]
+    assert statuses == [401] * 10 + [429] * 5
+    seconds[0] += 61
+    assert api.keyless("GET", "/api/snapshots").status_code == 401
+    first, second = [details for details, _ in refusals(superuser)]
+    assert (first["address"], "unrecorded" in first) == ("127.0.0.1", False)
+    assert second["unrecorded"] == 14
+
+
+def test_refused_calls_with_a_key_are_limited_and_its_good_ones_are_not(
+    serving: Callable[..., Api], superuser: Connection
+) -> None:
+    api = serving(refusals=Refusals(per_minute=3))
+    acme, zenith = api.client("acme"), api.client("zenith")
+    refused = [acme.trigger("nobody") for _ in range(5)]
+    assert [answer.status_code for answer in refused] == [404] * 3 + [429] * 2
+    assert 0 < int(refused[-1].headers["Retry-After"]) <= 60
+    assert acme.trigger().status_code == 202
+    assert zenith.trigger("nobody").status_code == 404
+    assert len(refusals(superuser)) == 4
+
+
+def test_what_a_caller_sent_is_quoted_in_part(acme: Client, superuser: Connection) -> None:
+    long = "x" * 10_000
+    for answer in (
+        acme("GET", f"/api/snapshots?tenantId={long}"),
+        acme("GET", f"/api/snapshots/{long}"),
+        acme("GET", f"/api/{long}"),
+        acme("POST", "/api/snapshots/trigger", json={long: 1}),
+    ):
+        assert len(answer.json()["detail"]) <= 501
+    assert [size for _, size in refusals(superuser) if size > 2500] == []
 
 
 def test_before_any_key_was_made_only_this_machine_is_answered(
@@ -178,7 +226,9 @@ def test_unknown_paths_and_methods_are_problems(acme: Client) -> None:
         ("GET", "/api/nothing", 404),
         ("GET", "/nothing", 404),
         ("DELETE", "/api/snapshots", 405),
-        ("POST", "/api/snapshots", 415),
+        ("POST", "/api/snapshots", 405),
+        ("PUT", "/api/snapshots/trigger", 405),
+        ("POST", "/api/snapshots/trigger", 415),
     ):
         answer = acme(method, path)
         assert (answer.status_code, answer.headers["Content-Type"]) == (status, "application/problem+json")
@@ -199,6 +249,29 @@ def test_metrics_have_a_token_of_their_own_or_none(serving: Callable[..., Api]) 
     assert api.client("acme")("GET", "/metrics").status_code == 401
     answer = Client(api.base_url, "metrics-secret")("GET", "/metrics")
     assert "ghl_snapshot_requests{" in answer.text
+
+
+def test_metrics_name_nobody_to_strangers(serving: Callable[..., Api], ledger: Ledger) -> None:
+    """A trigger's id is named by OpenMetrics alone, as an exemplar."""
+    ledger.append(capture())
+    openmetrics = {"Accept": "application/openmetrics-text"}
+    local = serving().keyless
+    assert 'tenant_id="acme"' in local("GET", "/metrics", headers=openmetrics).text
+    answer = local("GET", "/metrics", headers={"Host": "evil.example:80"})
+    assert (answer.status_code, answer.json()["type"]) == (403, "urn:ghl-snapshots:problem:foreign-host")
+    told = serving(open_locally=False).keyless("GET", "/metrics", headers=openmetrics).text
+    assert "ghl_snapshot_records_total{" in told
+    assert [word for word in ("acme", "zenith", "scheduled_") if word in told] == []
+    trusted = Client(serving(open_locally=False, metrics_token="metrics-secret").base_url, "metrics-secret")
+    assert 'tenant_id="acme"' in trusted("GET", "/metrics").text
+
+
+@pytest.mark.parametrize("moment", ["0.5", "1703123456789", "1e3", "now"])
+@pytest.mark.parametrize("parameter", ["from", "to", "asOf"])
+def test_a_moment_that_is_no_date_is_refused(acme: Client, parameter: str, moment: str) -> None:
+    answer = acme("GET", f"/api/snapshots?{parameter}={moment}")
+    assert (answer.status_code, answer.json()["errors"][0]["location"]) == (422, f"query.{parameter}")
+    assert acme("GET", f"/api/snapshots?{parameter}=2026-03-01T12:00:00Z").status_code == 200
 
 
 def test_the_docs_need_nothing_from_elsewhere(api: Api) -> None:
