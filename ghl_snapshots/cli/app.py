@@ -4,6 +4,7 @@ Exit codes: 0 done, 1 failed (a capture, a check, a server), 2 wrong usage or co
 """
 
 import logging
+import re
 from importlib.metadata import version
 from typing import Annotated, Any
 
@@ -25,6 +26,21 @@ class _Program(TyperGroup):
             typer.echo(f"Error: {error}", err=True)
             wrong_usage = isinstance(error, ConfigurationError | UnknownTenantError)
             raise typer.Exit(2 if wrong_usage else 1) from None
+        except Exception as error:
+            # Wherever it comes up, in our files, in PostgreSQL's or in Dagster's.
+            if not (reason := _full_disk(error)):
+                raise
+            typer.echo(f"Error: {reason}. Make room, and try again.", err=True)
+            raise typer.Exit(1) from None
+
+
+def _full_disk(error: BaseException | None) -> str | None:
+    """What an error says of a full disk, in a line, if that is what it or one of its causes is."""
+    while error is not None:
+        if said := re.search(r".*No space left on device.*|.*Disk quota exceeded.*", str(error)):
+            return said[0].strip().rstrip(".")
+        error = error.__cause__ or error.__context__
+    return None
 
 
 app = typer.Typer(

@@ -38,6 +38,7 @@ def product_environment() -> Iterator[Settings]:
         ConfigurationError: a setting is wrong, or the embedded PostgreSQL does not start.
     """
     settings = load_settings()
+    _make_private(settings.home)
     with ExitStack() as stack:
         if settings.database_url is None:
             if settings.auditor_database_url is not None:
@@ -90,6 +91,22 @@ def _embedded(settings: Settings, server: EmbeddedPostgres) -> dict[str, str]:
     if settings.encryption_keys is None:
         values["GHL_SNAPSHOTS_ENCRYPTION_KEYS"] = _local_key(settings.home / "encryption_key")
     return values
+
+
+def _make_private(home: Path) -> None:
+    """Make the home folder, where the key of an embedded database is, for this user only, whatever the umask.
+
+    Raises:
+        ConfigurationError: it cannot be made.
+    """
+    try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        home.mkdir(mode=0o700)
+        home.chmod(0o700)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise ConfigurationError(f"The home folder {home} cannot be made: {error.strerror}.") from None
 
 
 def _local_key(path: Path) -> str:

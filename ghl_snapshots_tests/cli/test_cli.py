@@ -337,6 +337,15 @@ def test_a_wrong_setting_is_named_without_its_value(tmp_path: Path) -> None:
     assert json.dumps("not a url").encode() not in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
+def test_a_full_disk_is_one_line() -> None:
+    command = [sys.executable, "-m", "ghl_snapshots", "config"]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert "No space left on device. Make room" in done.stderr
+
+
 def test_the_configuration_is_shown_with_its_meaning_and_without_its_secrets(tmp_path: Path) -> None:
     variables = {
         "GHL_SNAPSHOTS_DATABASE_URL": "postgresql://user:hunter2@127.0.0.1:1/ghl",

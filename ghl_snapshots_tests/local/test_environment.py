@@ -57,6 +57,18 @@ def named_server(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("named_server")
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o277])
+def test_the_home_folder_is_this_users_only(tmp_path: Path, umask: int) -> None:
+    """The key of an embedded database is in it."""
+    before = os.umask(umask)
+    try:
+        with product_environment():
+            assert (tmp_path / "home").stat().st_mode & 0o777 == 0o700
+    finally:
+        os.umask(before)
+
+
+@pytest.mark.usefixtures("named_server")
 @pytest.mark.parametrize("content", [None, "storage:\n  sqlite:\n    base_dir: /somewhere\n"])
 def test_the_dagster_home_of_another_project_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None

@@ -1,6 +1,8 @@
 """The embedded PostgreSQL survives what users and machines do to it."""
 
 import os
+import re
+import resource
 import signal
 import subprocess
 import sys
@@ -103,6 +105,20 @@ def test_another_user_of_the_machine_is_in_nobodys_way(
     monkeypatch.setattr(PostgresServer._lock, "acquire", None)
     with EmbeddedPostgres(tmp_path) as server, psycopg.connect(server.url("postgres")) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_a_disk_that_is_full_at_the_start_is_named_in_one_line(tmp_path: Path) -> None:
+    """A limit on the size of files stands in for it, as it needs no device of its own."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, hard))
+    try:
+        with pytest.raises(ConfigurationError) as caught:
+            EmbeddedPostgres(tmp_path).__enter__()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert re.fullmatch(
+        r".* did not start: could not .*: File too large\. See data/log in .*", str(caught.value)
+    )
 
 
 def test_a_home_that_cannot_be_a_folder_is_named_in_the_error(tmp_path: Path) -> None:
