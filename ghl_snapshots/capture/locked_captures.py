@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from ghl_snapshots.capture.capture_lock import CaptureLock
 from ghl_snapshots.capture.engine import CaptureEngine
-from ghl_snapshots.core.errors import GhlSnapshotsError
+from ghl_snapshots.core.errors import DatabaseLostError, GhlSnapshotsError
 from ghl_snapshots.core.model import Capture, SnapshotType, Source, Tenant
 from ghl_snapshots.ledger.append import Appended
 
@@ -61,7 +61,7 @@ class LockedCaptures:
         off the captures under way, and what is not stored by then is not stored.
 
         Raises:
-            LedgerError: the database that holds the locks does not answer.
+            DatabaseLostError: the database does not answer, or went away; what is not stored is not stored.
         """
 
         def capture_and_store(tenant: Tenant, cancelled: threading.Event) -> CaptureResult | Tenant:
@@ -104,6 +104,8 @@ class LockedCaptures:
                 return CaptureFailure(tenant_id=capture.tenant_id, status="cancelled", cause="the run ends")
             try:
                 return store(capture)
+            except DatabaseLostError:
+                raise
             except GhlSnapshotsError as error:
                 return CaptureFailure(tenant_id=capture.tenant_id, status="not stored", cause=str(error))
 

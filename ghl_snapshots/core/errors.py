@@ -15,6 +15,7 @@ GhlSnapshotsError
 │   └── RequestLimitError       the tenant has asked too often
 ├── RequestNotFoundError
 └── LedgerError
+    ├── DatabaseLostError       the server does not answer, or went away in between
     ├── SnapshotRefusedError    a capture that breaks the contract; nothing was stored
     ├── SnapshotNotFoundError
     ├── SnapshotCorruptError    stored bytes that no longer match their checksum or chain
@@ -157,6 +158,10 @@ class RequestNotFoundError(GhlSnapshotsError):
 
 class LedgerError(GhlSnapshotsError):
     """The ledger could not do what was asked."""
+
+
+class DatabaseLostError(LedgerError):
+    """The server does not answer, or went away; what was asked for may succeed once it is back."""
 
 
 class SnapshotRefusedError(LedgerError):

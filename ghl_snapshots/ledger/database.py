@@ -15,7 +15,7 @@ from psycopg.errors import LockNotAvailable
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
-from ghl_snapshots.core.errors import LedgerError
+from ghl_snapshots.core.errors import DatabaseLostError, LedgerError
 from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.ledger.session_settings import (
     PINNED,
@@ -36,9 +36,6 @@ AUDITOR = "ghl_snapshots_auditor"
 _IDLE_SECONDS = {WRITER: 300, READER: 3600, AUDITOR: 3600}
 LOCK_SECONDS = 150.0
 """How long a lock is waited for: longer than a lost machine or a refresh of OAuth tokens keeps one."""
-# What the server says when it cannot do its part. It has a class for a full disk, and calls a file that
-# may not grow for another reason, such as a limit on its size, an internal error.
-_FAILURES = (psycopg.OperationalError, psycopg.errors.InternalError_)
 _Pool: TypeAlias = ConnectionPool[Connection[DictRow]]
 _WAIT_SECONDS = 10
 _MOST_CONNECTIONS = 20
@@ -137,7 +134,10 @@ class Database:
                 "pg_blocking_pids() or as the oldest in pg_stat_activity, and end it with "
                 "pg_terminate_backend()."
             ) from error
-        except _FAILURES as error:
+        except psycopg.OperationalError as error:
+            raise DatabaseLostError(f"The database failed: {describe_failure(error)}.") from error
+        except psycopg.errors.InternalError_ as error:
+            # A file that may not grow for another reason than a full disk, such as a limit on its size.
             raise LedgerError(f"The database failed: {describe_failure(error)}.") from error
         finally:
             self._put_back(role, pool, connection)
@@ -224,7 +224,7 @@ class Database:
             )
             check_session(connection, self._expected(role))
         except psycopg.OperationalError as error:
-            raise LedgerError(f"The database does not answer: {describe_failure(error)}.") from error
+            raise DatabaseLostError(f"The database does not answer: {describe_failure(error)}.") from error
         return connection
 
     def _settings(self, role: str) -> dict[str, str]:

@@ -13,7 +13,7 @@ import psycopg
 from psycopg import Connection
 from psycopg.rows import DictRow
 
-from ghl_snapshots.core.errors import LedgerError
+from ghl_snapshots.core.errors import DatabaseLostError
 from ghl_snapshots.ledger.database import Database, limit_lock_wait
 from ghl_snapshots.ledger.queries import query
 
@@ -92,7 +92,7 @@ class SessionLocks:
         try:
             return self._answer(self._connected(), question, name)
         except psycopg.OperationalError as error:
-            raise LedgerError(f"The database failed: {error}.") from error
+            raise DatabaseLostError(f"The database failed: {error}.") from error
 
     def _connected(self) -> Connection[DictRow]:
         if self._connection is None or self._connection.closed:

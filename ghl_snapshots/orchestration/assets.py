@@ -21,6 +21,7 @@ from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.orchestration.descriptions import asset_description
 from ghl_snapshots.orchestration.io_manager import SnapshotIOManager
+from ghl_snapshots.orchestration.lost_database import retried_if_database_is_lost
 from ghl_snapshots.orchestration.partitions import tenants
 from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource
 from ghl_snapshots.orchestration.result_events import CaptureFailures, result_event
@@ -46,16 +47,17 @@ def snapshot_asset(snapshot_type: SnapshotType, *, tenants_per_run: int, owner: 
         snapshots: dg.ResourceParam[SnapshotIOManager],
     ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
         trigger = trigger_of(context.run, context.instance.get_run_by_id)
-        _mark_running(database, trigger, context.run.run_id)
         failures = CaptureFailures(snapshot_type, context.log.error)
-        enabled = _enabled(context.partition_keys, database.tenants, failures)
-        stored = _stored_before(database, trigger, snapshot_type, enabled)
-        missing = [tenant for tenant in enabled if tenant.tenant_id not in stored]
-        with closing(ghl.capture_all(missing, snapshot_type, trigger, store=snapshots.store)) as results:
-            for result in chain(stored.values(), results):
-                failures.add(result)
-                if isinstance(result, Appended):
-                    yield result_event(result)
+        with retried_if_database_is_lost(context):
+            _mark_running(database, trigger, context.run.run_id)
+            enabled = _enabled(context.partition_keys, database.tenants, failures)
+            stored = _stored_before(database, trigger, snapshot_type, enabled)
+            missing = [tenant for tenant in enabled if tenant.tenant_id not in stored]
+            with closing(ghl.capture_all(missing, snapshot_type, trigger, store=snapshots.store)) as results:
+                for result in chain(stored.values(), results):
+                    failures.add(result)
+                    if isinstance(result, Appended):
+                        yield result_event(result)
         failures.raise_if_any(tenants=len(context.partition_keys), correlation_id=trigger.correlation_id)
 
     return capture_tenants

@@ -12,13 +12,20 @@ failed, goes on to the next event and never retries that one.
 
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from itertools import takewhile
 from typing import Any, Self
 
 import dagster as dg
+import psycopg2  # type: ignore[import-untyped]  # it has no types
 from dagster import DagsterEventType, EventLogEntry
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, event
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DisconnectionError
+from sqlalchemy.pool import Pool
+
+from ghl_snapshots.orchestration.lost_database import once_it_is_back
 
 # Threads of a process that ask at once; one more gets a connection that is closed behind it.
 _POOL_SIZE = 5
@@ -69,6 +76,16 @@ class EventLog(PostgresEventLogStorage):
         super().__init__(postgres_url)
         self._engine = engine
 
+    def store_event(self, event: EventLogEntry) -> None:
+        """Store an event once the database answers; a run goes on where it waited for that."""
+        once_it_is_back(lambda: super(EventLog, self).store_event(event))
+
+    def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> None:
+        """Prepare for the webserver, where each of Dagster's storages has an open connection."""
+        super().optimize_for_webserver(statement_timeout, pool_recycle, max_overflow)
+        # Of all storages: a restarted server has cut it, and the next request would be answered with that.
+        event.listen(Pool, "checkout", _replace_if_broken)
+
     def get_logs_for_all_runs_by_log_id(
         self,
         after_cursor: int = -1,
@@ -84,3 +101,11 @@ class EventLog(PostgresEventLogStorage):
         """Close the connections."""
         super().dispose()
         self._engine.dispose()
+
+
+def _replace_if_broken(connection: DBAPIConnection, *_: object) -> None:
+    try:
+        with closing(connection.cursor()) as cursor:
+            cursor.execute("SELECT 1")
+    except psycopg2.OperationalError as error:
+        raise DisconnectionError from error  # by which SQLAlchemy connects anew

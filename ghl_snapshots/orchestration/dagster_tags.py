@@ -22,6 +22,8 @@ CODE_LOCATION = ".dagster/repository"
 # How a run is queued and retried.
 QUEUE_PRIORITY = "dagster/priority"
 MAX_RETRIES = "dagster/max_retries"
+RETRY_ON_FAILURE = "dagster/retry_on_asset_or_op_failure"
+"""On a run that a step failed: whether it is started again, whatever dagster.yaml says."""
 WILL_RETRY = "dagster/will_retry"
 RETRIED_BY = "dagster/auto_retry_run_id"
 FAILURE_REASON = "dagster/failure_reason"

@@ -1,0 +1,100 @@
+"""PostgreSQL goes away for seconds, as for a restart or a failover: what was under way is taken up again."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+
+import dagster as dg
+import psycopg
+from dagster_postgres.utils import DagsterPostgresException
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import event
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import Pool
+
+from ghl_snapshots.definitions import all_definitions
+from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots.orchestration import dagster_storage, dagster_tags
+from ghl_snapshots.orchestration.lost_database import once_it_is_back
+from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions
+from ghl_snapshots.simulator.faults import Fault, Hang
+from ghl_snapshots_tests.orchestration.product import Product
+from ghl_snapshots_tests.waiting import eventually
+
+
+@contextmanager
+def away(postgres: EmbeddedPostgres, product: Product, suffix: str = "") -> Iterator[None]:
+    """The product's database, or Dagster's beside it, takes no connection, and has cut all it had."""
+    name = f"{conninfo_to_dict(product.superuser_url)['dbname']}{suffix}"
+    with psycopg.connect(postgres.url("postgres"), autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        connection.execute(
+            "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = %s", [name]
+        )
+        try:
+            yield
+        finally:
+            connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+
+def stored(product: Product) -> int:
+    return len(product.rows("SELECT FROM ghl_snapshot"))
+
+
+def run(product: Product) -> dg.DagsterRun:
+    """A run over all tenants, as it ended."""
+    with product.instance() as instance:
+        add_partitions(instance, product.tenant_ids)
+        result = (
+            all_definitions()
+            .resolve_job_def("full_snapshot")
+            .execute_in_process(
+                instance=instance,
+                asset_selection=[dg.AssetKey("workflows")],
+                tags={dagster_tags.CORRELATION_ID: "lost", **TenantRange(first="t00", last="t04").tags()},
+                raise_on_error=False,
+            )
+        )
+        ended = instance.get_run_by_id(result.run_id)
+    assert ended
+    return ended
+
+
+def test_a_run_that_lost_the_database_is_started_again(postgres: EmbeddedPostgres, product: Product) -> None:
+    last = product.tenants["t04"].ghl_account_id
+    product.simulator.inject(Fault(effect=Hang(seconds=5), route="/workflows/", location_id=last, times=1))
+    with ThreadPoolExecutor(1) as threads, ExitStack() as outage:
+        running = threads.submit(run, product)
+        eventually(lambda: stored(product) == 4, "all others are stored")
+        outage.enter_context(away(postgres, product))
+        lost = running.result()
+    assert (lost.status, lost.tags[dagster_tags.WILL_RETRY]) == (dg.DagsterRunStatus.FAILURE, "true")
+    again = run(product)
+    assert (again.status, stored(product)) == (dg.DagsterRunStatus.SUCCESS, 5)
+
+
+def test_what_dagster_gave_up_to_write_is_written_once_its_database_is_back() -> None:
+    """Its own patience is some ten seconds, a failover's length up to sixty."""
+    tries = iter((DagsterPostgresException("too many retries"), OperationalError("", {}, Exception()), None))
+
+    def write() -> str:
+        if problem := next(tries):
+            raise problem
+        return "written"
+
+    assert once_it_is_back(write) == "written"
+
+
+def test_the_webservers_next_request_is_answered(postgres: EmbeddedPostgres, product: Product) -> None:
+    """It has one connection open for each of Dagster's storages."""
+    try:
+        with product.instance() as instance:
+            instance.optimize_for_webserver(statement_timeout=5000, pool_recycle=3600, max_overflow=5)
+            for _ in range(2):
+                assert instance.get_runs() == []
+                assert instance.all_instigator_state() == []
+                assert instance.get_latest_materialization_event(dg.AssetKey("workflows")) is None
+                with away(postgres, product, "_dagster"):
+                    pass
+    finally:
+        event.remove(Pool, "checkout", dagster_storage._replace_if_broken)
