@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo dev quick test lint clean lock
+.PHONY: help demo dev quick test lint audit clean lock
 
 BIN := .venv/bin
 # The first interpreter that the project supports; override with make PYTHON=/path/to/python.
@@ -35,6 +35,10 @@ lint: .venv/dev.stamp ## Check style, format and types
 lock: ## Pin the newest allowed dependencies (needs uv)
 	$(COMPILE) --extra build pyproject.toml -o requirements.txt
 	$(COMPILE) --extra build --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+# Strict, or what the advisory service does not know would pass for clean. requirements-dev.txt holds the other file too.
+audit: ## Look the pinned dependencies up among known vulnerabilities (needs uv and an advisory service)
+	uvx pip-audit --requirement requirements-dev.txt --require-hashes --disable-pip --strict
 
 clean: ## Remove .venv and all local data, the captures in the embedded PostgreSQL included
 	@pid=$$(head -n 1 .ghl_snapshots/postgres/data/postmaster.pid 2>/dev/null) \
