@@ -2,6 +2,7 @@
 
 import math
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
@@ -38,6 +39,9 @@ LOCK_SECONDS = 150.0
 """How long a lock is waited for: longer than a lost machine or a refresh of OAuth tokens keeps one."""
 _Pool: TypeAlias = ConnectionPool[Connection[DictRow]]
 _WAIT_SECONDS = 10
+"""For a connection, while others have all of them."""
+_LOOK_SECONDS = 1
+"""Between two looks whether the pool can connect at all."""
 _MOST_CONNECTIONS = 20
 
 
@@ -144,6 +148,7 @@ class Database:
 
     def _checked_out(self, role: str) -> tuple[_Pool, Connection[DictRow]]:
         """The role's pool, and a connection of it that was seen to work."""
+        give_up_at = time.monotonic() + _WAIT_SECONDS
         while True:
             pool = self._pool(role)
             try:
@@ -151,8 +156,13 @@ class Database:
             except PoolClosed:
                 continue  # another thread found one of its connections broken
             except PoolTimeout:
-                self._probe(role, pool)
-                raise LedgerError("The database does not answer: all connections are busy.") from None
+                # A pool that failed to connect waits ever longer before it tries again; a new one does not.
+                if pool.get_stats().get("connections_errors"):
+                    self._discard(role, pool)
+                elif time.monotonic() > give_up_at:
+                    self._connect(self._settings(role), role).close()
+                    raise LedgerError("The database does not answer: all connections are busy.") from None
+                continue
             try:
                 pool.check_connection(connection)
             except BaseException as error:
@@ -180,7 +190,7 @@ class Database:
             LedgerError: the server does not answer, or the session is not what was asked for.
         """
         if role not in self._pools:
-            self._probe(role, None)
+            self._connect(self._settings(role), role).close()
         with self._opening:
             if role not in self._pools:
                 self._pools[role] = self._opened(role)
@@ -194,21 +204,12 @@ class Database:
             configure=partial(check_session, settings=self._expected(role)),
             min_size=0,
             max_size=_MOST_CONNECTIONS,
-            timeout=_WAIT_SECONDS,
+            timeout=_LOOK_SECONDS,
             reconnect_timeout=_WAIT_SECONDS,
             open=False,
         )
         pool.open()
         return pool
-
-    def _probe(self, role: str, pool: _Pool | None) -> None:
-        """Find out why there is no connection, which a pool does not say; raises like `_pool`."""
-        try:
-            self._connect(self._settings(role), role).close()
-        except LedgerError:
-            if pool:
-                self._discard(role, pool)
-            raise
 
     def _discard(self, role: str, pool: _Pool) -> None:
         """Close the pool, so that who asks next makes another."""
