@@ -247,7 +247,7 @@ FORGERIES: Mapping[str, tuple[str, type[psycopg.Error]]] = {
     "an infinite moment": (
         (
             "INSERT INTO snapshot SELECT (json_populate_record(snapshot, json_build_object('snapshot_id', "
-            "gen_random_uuid(), 'correlation_id', 'forged', 'captured_at', 'infinity'))).* FROM snapshot"
+            "gen_random_uuid(), 'correlation_id', 'forged', 'captured_at', '-infinity'))).* FROM snapshot"
         ),
         psycopg.errors.CheckViolation,
     ),
