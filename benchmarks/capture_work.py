@@ -27,7 +27,8 @@ from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
-from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, LOCATION_SEARCH
+from ghl_snapshots.ghl.endpoint import By
+from ghl_snapshots.ghl.endpoints import ENDPOINTS, LOCATION_SEARCH
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.read_only import LOCATION_TOKEN_PATH
 from ghl_snapshots.ghl.token_exchange import OAuthApp, TokenExchange
@@ -114,8 +115,8 @@ class PlainLoop:
         """Do it."""
         asked = [
             (location, endpoint)
-            for endpoint in LOCATION_ENDPOINTS
-            if endpoint.parent is None
+            for endpoint in ENDPOINTS
+            if endpoint.parent is None and endpoint.account is AccountKind.LOCATION
             for location in world.accounts().locations.values()
         ]
         threads = local()
@@ -125,14 +126,16 @@ class PlainLoop:
             if not hasattr(threads, "session"):
                 threads.session = requests.Session()
                 threads.session.trust_env = False
-            paging = {"SKIP": {"skip": "0"}, "OFFSET": {"offset": "0"}}.get(endpoint.paging.name, {})
-            size = {"PAGE": "pageSize", "NONE": ""}.get(endpoint.paging.name, "limit")
+            paging: dict[str, str] = {}
+            if endpoint.paging is not None:
+                paging = {endpoint.paging.limit: str(endpoint.paging.size)}
+                if endpoint.paging.by is By.POSITION:
+                    paging[endpoint.paging.start] = "0"
             reply = threads.session.get(
                 base_url + endpoint.path.format(locationId=location.location_id),
                 params={
                     **{name: value.format(locationId=location.location_id) for name, value in endpoint.query},
                     **paging,
-                    **({size: str(endpoint.page_size)} if size else {}),
                 },
                 headers={
                     "Authorization": f"Bearer {location.private_integration_token}",

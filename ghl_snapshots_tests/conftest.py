@@ -149,8 +149,8 @@ def as_role(url: str) -> Iterator[Callable[..., Connection]]:
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """The demo's accounts, without a limit that tests would have to wait for."""
-    with Simulator(demo_accounts(seed=1), burst_limit=10**9) as simulator:
+    """The demo's accounts with small agents, without a limit that tests would have to wait for."""
+    with Simulator(demo_accounts(seed=1, sizes={"studio_nodes": 1}), burst_limit=10**9) as simulator:
         yield simulator
 
 

@@ -196,6 +196,8 @@ class LeftOutReason(StrEnum):
     NOT_INSTALLED = "notInstalled"
     """A location of an agency in which the OAuth app is not installed."""
     SUSPENDED = "suspended"
+    ABSENT = "absent"
+    """A call to which GHL answers that there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -207,12 +209,15 @@ class LeftOut:
     location_id: str | None
     reason: LeftOutReason
     message: str
+    parent_id: str | None = None
+    """The entity that the call was made for."""
 
     def as_json(self) -> dict[str, Any]:
         """What was left out as it stands in a payload's metadata."""
         return {
             "endpoint": self.endpoint,
             "locationId": self.location_id,
+            "parentId": self.parent_id,
             "reason": self.reason.value,
             "message": self.message,
         }

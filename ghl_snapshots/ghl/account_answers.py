@@ -15,8 +15,8 @@ from ghl_snapshots.ghl.fetch_target import FetchTarget
 from ghl_snapshots.ghl.refusals import refusal_of_call
 from ghl_snapshots.ghl.token_source import TokenSource
 
-Position: TypeAlias = tuple[int, int]
-"""Where a fetch stands among those of its account: the numbers of its endpoint and of its parent entity."""
+Position: TypeAlias = tuple[int, ...]
+"""Where a fetch stands among those of its account: the numbers of its endpoint and of its parent entities."""
 
 _CLOSING: Final = frozenset({ErrorKind.FORBIDDEN_LOCATION, ErrorKind.SUSPENDED})
 """What GHL says of a location as a whole."""

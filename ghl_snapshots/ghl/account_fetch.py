@@ -14,16 +14,10 @@ from ghl_snapshots.ghl.bounded_executor import BoundedExecutor, Task, TaskQueue
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import AccountCredentials
+from ghl_snapshots.ghl.endpoint import Endpoint
 from ghl_snapshots.ghl.endpoint_fetch import EndpointFetch, as_ghl_error, failed_fetch, fetch_endpoint
-from ghl_snapshots.ghl.endpoints import (
-    INSTALLED_LOCATIONS,
-    LOCATION_ENDPOINTS,
-    LOCATION_SEARCH,
-    Endpoint,
-    Paging,
-    endpoints_of,
-)
-from ghl_snapshots.ghl.fetch_target import FetchTarget
+from ghl_snapshots.ghl.endpoints import ENDPOINTS, INSTALLED_LOCATIONS, LOCATION_SEARCH, endpoints_of
+from ghl_snapshots.ghl.fetch_target import FetchTarget, parent_values
 
 _AGENCY_ONLY: Final = (
     "not asked: an agency's Private Integration Token opens the agency's own endpoints only, and this one "
@@ -36,7 +30,7 @@ _PREFETCH_SHARE: Final = 4
 
 _WITNESSES: Final = tuple(
     endpoint
-    for endpoint in LOCATION_ENDPOINTS
+    for endpoint in ENDPOINTS
     if endpoint.path in {"/locations/{locationId}", "/locations/{locationId}/customValues"}
 )
 """Two independent calls that show whether a token opens a location, where those of the type leave a doubt."""
@@ -84,6 +78,7 @@ class AccountFetch:
     ) -> None:
         self._tenant = tenant
         self._endpoints = endpoints_of(snapshot_type)
+        self._company_endpoints = endpoints_of(snapshot_type, AccountKind.COMPANY)
         self._access = access
         self._client = client
         self._budget = budget
@@ -92,6 +87,9 @@ class AccountFetch:
         self._requests = TaskQueue(pool, max_concurrency=max_concurrency)
         self._executor: BoundedExecutor
         self._company: AccountAnswers | None = None
+        """Which locations there are, and in which of them the app is installed."""
+        self._of_company: AccountAnswers | None = None
+        """What the company itself has, beside its locations."""
         self._installed: dict[str, bool] = {}
         """Whether the app is installed in a location, as far as GHL says."""
         self._locations: dict[str, AccountAnswers] = {}
@@ -105,6 +103,7 @@ class AccountFetch:
             elif self._fetchable():
                 self._run([self._list_locations])
             self._run(self._for_doubtful(self._settle))
+            self._run(self._other_forms())
             self._run(self._for_doubtful(self._ask_witnesses))
         finally:
             self._client.limiter.note_quotas()
@@ -134,11 +133,24 @@ class AccountFetch:
         self._ask_company(self._company)
         if self._is_renewed(self._company):
             self._ask_company(self._company)
+        if self._company.fetches[len(targets) - 1,].failure is None:
+            self._add_own()
+
+    def _add_own(self) -> None:
+        """Queue the fetches of what the company itself has."""
+        targets = [
+            FetchTarget(endpoint=endpoint, company_id=self._tenant.ghl_account_id)
+            for endpoint in self._company_endpoints
+        ]
+        self._of_company = AccountAnswers(
+            targets=targets, token_source=self._access.account, is_token_proven=True
+        )
+        self._enqueue(self._of_company, [((number,), target) for number, target in enumerate(targets)])
 
     def _ask_company(self, company: AccountAnswers) -> None:
         on_page = {LOCATION_SEARCH: self._add_listed, INSTALLED_LOCATIONS: self._note_installations}
         for number, target in enumerate(company.targets):
-            company.fetches[number, 0] = fetch_endpoint(
+            company.fetches[number,] = fetch_endpoint(
                 target,
                 company.token_source,
                 self._client,
@@ -198,12 +210,12 @@ class AccountFetch:
     def _enqueue_all(self, answers: AccountAnswers) -> None:
         """Queue an account's fetches, those first that take several requests one after the other."""
         targets = sorted(answers.targets, key=lambda target: self._is_short(target.endpoint))
-        self._enqueue(answers, [((self._endpoints.index(each.endpoint), 0), each) for each in targets])
+        self._enqueue(answers, [((self._endpoints.index(each.endpoint),), each) for each in targets])
 
     def _is_short(self, endpoint: Endpoint) -> bool:
         """Whether one request is all that the endpoint takes."""
-        is_parent = any(other.parent == endpoint.path for other in self._endpoints)
-        return endpoint.paging is Paging.NONE and not is_parent
+        is_parent = any(other.parent and other.parent.path == endpoint.path for other in self._endpoints)
+        return endpoint.paging is None and not is_parent
 
     def _fetchable(self) -> Sequence[Endpoint]:
         """The endpoints that the credential can open, those with a parent left out."""
@@ -217,19 +229,26 @@ class AccountFetch:
         """Fetch, and queue what is to be fetched for each entity."""
         fetch = fetch_endpoint(target, answers.token_source, self._client, self._budget)
         answers.fetches[position] = fetch
-        self._enqueue(answers, self._children(fetch))
+        self._enqueue(answers, self._children(position, fetch))
 
-    def _children(self, fetch: EndpointFetch) -> Iterator[tuple[Position, FetchTarget]]:
+    def _children(self, position: Position, fetch: EndpointFetch) -> Iterator[tuple[Position, FetchTarget]]:
         """The fetches for each entity of a fetch, one for those that GHL gave twice."""
-        parent_ids = list(dict.fromkeys(entity.entity_id or "" for entity in fetch.entities))
         for number, endpoint in enumerate(self._endpoints):
-            if endpoint.parent != fetch.target.endpoint.path:
+            if endpoint.parent is None or endpoint.parent.path != fetch.target.endpoint.path:
                 continue
-            for index, parent_id in enumerate(parent_ids):
+            for index, value in enumerate(parent_values(endpoint.parent, fetch.entities)):
                 yield (
-                    (number, index),
-                    FetchTarget(endpoint=endpoint, location_id=fetch.target.location_id, parent_id=parent_id),
+                    (number, *position[1:], index),
+                    FetchTarget(endpoint=endpoint, location_id=fetch.target.location_id, parent_id=value),
                 )
+
+    def _other_forms(self) -> Iterator[Task]:
+        """The calls that GHL did not take, each in its endpoint's other form."""
+        for answers in self._locations.values():
+            for position, fetch in sorted(answers.fetches.items(), key=lambda item: item[0]):
+                if _has_fallback(fetch):
+                    for again in _other_form(answers, position):
+                        yield partial(self._fetch_one, answers, *again)
 
     def _ask_witnesses(self, answers: AccountAnswers) -> None:
         """Ask more about a location, until no doubt is left."""
@@ -267,11 +286,9 @@ class AccountFetch:
             if listing.failure is None and any(entity.entity_id is None for entity in listing.entities):
                 nameless = GhlError(ErrorKind.MALFORMED_RESPONSE, "GHL lists a location without an id")
                 listing = replace(listing, failure=nameless)
-            left_out += (
-                fetch.target.left_out(LeftOutReason.NOT_GRANTED, fetch.failure.message)
-                for fetch in installations
-                if fetch.failure is not None and fetch.kind is ErrorKind.MISSING_SCOPE
-            )
+            left_out += (fetch.left_out for fetch in installations if fetch.left_out is not None)
+        if self._of_company is not None:
+            fetches += self._of_company.settled()
         for location_id, answers in self._locations.items():
             outside = self._left_out(location_id, answers.final_error)
             if outside is not None:
@@ -302,3 +319,29 @@ class AccountFetch:
             if endpoint.parent is None and endpoint not in fetchable:
                 error = GhlError(ErrorKind.MISSING_SCOPE, _AGENCY_ONLY, attempts=0)
                 yield failed_fetch(FetchTarget(endpoint=endpoint), error)
+
+
+def _has_fallback(fetch: EndpointFetch) -> bool:
+    """Whether GHL did not take a call that has another form."""
+    fallback, failure = fetch.target.endpoint.fallback, fetch.failure
+    return (
+        fallback is not None
+        and failure is not None
+        and failure.kind is ErrorKind.INVALID_REQUEST
+        and failure.status in fallback.statuses
+    )
+
+
+def _other_form(answers: AccountAnswers, position: Position) -> list[tuple[Position, FetchTarget]]:
+    """The fetches that take the place of one; none as long as that of the parent failed."""
+    refused = answers.fetches[position].target
+    target = replace(refused, endpoint=refused.endpoint.in_fallback())
+    parent = target.endpoint.parent
+    if parent is None or target.parent_id is not None:
+        return [(position, target)]
+    parents = [fetch for fetch in answers.fetches.values() if fetch.target.endpoint.path == parent.path]
+    if any(fetch.error for fetch in parents):
+        return []
+    del answers.fetches[position]
+    values = parent_values(parent, [entity for fetch in parents for entity in fetch.entities])
+    return [((*position, index), replace(target, parent_id=value)) for index, value in enumerate(values)]

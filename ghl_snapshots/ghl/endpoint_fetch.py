@@ -51,9 +51,23 @@ class EndpointFetch:
     @property
     def left_out(self) -> LeftOut | None:
         """The failure as something that the capture is complete without, if it is."""
-        if self.failure is None or self.failure.kind is not ErrorKind.NOT_IN_PLAN:
+        reason = self._left_out_reason
+        # What GHL has given a part of is incomplete without the rest.
+        if self.failure is None or reason is None or self.requests:
             return None
-        return self.target.left_out(LeftOutReason.NOT_IN_PLAN, self.failure.message)
+        return self.target.left_out(reason, self.failure.message)
+
+    @property
+    def _left_out_reason(self) -> LeftOutReason | None:
+        endpoint = self.target.endpoint
+        if self.kind is ErrorKind.NOT_IN_PLAN:
+            return LeftOutReason.NOT_IN_PLAN
+        if self.kind is ErrorKind.MISSING_SCOPE and not endpoint.must:
+            return LeftOutReason.NOT_GRANTED
+        status = self.failure.status if self.failure is not None else None
+        if self.kind is ErrorKind.NOT_FOUND and status in endpoint.absent:
+            return LeftOutReason.ABSENT
+        return None
 
     @property
     def is_foreign(self) -> bool:

@@ -13,15 +13,14 @@ from typing import Any, Final, NoReturn
 
 from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.core.json_text import legal_text
-from ghl_snapshots.core.model import Entity
-from ghl_snapshots.ghl.endpoints import Endpoint, Shape
+from ghl_snapshots.core.model import AccountKind, Entity
+from ghl_snapshots.ghl.endpoint import Endpoint, Shape
 
 _BYTE_ORDER_MARK: Final = "\ufeff"
 _SPACES: Final = frozenset(" \t\n\r")
 _WHITESPACE: Final = re.compile(r"[ \t\n\r]*")
 _COUNT: Final = re.compile(r"[0-9]{1,15}")
 _LONGEST_ID: Final = 256
-_ENVELOPE: Final = frozenset({"total", "totalCount", "pagination", "hasMore", "traceId"})
 _TYPE_NAMES: Final = {
     dict: "an object",
     list: "a list",
@@ -54,9 +53,9 @@ def read_answer(body: bytes, endpoint: Endpoint, location_id: str | None = None)
         text = body.decode("utf-8")
         reader = _Reader(text.removeprefix(_BYTE_ORDER_MARK))
         items = _Items(endpoint, location_id)
-        read = _bare_list if endpoint.shape is Shape.BARE_LIST else _object
-        envelope = read(reader, items)
+        envelope = _read(reader, items, items.places, "")
         reader.expect_end()
+        items.expect_read()
     except UnicodeDecodeError as error:
         raise malformed(f"the body is not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
@@ -170,29 +169,41 @@ class _Items:
 
     def __init__(self, endpoint: Endpoint, location_id: str | None) -> None:
         self.endpoint = endpoint
+        self.places = tuple(_names(place) for place in endpoint.items)
         self._location_id = location_id
+        self._read: set[str] = set()
         self.entities: list[Entity] = []
         self.named_locations: set[str] = set()
         self.named_companies: set[str] = set()
 
-    def read_list(self, reader: _Reader, name: str) -> None:
-        """Read each element of the list that comes next."""
-        for index, (value, text) in enumerate(reader.elements()):
-            self.add(value, text, f"{name}[{index}]")
+    def read(self, reader: _Reader, place: str) -> None:
+        """Read what the endpoint has at this place of the answer: an entity, or a list of them."""
+        if place in self._read:
+            raise malformed(f"the key {place!r} is there twice")
+        self._read.add(place)
+        if self.endpoint.shape is Shape.OBJECT:
+            self._add(*reader.value(), place or "the body")
+        elif reader.at("["):
+            for index, (value, text) in enumerate(reader.elements()):
+                self._add(value, text, f"{place or 'the list'}[{index}]")
+        else:
+            value, _ = reader.value()
+            raise malformed(f"{repr(place) if place else 'the body'} is {_type_name(value)}, not a list")
 
-    def add(self, value: object, text: str, place: str) -> None:
+    def expect_read(self) -> None:
+        """Make sure that the answer had entities at the first of the endpoint's places, were it none."""
+        if self.endpoint.items[0] not in self._read:
+            raise malformed(f"the key {self.endpoint.items[0]!r} is missing")
+
+    def _add(self, value: object, text: str, place: str) -> None:
         """Take up one entity, which stands at that place in the answer."""
         if not isinstance(value, dict):
             raise malformed(f"{place} is {_type_name(value)}, not an object")
-        entity_id = _identifier(value.get(self.endpoint.id_key)) or _identifier(value.get("_id"))
-        # An answer of one object is the location itself.
-        is_location = self.endpoint.shape is Shape.OBJECT
-        named = entity_id if is_location else _identifier(value.get("locationId"))
-        if named is not None:
-            self.named_locations.add(named)
-        company_id = _identifier(value.get("companyId"))
-        if company_id is not None:
-            self.named_companies.add(company_id)
+        entity_id = _identifier(_at(value, self.endpoint.id)) or _identifier(value.get("_id"))
+        of_company = self.endpoint.account is AccountKind.COMPANY
+        own = {entity_id} if self.endpoint.is_account else set()
+        self.named_locations |= _known(value.get("locationId"), *(() if of_company else own))
+        self.named_companies |= _known(value.get("companyId"), *(own if of_company else ()))
         self.entities.append(
             Entity(
                 body=text.encode("utf-8"),
@@ -203,62 +214,74 @@ class _Items:
         )
 
 
-def _bare_list(reader: _Reader, items: _Items) -> dict[str, Any]:
-    """Read an answer that is a list; there is no envelope."""
-    if not reader.at("["):
-        value, _ = reader.value()
-        raise malformed(f"the body is {_type_name(value)}, not a list")
-    items.read_list(reader, "the list")
-    return {}
-
-
-def _object(reader: _Reader, items: _Items) -> dict[str, Any]:
-    """Read an answer that is an object; its envelope."""
-    items_key = items.endpoint.items_key
+def _read(reader: _Reader, items: _Items, places: tuple[tuple[str, ...], ...], here: str) -> dict[str, Any]:
+    """Read what comes next, in which entities stand at these places; what stands around them."""
+    if () in places:
+        items.read(reader, here)
+        return {}
     if not reader.at("{"):
         value, _ = reader.value()
-        raise malformed(f"the body is {_type_name(value)}, not an object with {items_key!r}")
-    is_read = False
+        expected = ".".join(places[0])
+        raise malformed(
+            f"{repr(here) if here else 'the body'} is {_type_name(value)}, not an object with {expected!r}"
+        )
     envelope: dict[str, Any] = {}
     for key in reader.keys():  # noqa: SIM118 (not a mapping: it walks the text)
-        if key == items_key:
-            if is_read:
-                raise malformed(f"the key {key!r} is there twice")
-            is_read = True
-            _under_key(reader, items)
+        inner = tuple(rest for first, *rest in places if first == key)
+        if inner:
+            place = f"{here}.{key}" if here else key
+            envelope[key] = _read(reader, items, tuple(map(tuple, inner)), place)
         else:
-            value, _ = reader.value()
-            if key in _ENVELOPE:
-                envelope[key] = value
-    if not is_read:
-        raise malformed(f"the key {items_key!r} is missing")
+            envelope[key], _ = reader.value()
     return envelope
 
 
-def _under_key(reader: _Reader, items: _Items) -> None:
-    key = items.endpoint.items_key
-    if items.endpoint.shape is Shape.OBJECT:
-        items.add(*reader.value(), key)
-    elif reader.at("["):
-        items.read_list(reader, key)
-    else:
-        value, _ = reader.value()
-        raise malformed(f"{key!r} is {_type_name(value)}, not a list")
+def texts_at(body: bytes, place: str) -> list[str]:
+    """What stands at a place of an entity (see `endpoint`), as text; numbers as they are written.
+
+    What is no text, number, true or false is left out.
+    """
+    found = [_DECODER.decode(body.decode("utf-8"))]
+    for name in _names(place):
+        key = name.removesuffix("[]")
+        found = [value[key] for value in found if isinstance(value, dict) and key in value]
+        if key != name:
+            found = [element for value in found if isinstance(value, list) for element in value]
+    return [str(value).lower() if isinstance(value, bool) else value for value in found if _is_text(value)]
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str | bool)
+
+
+def _names(place: str) -> tuple[str, ...]:
+    return tuple(place.split(".")) if place else ()
+
+
+def _at(value: object, place: str) -> object:
+    """What stands at a place; None where there is nothing."""
+    for name in _names(place or "id"):
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
 
 
 def _answer(items: _Items, envelope: dict[str, Any]) -> Answer:
-    pagination = envelope.get("pagination")
-    paging = pagination if isinstance(pagination, dict) else {}
-    totals = (envelope.get("total"), envelope.get("totalCount"), paging.get("total"))
-    has_more = (envelope.get("hasMore"), paging.get("hasMore"))
+    endpoint = items.endpoint
+    totals = (_count(_at(envelope, place)) for place in endpoint.total)
+    has_more = (_at(envelope, place) for place in endpoint.more)
     return Answer(
         entities=tuple(items.entities),
         named_locations=frozenset(items.named_locations),
         named_companies=frozenset(items.named_companies),
-        total=next((count for count in map(_count, totals) if count is not None), None),
+        total=next((count for count in totals if count is not None), None),
         has_more=next((more for more in has_more if isinstance(more, bool)), None),
         trace_id=_identifier(envelope.get("traceId")),
     )
+
+
+def _known(*values: object) -> set[str]:
+    """Those of the values that are ids."""
+    return {identifier for identifier in map(_identifier, values) if identifier is not None}
 
 
 def _count(value: object) -> int | None:

@@ -2,13 +2,15 @@
 
 Bytes that GHL sent are never thrown away: an entity that comes twice is given twice, and flagged. What
 threatens completeness is an error, raised after the page on which it was found. A list is complete when GHL
-says so by a total or `hasMore`, or else by an empty page. A page that is merely short ends no list, because a
-server may give fewer than asked for.
+says so by a total or `hasMore`, or else by an empty page. A page that is merely short ends a list only where
+GHL documents pages of the size that is asked for, because a server may give fewer than asked for.
 
 A list can move under its pages, so that an entity slips from one to the other unseen. A total that changes
 from page to page shows it. And where pages are asked for by position, the one after a full page has to
 begin with that one's last entity. What stays unnoticed is a deletion where GHL fills no page and gives no
 total, and one deleted and another one added between two pages that are asked for by number.
+
+Where GHL documents no id for the entities, two equal ones are two.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -18,11 +20,10 @@ from typing import Final, Generic, TypeVar
 
 from ghl_snapshots.core.errors import ErrorKind, GhlError, ListChangedError
 from ghl_snapshots.core.model import Entity
-from ghl_snapshots.ghl.endpoints import Endpoint, Paging
+from ghl_snapshots.ghl.endpoint import By, Endpoint
 from ghl_snapshots.ghl.json_slices import Answer
 
 MAX_PAGES: Final = 500
-_BY_POSITION: Final = (Paging.SKIP, Paging.OFFSET)
 
 
 AnswerT = TypeVar("AnswerT", bound=Answer)
@@ -111,6 +112,7 @@ class _Walk:
 
     def __init__(self, endpoint: Endpoint) -> None:
         self._endpoint = endpoint
+        self._paging = endpoint.paging
         self._seen: set[str | bytes] = set()
         self._count = 0
         self._distinct = 0
@@ -120,37 +122,27 @@ class _Walk:
         self._last: Entity | None = None
         self._overlap = 0
         """Entities of the page before with which the next one is to begin."""
-        self._whole_pages = self._endpoint.paging not in _BY_POSITION
+        self._whole_pages = self._paging is None or self._paging.by is not By.POSITION
         """Whether pages begin at whole pages only, so that none can begin with the end of another."""
         self._total: int | None = None
 
     @property
     def cursor(self) -> str | None:
         """Where the next page goes on; None for the first page by cursor and for a list in one answer."""
-        return {
-            Paging.NONE: None,
-            Paging.SKIP: str(self._count),
-            Paging.OFFSET: str(self._count),
-            Paging.PAGE: str(self._page),
-            Paging.CURSOR: self._last.entity_id if self._last else None,
-        }[self._endpoint.paging]
+        if self._paging is None:
+            return None
+        last = self._last.entity_id if self._last else None
+        return {By.POSITION: str(self._count), By.PAGE: str(self._page), By.CURSOR: last}[self._paging.by]
 
     def query(self) -> dict[str, str]:
         """The query parameters of the next page."""
-        size = str(self._endpoint.page_size)
-        cursor = self.cursor or ""
-        position = str(self._count - self._overlap)
-        match self._endpoint.paging:
-            case Paging.NONE:
-                return {}
-            case Paging.SKIP:
-                return {"skip": position, "limit": size}
-            case Paging.OFFSET:
-                return {"offset": position, "limit": size}
-            case Paging.PAGE:
-                return {"page": cursor, "pageSize": size}
-            case Paging.CURSOR:
-                return {"startAfter": cursor, "limit": size} if cursor else {"limit": size}
+        if self._paging is None:
+            return {}
+        begin = self.cursor
+        if self._paging.by is By.POSITION:
+            begin = str(self._count - self._overlap)
+        sent = {self._paging.start: begin, self._paging.limit: str(self._paging.size)}
+        return {name: value for name, value in sent.items() if name and value is not None}
 
     def was_rounded(self, page: Answer) -> bool:
         """Whether the page before came again, which a server does that begins whole pages only.
@@ -187,6 +179,11 @@ class _Walk:
             elif identity in on_page:
                 twice.append(entity)
             on_page.add(identity)
+        if not self._endpoint.id:
+            twice = [entity for entity in twice if entity.entity_id]
+            # Different ones that all came before are a page that came before.
+            if len(again) < len(new) or len(on_page) == 1:
+                again = [entity for entity in again if entity.entity_id]
         return _Page(
             new=new,
             twice=tuple(twice),
@@ -210,7 +207,7 @@ class _Walk:
             raise page.change
         if page.new and len(page.again) == len(page.new):
             raise _paging("GHL gave a page again in the place of the next one")
-        last = self._endpoint.paging is Paging.NONE or self._is_last(answer, page.new)
+        last = self._paging is None or self._is_last(answer, page.new)
         if last:
             self._check_complete(answer)
         else:
@@ -226,7 +223,7 @@ class _Walk:
         )
 
     def _check_complete(self, answer: Answer) -> None:
-        if self._endpoint.paging is Paging.NONE and answer.has_more:
+        if self._paging is None and answer.has_more:
             raise _paging("GHL says that more follow in a list that it gives in one answer")
         if self._total is not None and len(self._seen) > self._total:
             raise _paging(f"GHL gave {len(self._seen)} entities, but says there are {self._total}")
@@ -243,15 +240,17 @@ class _Walk:
             return True
         if answer.has_more is not None:
             return not answer.has_more
+        if self._paging is not None and self._paging.short_is_last:
+            return len(answer.entities) < self._paging.size
         return self._total is not None and self._distinct >= self._total
 
     def _follow(self, answer: Answer, new: tuple[Entity, ...]) -> None:
         """Go on behind the last entity, or from it on if the page was full: then there may be more."""
-        full = len(answer.entities) >= self._endpoint.page_size > 1
+        full = self._paging is not None and len(answer.entities) >= self._paging.size > 1
         self._overlap = int(full and bool(new) and not self._whole_pages)
         if new:
             self._first, self._last = answer.entities[0], new[-1]
-        if self._endpoint.paging is Paging.CURSOR and self.cursor is None:
+        if self._paging is not None and self._paging.by is By.CURSOR and self.cursor is None:
             raise _paging("the last entity of the page has no id, by which the next page would be asked")
 
 

@@ -13,17 +13,21 @@ LOCATION_SCOPES = frozenset(
         "locations/customFields.readonly",
         "locations/customValues.readonly",
         "locations/tags.readonly",
+        "locations/templates.readonly",
+        "objects/schema.readonly",
         "opportunities.readonly",
         "workflows.readonly",
         "calendars.readonly",
         "calendars/groups.readonly",
+        "calendars/events.readonly",
         "calendars/resources.readonly",
         "voice-ai-agents.readonly",
         "conversation-ai.readonly",
         "agent-studio.readonly",
+        "knowledge-bases.readonly",
     }
 )
-AGENCY_SCOPES = frozenset({"locations.readonly", "oauth.readonly", "oauth.write"})
+AGENCY_SCOPES = frozenset({"locations.readonly", "oauth.readonly", "oauth.write", "companies.readonly"})
 
 
 class EntityLists(MutableMapping[str, list[bytes]]):
@@ -107,6 +111,9 @@ class Agency:
     scopes: set[str] = field(default_factory=lambda: set(AGENCY_SCOPES), repr=False)
     token_account_id: str | None = None
     """The account whose tokens the token endpoints answer with instead of its own."""
+    installed: bool = True
+    entities: EntityLists = field(default_factory=EntityLists, repr=False)
+    """The company itself, under `company`."""
 
 
 Holder: TypeAlias = Location | Agency

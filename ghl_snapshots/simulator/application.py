@@ -84,6 +84,8 @@ class Application:
                 raise Refusal(HTTPStatus.METHOD_NOT_ALLOWED, "This endpoint is read-only here: only GET.")
             if route is None:
                 raise Refusal(HTTPStatus.NOT_FOUND, f"Cannot {request.method} {request.path}")
+            if route.version == "v3" and request.headers.get("version") not in (None, "v3"):
+                raise Refusal(HTTPStatus.NOT_FOUND, f"Cannot {request.method} {request.path}")
             return Reply(status=200, body=self._entities_body(request, route, path, caller))
         except Refusal as refusal:
             return (route.as_documented(refusal) if route else refusal).reply()
@@ -103,8 +105,10 @@ class Application:
         if route.scope not in holder.scopes or (route.app_only and caller.by_integration_token):
             raise not_authorized()
         locations = self._locations(route, path, request.query, holder)
-        if route.reader != "agency" and any(
-            {route.scope, route.template} & location.lacking_features for location in locations
+        if any(
+            {route.scope, route.template} & location.lacking_features
+            for location in locations
+            if route.reader != "agency" and isinstance(location, Location)
         ):
             raise not_in_plan()
         return route.body(locations, path, request.query, invent_entities=request.invent_entities)
@@ -124,8 +128,8 @@ class Application:
 
     def _locations(
         self, route: Route, path: Mapping[str, str], query: Mapping[str, str], holder: Holder
-    ) -> Sequence[Location]:
-        """The locations that are asked about, if the holder's token may read them."""
+    ) -> Sequence[Holder]:
+        """The locations, or the agency, that are asked about, if the holder's token may read them."""
         if isinstance(holder, Agency):
             return self._locations_of_agency(route, path, query, holder)
         if route.reader == "agency":
@@ -139,12 +143,14 @@ class Application:
 
     def _locations_of_agency(
         self, route: Route, path: Mapping[str, str], query: Mapping[str, str], agency: Agency
-    ) -> Sequence[Location]:
+    ) -> Sequence[Holder]:
         if route.reader == "location":
             raise not_authorized()
         if route.reader == "agency":
-            if query.get("companyId", agency.company_id) != agency.company_id:
+            if {**query, **path}.get("companyId", agency.company_id) != agency.company_id:
                 raise foreign_company()
+            if "companyId" in path:
+                return [agency]
             if query.get("appId", self.accounts.app_id) != self.accounts.app_id:
                 raise invalid("appId must be the id of the token's app")
             return self.accounts.locations_of(agency)

@@ -2,7 +2,7 @@
 
 import json
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
@@ -63,7 +63,9 @@ class Content:
     trade: str
     city: Mapping[str, str]
     sizes: Mapping[str, int]
-    """Counts of entities by kind where they differ from the defaults."""
+    """Counts of entities by kind, or of what they refer to, where they differ from the defaults."""
+    location_ids: Sequence[str] = ()
+    """An agency's locations."""
 
     def entities(self, kind: str) -> list[bytes]:
         """All entities of a kind as GHL's JSON."""
@@ -87,8 +89,9 @@ class Content:
 
     @cached_property
     def _counts(self) -> Mapping[str, tuple[str, int]]:
-        kinds = {name: (kind.id, self.sizes.get(name, kind.count)) for name, kind in KINDS.items()}
-        return kinds | {noun: (row["id"], row["count"]) for noun, row in load("references").items()}
+        defaults = {name: (kind.id, kind.count) for name, kind in KINDS.items()}
+        defaults |= {noun: (row["id"], row["count"]) for noun, row in load("references").items()}
+        return {noun: (form, self.sizes.get(noun, count)) for noun, (form, count) in defaults.items()}
 
     @cached_property
     def _names(self) -> dict[str, Any]:
@@ -97,6 +100,7 @@ class Content:
             **load("fragments"),
             "location_id": self.location_id,
             "company_id": self.company_id,
+            "location_count": len(self.location_ids),
             "name": self.name,
             "city": self.city,
             "trade": load("trades")[self.trade],

@@ -89,13 +89,15 @@ class EndlessPages(Effect):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShortPage(Effect):
-    """Answer as if at most so many entities had been asked for by `limit`; the list goes on behind them."""
+    """Answer as if at most so many entities had been asked for; the list goes on behind them."""
 
     entities: int
 
     def reply(self, request: Request, answer: Callable[[Request], Reply]) -> Reply:
         """The right answer to a smaller question."""
-        return answer(replace(request, query={**request.query, "limit": str(self.entities)}))
+        route, _ = find_route(request.path)
+        size = {route.paging.size: str(self.entities)} if route and route.paging else {}
+        return answer(replace(request, query={**request.query, **size}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,18 +9,18 @@ from ghl_snapshots.simulator.identifiers import object_id, short_id, uuid_id
 from ghl_snapshots.simulator.tokens import refresh_token
 
 
-def demo_accounts(seed: int = 1) -> Accounts:
+def demo_accounts(seed: int = 1, *, sizes: Mapping[str, int] | None = None) -> Accounts:
     """One agency with three locations and two locations of their own; the same for the same seed.
 
     One location has more voice and studio agents than a page of 50, another more rooms than one of 100.
+    `sizes` are counts by kind that hold for all locations in the place of the demo's own.
     """
     accounts = _empty(seed)
     demo = load("demo")
     agency = _add_agency(accounts, demo["agency"], 0)
-    for row in demo["agency_locations"]:
-        _add_location(accounts, **row, agency=agency)
-    for row in demo["single_locations"]:
-        _add_location(accounts, **row)
+    for rows, owner in ((demo["agency_locations"], agency), (demo["single_locations"], None)):
+        for row in rows:
+            _add_location(accounts, **row | {"sizes": row["sizes"] | (sizes or {})}, agency=owner)
     return accounts
 
 
@@ -35,7 +35,7 @@ def generated_accounts(
     Raises:
         ValueError: when `sizes` names a kind that there is not.
     """
-    unknown = sorted((sizes or {}).keys() - KINDS.keys())
+    unknown = sorted((sizes or {}).keys() - KINDS.keys() - load("references").keys())
     if unknown:
         raise ValueError(f"there are no entities of the kind {unknown[0]}")
     accounts = _empty(seed)
@@ -68,6 +68,17 @@ def _add_agency(accounts: Accounts, name: str, number: int) -> Agency:
         private_integration_token=f"pit-{uuid_id(accounts.seed, 'token', company_id)}",
         refresh_token=refresh_token(accounts.seed, company_id, 1),
     )
+    content = Content(
+        seed=accounts.seed,
+        location_id=company_id,
+        company_id=company_id,
+        name=name,
+        trade=next(iter(load("trades"))),
+        city=load("words")["cities"][0],
+        sizes={},
+        location_ids=agency.location_ids,
+    )
+    agency.entities = EntityLists(lambda: ["company"], content.entities)
     accounts.agencies[company_id] = agency
     return agency
 

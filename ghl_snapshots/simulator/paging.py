@@ -100,13 +100,13 @@ class PageStyle:
 
 
 @lru_cache(maxsize=8192)
-def entity_id(body: bytes) -> str | None:
-    """The `id` of an entity's JSON; None where it has none or cannot be read."""
+def entity_field(body: bytes, name: str) -> str | None:
+    """A field of an entity's JSON; None where it has none or cannot be read."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):
         return None
-    return content.get("id") if isinstance(content, dict) else None
+    return content.get(name) if isinstance(content, dict) else None
 
 
 def _position_after(entities: Sequence[bytes], cursor: str) -> int:
@@ -116,9 +116,9 @@ def _position_after(entities: Sequence[bytes], cursor: str) -> int:
     try:
         if isinstance(entities, InventedEntities):
             return entities.index(cursor) + 1
-        return len(entities) - [entity_id(body) for body in reversed(entities)].index(cursor)
+        return len(entities) - [entity_field(body, "id") for body in reversed(entities)].index(cursor)
     except ValueError:
-        raise invalid("startAfter must be the id of an agent of this location") from None
+        raise invalid("the cursor must be the id of an entity of the list") from None
 
 
 def _number(query: Mapping[str, str], name: str, *, default: int, minimum: int, maximum: int) -> int:

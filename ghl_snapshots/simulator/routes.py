@@ -12,10 +12,10 @@ from http import HTTPStatus
 from typing import Any, Literal
 from urllib.parse import unquote
 
-from ghl_snapshots.simulator.accounts import Location
+from ghl_snapshots.simulator.accounts import Holder, Location
 from ghl_snapshots.simulator.content import CHILD_KINDS, load
 from ghl_snapshots.simulator.messages import Refusal, invalid, trace_id
-from ghl_snapshots.simulator.paging import EntityPage, InventedEntities, PageStyle, entity_id
+from ghl_snapshots.simulator.paging import EntityPage, InventedEntities, PageStyle, entity_field
 
 _PLACEHOLDER = re.compile(rb'"\$\{(\w+)\}"')
 
@@ -39,7 +39,17 @@ class Route:
     kind_without_app: str | None = None
     """What it gives of a location without the app, where that is not the same."""
     parent_id: str | None = None
-    """For a kind of children: the part of the path, or the parameter, that holds the parent's id."""
+    """For a kind of children: the part of the path, or the parameter, that names the parent."""
+    parent_field: str = "id"
+    """The parent's field whose value is there."""
+    missing: tuple[int, str] | None = None
+    """The answer for a parent that there is not, or that has no such object."""
+    lists: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    """More placeholders for lists of entities, each with the fields of those that stand there."""
+    filters: Sequence[str] = ()
+    """Parameters that choose the entities with that value in the field of the same name."""
+    in_document: bool = True
+    """Whether the OpenAPI documents have the endpoint."""
     query: Sequence[str] = ()
     """The parameters it takes beside those of `choices` and `paging`."""
     required: Sequence[str] = ()
@@ -59,7 +69,7 @@ class Route:
 
     def body(
         self,
-        locations: Sequence[Location],
+        locations: Sequence[Holder],
         path: Mapping[str, str],
         query: Mapping[str, str],
         *,
@@ -79,6 +89,9 @@ class Route:
         entities = self._entities(locations, {**query, **path})
         for parameter, values in self.choices.items():
             entities = _chosen(entities, parameter, values, query)
+        for name in self.filters:
+            if name in query:
+                entities = [body for body in entities if entity_field(body, name) == query[name]]
         if self.paging is None:
             return self._compose(
                 EntityPage(entities=entities, total=len(entities), start=0, size=len(entities), more=False)
@@ -88,26 +101,30 @@ class Route:
     @cached_property
     def _parameters(self) -> frozenset[str]:
         paging = (self.paging.start, self.paging.size) if self.paging else ()
-        return frozenset((*self.query, *self.choices, *paging))
+        return frozenset((*self.query, *self.choices, *self.filters, *paging))
 
     @cached_property
     def _answer_parts(self) -> list[bytes]:
         """The answer's plain bytes and the names of its placeholders in turn."""
         return _PLACEHOLDER.split(json.dumps(self.answer, separators=(",", ":")).encode())
 
-    def _entities(self, locations: Sequence[Location], given: Mapping[str, str]) -> Sequence[bytes]:
+    def _entities(self, locations: Sequence[Holder], given: Mapping[str, str]) -> Sequence[bytes]:
         if self.parent_id is None:
             kind_without_app = self.kind_without_app or self.kind
             lists = [
                 place.entities[self.kind if place.installed else kind_without_app] for place in locations
             ]
             return lists[0] if len(lists) == 1 else [body for bodies in lists for body in bodies]
-        [location] = locations
-        parent_id = given[self.parent_id]
-        parents = location.entities[CHILD_KINDS[self.kind].parent]
-        if parent_id not in map(entity_id, parents):
-            raise Refusal(HTTPStatus.NOT_FOUND, f"There is no such {self.parent_id}.")
-        return location.children[self.kind].get(parent_id, [])
+        [location] = [place for place in locations if isinstance(place, Location)]
+        asked = given.get(self.parent_id)
+        for parent in location.entities[CHILD_KINDS[self.kind].parent]:
+            if entity_field(parent, self.parent_field) == asked:
+                return location.children[self.kind].get(entity_field(parent, "id") or asked or "", [])
+        raise self._missing
+
+    @property
+    def _missing(self) -> Refusal:
+        return Refusal(*self.missing or (HTTPStatus.NOT_FOUND, f"There is no such {self.parent_id}."))
 
     def _compose(self, page: EntityPage) -> bytes:
         items = b",".join(page.entities)
@@ -115,6 +132,8 @@ class Route:
         for place in range(1, len(parts), 2):
             match parts[place]:
                 case b"item":
+                    if not items:
+                        raise self._missing
                     parts[place] = items
                 case b"items":
                     parts[place] = b"[%b]" % items
@@ -122,6 +141,9 @@ class Route:
                     parts[place] = f'"{trace_id()}"'.encode()
                 case b"count":
                     parts[place] = b"%d" % len(page.entities)
+                case name if name.decode() in self.lists:
+                    chosen = _with_fields(page.entities, self.lists[name.decode()])
+                    parts[place] = b"[%b]" % b",".join(chosen)
                 case name:
                     parts[place] = json.dumps(getattr(page, name.decode())).encode()
         return b"".join(parts)
@@ -138,8 +160,12 @@ def _chosen(
         raise invalid(f"{parameter} must be one of the following values: {', '.join(values)}")
     if value == "desc":
         return entities[::-1]
-    fields = values[value].items()
-    return [body for body in entities if fields <= json.loads(body).items()] if fields else entities
+    return _with_fields(entities, values[value]) if values[value] else entities
+
+
+def _with_fields(entities: Sequence[bytes], fields: Mapping[str, object]) -> Sequence[bytes]:
+    """Those of the entities that have these fields."""
+    return [body for body in entities if fields.items() <= json.loads(body).items()]
 
 
 def _route(row: dict[str, Any]) -> Route:

@@ -7,6 +7,7 @@ A string may hold placeholders; one that is nothing else becomes the value itsel
 | `${trade.client}` | what the scope holds under this path, itself a template |
 | `${id workflows}` | the id of one of the location's workflows, counted on from the entity's own number |
 | `${new stage uuid}` | an id of this place's own, in the form `short`, `object` or `uuid` |
+| `${count tags}` | how many of them the location has |
 | `${int 1 48}`, `${pick streets}` | a random number, a random one of a list |
 | `${moment 0 300}` | a random moment between these days of the simulated past |
 | `${dashed name}`, `${underscored name}` | the text as addresses and field keys have it |
@@ -201,6 +202,7 @@ def _lines(rendered: str | list[Any]) -> list[str]:
 _FUNCTIONS: Mapping[str, Callable[..., Any]] = {
     "id": _reference,
     "new": _new_id,
+    "count": lambda scope, noun: scope.counts[noun][1],
     "int": lambda scope, low, high: scope.random.randint(int(low), int(high)),
     "pick": lambda scope, path: _pick({"$pick": path}, scope),
     "moment": _moment,

@@ -86,7 +86,7 @@ def test_an_app_uninstalled_from_some_locations_costs_no_other(
         if not may_ask:
             agency.scopes.remove("oauth.readonly")
         refreshes = asked(simulator, REFRESH)
-        for snapshot_type in (SnapshotType.PIPELINES, SnapshotType.LOCATIONS, SnapshotType.PIPELINES):
+        for snapshot_type in (SnapshotType.PIPELINES, SnapshotType.WORKFLOWS, SnapshotType.PIPELINES):
             exchanges = asked(simulator, EXCHANGE)
             with rigged(simulator, store=store, concurrency=concurrency) as rig:
                 capture = rig.capture(company, snapshot_type)

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 import pytest
 
 from ghl_snapshots.core.errors import ErrorKind
-from ghl_snapshots.core.model import Capture, SnapshotType, Source, Status, Tenant
+from ghl_snapshots.core.model import Capture, LeftOutReason, SnapshotType, Source, Status, Tenant
+from ghl_snapshots.ghl.endpoint import Endpoint, Shape
 from ghl_snapshots.ghl.endpoints import LOCATION_SEARCH, endpoints_of
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
@@ -17,23 +18,8 @@ from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Agency, Location
 from ghl_snapshots.simulator.faults import Effect, Fault, Hang, ReplaceBody, Respond, StuckPage, Wire
 from ghl_snapshots.simulator.server import Simulator
-from ghl_snapshots_tests.ghl.rig import Rig, rigged, tenant_of, token_database
+from ghl_snapshots_tests.ghl.rig import ENDPOINTS, Rig, held_by_ghl, rigged, tenant_of, token_database
 
-KINDS = {
-    "/locations/{locationId}": "location",
-    "/locations/{locationId}/customFields": "custom_fields",
-    "/locations/{locationId}/customValues": "custom_values",
-    "/locations/{locationId}/tags": "tags",
-    "/opportunities/pipelines": "pipelines",
-    "/workflows/": "workflows",
-    "/calendars/": "calendars",
-    "/calendars/groups": "calendar_groups",
-    "/calendars/resources/rooms": "rooms",
-    "/calendars/resources/equipments": "equipments",
-    "/voice-ai/agents": "voice_ai_agents",
-    "/conversation-ai/agents/search": "conversation_ai_agents",
-    "/agent-studio/agent": "agent_studio_agents",
-}
 ACTIONS = "/conversation-ai/agents/{agentId}/actions/list"
 GONE = Respond(status=404, body=b'{"statusCode":404,"message":"gone"}')
 
@@ -64,14 +50,17 @@ def rig(simulator: Simulator, store: OAuthTokens) -> Iterator[Rig]:
 
 def expected(location: Location, snapshot_type: SnapshotType) -> list[bytes]:
     """What the simulated GHL holds of a type, in the order of the catalogue."""
-    bodies: list[bytes] = []
-    for endpoint in endpoints_of(snapshot_type):
-        if endpoint.name == ACTIONS:
-            for agent in location.entities["conversation_ai_agents"]:
-                bodies += location.children["agent_actions"].get(json.loads(agent)["id"], [])
-        else:
-            bodies += location.entities[KINDS[endpoint.name]]
-    return bodies
+    return [body for endpoint in endpoints_of(snapshot_type) for body in held_by_ghl(location, endpoint)]
+
+
+def without_parent(snapshot_type: SnapshotType) -> list[Endpoint]:
+    """The calls of a type that are made for each location."""
+    return [endpoint for endpoint in endpoints_of(snapshot_type) if endpoint.parent is None]
+
+
+def captured_locations(capture: Capture) -> set[str]:
+    """The locations of which the capture holds something."""
+    return {entity.location_id for entity in capture.entities if entity.location_id}
 
 
 def bodies(capture: Capture) -> list[bytes]:
@@ -95,7 +84,9 @@ def test_an_agency_is_captured_location_by_location(
     capture = rig.capture(company, snapshot_type)
     locations = [rig.simulator.accounts.locations[name] for name in agency.location_ids]
     assert (capture.status, capture.errors) == (Status.SUCCESS, ())
-    assert bodies(capture) == [body for location in locations for body in expected(location, snapshot_type)]
+    own = agency.entities["company"] if snapshot_type is SnapshotType.LOCATIONS else []
+    of_locations = [body for location in locations for body in expected(location, snapshot_type)]
+    assert bodies(capture) == [*own, *of_locations]
     assert not capture.has_more
 
 
@@ -132,14 +123,17 @@ def test_every_request_says_where_its_entities_came_from(rig: Rig, agency: Agenc
         for entity in capture.entities[request.offset : position]:
             assert entity.endpoint == request.endpoint
             assert entity.location_id == request.location_id
-        assert (request.status, request.api_version, request.attempts) == (200, "2021-04-15", 1)
-        assert request.trace_id
+        endpoint = ENDPOINTS[request.endpoint]
+        assert (request.status, request.api_version, request.attempts) == (200, endpoint.api_version, 1)
+        is_whole_body = endpoint.shape is Shape.OBJECT and endpoint.items == ("",)
+        assert is_whole_body == (request.trace_id is None)
         assert before <= request.requested_at <= datetime.now(UTC)
         assert request.duration_ms >= 0
-        assert (request.parent_id is None) == (request.endpoint != ACTIONS)
+        assert (request.parent_id is None) == (endpoint.parent is None)
     assert position == capture.record_count
     assert {request.location_id for request in others} == set(agency.location_ids)
-    assert len({request.trace_id for request in capture.requests}) == len(capture.requests)
+    trace_ids = [request.trace_id for request in capture.requests if request.trace_id]
+    assert len(set(trace_ids)) == len(trace_ids)
 
 
 def test_every_request_sent_is_counted_by_endpoint_and_status(rig: Rig, company: Tenant) -> None:
@@ -166,6 +160,7 @@ def test_a_failing_endpoint_costs_no_other_endpoint(rig: Rig) -> None:
 
 
 def test_a_failing_page_costs_no_page_before_it(rig: Rig) -> None:
+    """Not even by a 404, which would say of the whole list that there is none."""
     location = rig.simulator.accounts.single_locations[1]
     assert len(location.entities["rooms"]) > 100
     rig.simulator.inject(Fault(effect=GONE, route="/calendars/resources/rooms", query={"skip": "99"}))
@@ -196,8 +191,8 @@ def test_a_forbidden_location_costs_no_other_location(
         capture = rig.capture(company, SnapshotType.LOCATIONS)
     assert {error.location_id for error in capture.errors} == {lost}
     assert {error.kind for error in capture.errors} == {ErrorKind.FORBIDDEN_LOCATION}
-    assert len(capture.errors) == len(endpoints_of(SnapshotType.LOCATIONS))
-    assert {entity.location_id for entity in capture.entities} == set(agency.location_ids) - {lost}
+    assert len(capture.errors) == len(without_parent(SnapshotType.LOCATIONS))
+    assert captured_locations(capture) == set(agency.location_ids) - {lost}
 
 
 def test_a_location_token_that_is_not_given_is_asked_for_once(
@@ -208,8 +203,8 @@ def test_a_location_token_that_is_not_given_is_asked_for_once(
     capture = rig.capture(company, SnapshotType.LOCATIONS)
     assert injected.hits == 1
     assert {error.location_id for error in capture.errors} == {lost}
-    assert len(capture.errors) == len(endpoints_of(SnapshotType.LOCATIONS))
-    assert {entity.location_id for entity in capture.entities} == set(agency.location_ids) - {lost}
+    assert len(capture.errors) == len(without_parent(SnapshotType.LOCATIONS))
+    assert captured_locations(capture) == set(agency.location_ids) - {lost}
 
 
 def test_a_failing_agent_costs_no_other_agents_actions(rig: Rig) -> None:
@@ -217,9 +212,12 @@ def test_a_failing_agent_costs_no_other_agents_actions(rig: Rig) -> None:
     agent_id = json.loads(location.entities["conversation_ai_agents"][1])["id"]
     rig.simulator.inject(Fault(effect=GONE, agent_id=agent_id))
     capture = rig.capture(rig.pit(location), SnapshotType.AI_WORKERS)
-    (error,) = capture.errors
-    assert (error.endpoint, error.parent_id) == (ACTIONS, agent_id)
     lost = set(location.children["agent_actions"][agent_id])
+    lost |= set(location.children["conversation_ai_details"][agent_id])
+    assert [(error.endpoint, error.parent_id) for error in capture.errors] == [
+        ("/conversation-ai/agents/{agentId}", agent_id),
+        (ACTIONS, agent_id),
+    ]
     assert bodies(capture) == [
         body for body in expected(location, SnapshotType.AI_WORKERS) if body not in lost
     ]
@@ -248,7 +246,7 @@ def test_a_wrong_token_ends_the_tenant_and_no_other(rig: Rig) -> None:
 
 
 @pytest.mark.parametrize(
-    ("snapshot_type", "calls"), [(SnapshotType.LOCATIONS, 4), (SnapshotType.PIPELINES, 3)]
+    ("snapshot_type", "calls"), [(SnapshotType.LOCATIONS, 8), (SnapshotType.PIPELINES, 4)]
 )
 def test_a_refused_token_costs_each_call_and_the_two_witnesses_once(
     simulator: Simulator, snapshot_type: SnapshotType, calls: int
@@ -261,7 +259,7 @@ def test_a_refused_token_costs_each_call_and_the_two_witnesses_once(
     assert capture.status is Status.FAILED
     assert len(simulator.request_log) == capture.api_call_count == calls
     assert [error.endpoint for error in capture.errors] == [
-        endpoint.name for endpoint in endpoints_of(snapshot_type)
+        endpoint.name for endpoint in without_parent(snapshot_type)
     ]
     assert {error.kind for error in capture.errors} == {ErrorKind.INVALID_CREDENTIAL}
 
@@ -292,8 +290,7 @@ def test_an_id_that_would_lead_to_another_path_is_not_asked_for(rig: Rig) -> Non
     location = rig.simulator.accounts.single_locations[0]
     location.entities["conversation_ai_agents"] = [b'{"id":"../../locations"}']
     capture = rig.capture(rig.pit(location), SnapshotType.AI_WORKERS)
-    (error,) = capture.errors
-    assert (error.kind, error.attempts) == (ErrorKind.REFUSED, 0)
+    assert [(error.kind, error.attempts) for error in capture.errors] == [(ErrorKind.REFUSED, 0)] * 2
     assert b'{"id":"../../locations"}' in bodies(capture)
 
 
@@ -314,8 +311,8 @@ def test_when_ghl_goes_away_what_came_before_is_kept(
 ) -> None:
     """The network fails for good in the middle of a capture."""
     with rigged(simulator, store=store, concurrency=1) as rig:
-        simulator.inject(Fault(effect=StopServing(simulator), route="/opportunities/pipelines", after=1))
-        capture = rig.capture(tenant_of(agency, credential="oauth"), SnapshotType.PIPELINES)
+        simulator.inject(Fault(effect=StopServing(simulator), route="/workflows/", after=1))
+        capture = rig.capture(tenant_of(agency, credential="oauth"), SnapshotType.WORKFLOWS)
     assert capture.status is Status.PARTIAL_FAILURE
     assert {entity.location_id for entity in capture.entities} == {agency.location_ids[0]}
     assert [error.location_id for error in capture.errors] == agency.location_ids[1:]
@@ -342,7 +339,8 @@ def test_only_get_is_sent_besides_the_token_paths(rig: Rig, company: Tenant) -> 
 def test_an_agencys_integration_token_asks_only_for_what_it_opens(rig: Rig, agency: Agency) -> None:
     capture = rig.capture(rig.pit(agency), SnapshotType.LOCATIONS)
     assert capture.status is Status.PARTIAL_FAILURE
-    assert [entity.location_id for entity in capture.entities] == agency.location_ids
+    assert [entity.location_id for entity in capture.entities] == [None, *agency.location_ids]
+    assert {each.reason for each in capture.left_out} == {LeftOutReason.NOT_GRANTED}
     assert {error.kind for error in capture.errors} == {ErrorKind.MISSING_SCOPE}
     assert "oauth" in capture.errors[0].message
     assert {status for _, _, status in rig.simulator.request_counts()} == {200}

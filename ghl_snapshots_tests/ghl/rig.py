@@ -1,6 +1,7 @@
 """The GHL client and the capture engine put together for a test, with waits that are short."""
 
 import base64
+import json
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,7 +17,8 @@ from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import Fetched, GhlClient
 from ghl_snapshots.ghl.credentials import Credentials
 from ghl_snapshots.ghl.deadline import Deadline
-from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, LOCATION_SEARCH, Endpoint
+from ghl_snapshots.ghl.endpoint import Endpoint
+from ghl_snapshots.ghl.endpoints import ENDPOINTS as CATALOGUE
 from ghl_snapshots.ghl.fetch_target import FetchTarget
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ghl.token_exchange import OAuthApp, TokenExchange
@@ -28,6 +30,9 @@ from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Agency, Location
+from ghl_snapshots.simulator.content import CHILD_KINDS
+from ghl_snapshots.simulator.paging import entity_field
+from ghl_snapshots.simulator.routes import ROUTES
 from ghl_snapshots.simulator.server import Simulator
 
 PIT = "SIMULATED_TOKEN"
@@ -41,9 +46,26 @@ _QUICK = {
     "concurrency": 8,
 }
 KEY = base64.urlsafe_b64encode(b"k" * 32).decode()
-ENDPOINTS: Mapping[str, Endpoint] = {
-    endpoint.name: endpoint for endpoint in (LOCATION_SEARCH, *LOCATION_ENDPOINTS)
-}
+ENDPOINTS: Mapping[str, Endpoint] = {endpoint.name: endpoint for endpoint in CATALOGUE}
+
+
+def held_by_ghl(location: Location, endpoint: Endpoint) -> list[bytes]:
+    """The entities that the simulated GHL gives for an endpoint of a location, in order."""
+    [route] = [route for route in ROUTES if route.template == endpoint.path]
+    if route.parent_id is None:
+        return list(location.entities[route.kind])
+    bodies: list[bytes] = []
+    for parent in location.entities[CHILD_KINDS[route.kind].parent]:
+        parent_id = entity_field(parent, "id") or entity_field(parent, route.parent_field) or ""
+        children = location.children[route.kind].get(parent_id, [])
+        if route.lists:
+            children = [body for fields in route.lists.values() for body in _with_fields(children, fields)]
+        bodies += children
+    return bodies
+
+
+def _with_fields(bodies: Iterable[bytes], fields: Mapping[str, object]) -> Iterator[bytes]:
+    return (body for body in bodies if fields.items() <= json.loads(body).items())
 
 
 def now() -> datetime:

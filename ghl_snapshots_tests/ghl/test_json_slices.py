@@ -1,6 +1,7 @@
 """Entities are the exact bytes that GHL sent, whatever JSON allows; everything else is a clear error."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -9,23 +10,14 @@ from hypothesis import strategies as st
 
 from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.core.model import SnapshotType
-from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, Endpoint, Shape
-from ghl_snapshots.ghl.json_slices import Answer, read_answer, read_object
+from ghl_snapshots.ghl.endpoint import Endpoint, Shape
+from ghl_snapshots.ghl.json_slices import Answer, read_answer, read_object, texts_at
 
-LIST = Endpoint(
-    snapshot_type=SnapshotType.WORKFLOWS, path="/list", api_version="v", scope="s", items_key="items"
-)
-OBJECT = Endpoint(
-    snapshot_type=SnapshotType.LOCATIONS,
-    path="/object",
-    api_version="v",
-    scope="s",
-    items_key="item",
-    shape=Shape.OBJECT,
-)
-BARE = Endpoint(
-    snapshot_type=SnapshotType.CALENDARS, path="/bare", api_version="v", scope="s", shape=Shape.BARE_LIST
-)
+BARE = Endpoint(snapshot_type=SnapshotType.CALENDARS, path="/bare", holds="", scope="s")
+LIST = replace(BARE, items=("items",))
+OBJECT = replace(BARE, items=("item",), shape=Shape.OBJECT)
+BODY = replace(BARE, shape=Shape.OBJECT)
+DEEP = replace(BARE, items=("data.items", "data.others"), more=("data.hasMore",), total=("data.count",))
 
 _SPACE = st.text(alphabet=" \t\n\r", max_size=3)
 _DIGITS = st.text(alphabet="0123456789", min_size=1, max_size=40).map(lambda text: text.lstrip("0") or "0")
@@ -227,13 +219,48 @@ def test_an_object_is_read_for_errors_and_tokens() -> None:
         assert caught.value.kind is ErrorKind.MALFORMED_RESPONSE
 
 
-@pytest.mark.parametrize("endpoint", LOCATION_ENDPOINTS, ids=lambda endpoint: endpoint.path)
-def test_the_catalogue_says_where_every_endpoint_holds_its_entities(endpoint: Endpoint) -> None:
-    one = b'{"' + endpoint.id_key.encode() + b'":"e-1"}'
-    body = {
-        Shape.BARE_LIST: b"[" + one + b"]",
-        Shape.LIST: b'{"' + endpoint.items_key.encode() + b'":[' + one + b"]}",
-        Shape.OBJECT: b'{"' + endpoint.items_key.encode() + b'":' + one + b"}",
-    }[endpoint.shape]
-    found = read_answer(body, endpoint).entities
-    assert [(slice_.body, slice_.entity_id) for slice_ in found] == [(one, "e-1")]
+def test_a_body_that_is_the_object_comes_back_byte_for_byte() -> None:
+    element = b'{ "id":"a", "traceId":"t", "n":1.10 }'
+    answer = read_answer(b" " + element + b"\n", BODY)
+    assert bodies(answer) == [element]
+    assert (answer.entities[0].entity_id, answer.trace_id) == ("a", None)
+    with pytest.raises(GhlError, match="the body is a list, not an object"):
+        read_answer(b"[]", BODY)
+
+
+def test_entities_may_stand_deep_in_an_answer_and_in_several_places() -> None:
+    body = b'{"data":{"count":9,"items":[{"id":"a"}],"hasMore":true,"others":[{"id":"b"}]},"traceId":"t"}'
+    answer = read_answer(body, DEEP)
+    assert bodies(answer) == [b'{"id":"a"}', b'{"id":"b"}']
+    assert (answer.total, answer.has_more, answer.trace_id) == (9, True, "t")
+    assert bodies(read_answer(b'{"data":{"items":[]}}', DEEP)) == []
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b'{"data":{"others":[]}}', "'data.items' is missing"),
+        (b'{"data":[]}', "'data' is a list, not an object with 'items'"),
+        (b'{"data":{"items":[1]}}', r"data.items\[0\] is a string or number"),
+        (b'{"data":{"items":[]},"data":{"items":[]}}', "'data.items' is there twice"),
+    ],
+)
+def test_what_is_missing_deep_in_an_answer_is_named(body: bytes, reason: str) -> None:
+    with pytest.raises(GhlError, match=reason):
+        read_answer(body, DEEP)
+
+
+@pytest.mark.parametrize(
+    ("place", "texts"),
+    [
+        ("id", ["a"]),
+        ("n.faqs", ["12"]),
+        ("members[].userId", ["u1", "u2"]),
+        ("flag", ["true"]),
+        ("members", []),
+        ("n.missing", []),
+    ],
+)
+def test_a_parents_values_are_read_at_any_depth(place: str, texts: list[str]) -> None:
+    body = b'{"id":"a","n":{"faqs":12},"members":[{"userId":"u1"},{},{"userId":"u2"},null],"flag":true}'
+    assert texts_at(body, place) == texts

@@ -12,7 +12,7 @@ from ghl_snapshots.core.capture_settings import CaptureSettings
 from ghl_snapshots.core.errors import ErrorKind, GhlError, ListChangedError
 from ghl_snapshots.core.model import Entity
 from ghl_snapshots.ghl.deadline import Deadline
-from ghl_snapshots.ghl.endpoints import LOCATION_ENDPOINTS, Endpoint, Paging
+from ghl_snapshots.ghl.endpoint import By, Endpoint
 from ghl_snapshots.ghl.json_slices import Answer, read_answer
 from ghl_snapshots.ghl.paging import MAX_PAGES, pages
 from ghl_snapshots.ghl.transport import Transport
@@ -20,6 +20,7 @@ from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots.simulator.faults import EndlessPages, Fault, ReplaceBody, StuckPage
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator
+from ghl_snapshots_tests.ghl.rig import ENDPOINTS
 
 LISTS = {
     "/calendars/resources/rooms": "rooms",
@@ -27,9 +28,9 @@ LISTS = {
     "/conversation-ai/agents/search": "conversation_ai_agents",
     "/agent-studio/agent": "agent_studio_agents",
 }
-PAGED = [endpoint for endpoint in LOCATION_ENDPOINTS if endpoint.path in LISTS]
+PAGED = [ENDPOINTS[path] for path in LISTS]
 BY_PATH = pytest.mark.parametrize("endpoint", PAGED, ids=lambda endpoint: endpoint.path)
-WITH_TOTAL = [endpoint for endpoint in PAGED if endpoint.paging is not Paging.SKIP]
+WITH_TOTAL = [endpoint for endpoint in PAGED if endpoint.id]
 COUNT = 7
 
 
@@ -89,6 +90,17 @@ def fetcher(
     return fetch
 
 
+def by_position(endpoint: Endpoint) -> bool:
+    """Whether a page begins with the end of the one before."""
+    return endpoint.paging is not None and endpoint.paging.by is By.POSITION
+
+
+def sized(endpoint: Endpoint, size: int) -> Endpoint:
+    """The endpoint with pages of another size."""
+    assert endpoint.paging is not None
+    return replace(endpoint, paging=replace(endpoint.paging, size=size))
+
+
 def followed(
     endpoint: Endpoint, fetch: Callable[[Mapping[str, str]], Answer], *, max_pages: int = MAX_PAGES
 ) -> tuple[list[bytes], GhlError | None]:
@@ -108,11 +120,8 @@ def test_every_entity_comes_once_and_in_order_for_any_page_size(
     simulator: Simulator, transport: Transport, location: Location, endpoint: Endpoint, size: int
 ) -> None:
     """Seven entities are no whole number of pages, exactly one page, or less than one."""
-    sized = replace(endpoint, page_size=size)
-    assert followed(sized, fetcher(transport, location, sized)) == (
-        location.entities[LISTS[endpoint.path]],
-        None,
-    )
+    found = followed(sized(endpoint, size), fetcher(transport, location, endpoint))
+    assert found == (location.entities[LISTS[endpoint.path]], None)
 
 
 @BY_PATH
@@ -131,14 +140,13 @@ def test_a_page_that_comes_again_is_caught_and_the_first_is_kept(
     simulator: Simulator, transport: Transport, location: Location, endpoint: Endpoint
 ) -> None:
     simulator.inject(Fault(effect=StuckPage(), route=endpoint.path))
-    sized = replace(endpoint, page_size=3)
-    found, error = followed(sized, fetcher(transport, location, sized))
+    found, error = followed(sized(endpoint, 3), fetcher(transport, location, endpoint))
     assert found == location.entities[LISTS[endpoint.path]][:3]
     assert error is not None
     assert error.kind is ErrorKind.PAGING
     assert "again on a later page" in error.message
     assert isinstance(error, ListChangedError), "it is read once more"
-    assert len(simulator.request_log) == 2 + (endpoint.paging in {Paging.SKIP, Paging.OFFSET})
+    assert len(simulator.request_log) == 2 + by_position(endpoint)
 
 
 @BY_PATH
@@ -147,8 +155,8 @@ def test_a_list_that_never_ends_is_given_up_and_what_came_is_kept(
 ) -> None:
     simulator.inject(Fault(effect=EndlessPages(), route=endpoint.path))
     found, error = followed(endpoint, fetcher(transport, location, endpoint), max_pages=4)
-    overlapping = endpoint.paging in {Paging.SKIP, Paging.OFFSET}
-    assert len(found) == 4 * endpoint.page_size - 3 * overlapping
+    assert endpoint.paging is not None
+    assert len(found) == 4 * endpoint.paging.size - 3 * by_position(endpoint)
     assert error is not None
     assert (error.kind, error.message) == (ErrorKind.PAGING, "the list did not end within 4 pages")
     assert error.cursor is not None
@@ -187,8 +195,7 @@ def test_a_page_that_fails_leaves_the_pages_before_it_and_its_cursor(
     for endpoint in PAGED:
         simulator.clear_faults()
         simulator.inject(Fault(effect=ReplaceBody(change=lambda _: b"<html>"), route=endpoint.path, after=2))
-        sized = replace(endpoint, page_size=3)
-        found, error = followed(sized, fetcher(transport, location, sized))
+        found, error = followed(sized(endpoint, 3), fetcher(transport, location, endpoint))
         entities = location.entities[LISTS[endpoint.path]]
         count, cursor = kept[endpoint.path]
         assert found == entities[:count]
@@ -203,9 +210,9 @@ def entities(names: list[str]) -> tuple[Entity, ...]:
     )
 
 
-SKIP = next(endpoint for endpoint in PAGED if endpoint.paging is Paging.SKIP)
-CURSOR = next(endpoint for endpoint in PAGED if endpoint.paging is Paging.CURSOR)
-OFFSET = next(endpoint for endpoint in PAGED if endpoint.paging is Paging.OFFSET)
+SKIP = ENDPOINTS["/calendars/resources/rooms"]
+CURSOR = ENDPOINTS["/conversation-ai/agents/search"]
+OFFSET = ENDPOINTS["/agent-studio/agent"]
 
 
 @given(count=st.integers(0, 40), cap=st.integers(1, 12), asked=st.integers(1, 12))
@@ -217,7 +224,7 @@ def test_a_server_that_gives_fewer_than_asked_for_loses_nothing(count: int, cap:
         skip = int(query["skip"])
         return Answer(entities=entities(names[skip : skip + min(cap, int(query["limit"]))]))
 
-    found, error = followed(replace(SKIP, page_size=asked), fetch)
+    found, error = followed(sized(SKIP, asked), fetch)
     assert error is None
     assert found == [entity.body for entity in entities(names)]
 
@@ -233,7 +240,7 @@ def test_a_server_that_begins_whole_pages_only_loses_nothing(count: int, size: i
         there = names[skip : skip + size] if int(query["skip"]) < count else []
         return Answer(entities=entities(there))
 
-    found, error = followed(replace(SKIP, page_size=size), fetch)
+    found, error = followed(sized(SKIP, size), fetch)
     assert error is None
     assert found == [entity.body for entity in entities(names)]
 
@@ -254,7 +261,7 @@ def test_no_entity_is_lost_to_a_deletion_between_two_pages(
         skip = int(query["skip"])
         return Answer(entities=entities(there[skip : skip + int(query["limit"])]))
 
-    found, error = followed(replace(SKIP, page_size=size), fetch)
+    found, error = followed(sized(SKIP, size), fetch)
     if error is None:
         assert {entity.body for entity in entities(left)} <= set(found)
     else:
@@ -275,15 +282,48 @@ def test_an_entity_twice_on_one_page_is_given_twice_and_flagged() -> None:
 
 def test_equal_entities_without_an_id_are_two_of_them() -> None:
     """GHL gives rooms no id, and two treatment rooms may be alike to the byte."""
-    rooms = tuple(Entity(body=b'{"name":"Room"}', endpoint="/list", entity_id=None) for _ in range(2))
-    [page] = pages(OFFSET, lambda _query: Answer(entities=rooms, total=2))
-    assert page.new == rooms
-    assert page.duplicates == rooms[1:]
+    rooms = tuple(Entity(body=b'{"name":"Room"}', endpoint="/list", entity_id=None) for _ in range(5))
+
+    def fetch(query: Mapping[str, str]) -> Answer:
+        skip = int(query["skip"])
+        return Answer(entities=rooms[skip : skip + 3])
+
+    given = list(pages(sized(SKIP, 3), fetch))
+    assert [len(page.new) for page in given] == [3, 2, 0]
+    assert [page.duplicates for page in given] == [(), (), ()]
+    [page] = pages(OFFSET, lambda _query: Answer(entities=rooms[:2], total=2))
+    assert page.duplicates == rooms[1:2], "where an entity has an id"
+
+
+@given(count=st.integers(0, 40), size=st.integers(2, 12))
+def test_a_short_page_is_the_last_where_ghl_documents_its_size(count: int, size: int) -> None:
+    names = [str(number) for number in range(count)]
+    asked = []
+
+    def fetch(query: Mapping[str, str]) -> Answer:
+        asked.append(query)
+        skip = int(query["skip"])
+        return Answer(entities=entities(names[skip : skip + int(query["limit"])]))
+
+    found, error = followed(sized(ENDPOINTS["/calendars/schedules/search"], size), fetch)
+    assert error is None
+    assert found == [entity.body for entity in entities(names)]
+    assert len(asked) == 1 or count >= size
+
+
+def test_a_list_that_ghl_does_not_page_is_whole_if_it_is_less_than_a_page() -> None:
+    whole = sized(ENDPOINTS["/calendars/{calendarId}/notifications"], 3).in_fallback()
+    for count, kind in ((2, None), (3, ErrorKind.PAGING)):
+        names = entities([str(number) for number in range(count)])
+        given = Answer(entities=names)
+        found, error = followed(whole, lambda _query, given=given: given)  # type: ignore[misc] # bound here
+        assert found == [entity.body for entity in names]
+        assert (error.kind if error else None) == kind
 
 
 def test_a_page_that_comes_again_in_the_place_of_the_next_one_is_named() -> None:
     """In a list that is followed in spite of changes too."""
-    same = replace(OFFSET, page_size=2)
+    same = sized(OFFSET, 2)
     given = pages(same, lambda _query: Answer(entities=entities(["a", "b"]), has_more=True), is_repeated=True)
     assert next(given).new == entities(["a", "b"])
     with pytest.raises(GhlError, match="a page again in the place of the next one"):
@@ -309,8 +349,9 @@ def test_a_cursor_needs_an_id() -> None:
 
 
 def test_a_list_in_one_answer_that_leaves_entities_out_is_named_and_kept() -> None:
-    whole = next(endpoint for endpoint in LOCATION_ENDPOINTS if endpoint.paging is Paging.NONE)
-    found, error = followed(whole, lambda _query: Answer(entities=entities(["a", "b"]), total=3))
+    found, error = followed(
+        ENDPOINTS["/workflows/"], lambda _query: Answer(entities=entities(["a", "b"]), total=3)
+    )
     assert len(found) == 2
     assert error is not None
     assert error.message == "the list ended after 2 entities, but GHL says there are 3"

@@ -16,7 +16,7 @@ from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots_tests.ghl.rig import installed, rigged, tenant_of, token_database
 
-LOCATION_CALLS = endpoints_of(SnapshotType.LOCATIONS)
+LOCATION_CALLS = endpoints_of(SnapshotType.PIPELINES)
 
 
 @pytest.fixture
@@ -68,7 +68,7 @@ def test_a_location_whose_token_takes_long_holds_up_no_call_to_another(
         held = Held(until=lambda: len(asked()) >= wanted)
         simulator.inject(Fault(effect=held, location_id=slow, route="/oauth/locationToken"))
         tenant = tenant_of(agency, credential="oauth", tenant_id="agency")
-        capture = rig.capture(tenant, SnapshotType.LOCATIONS)
+        capture = rig.capture(tenant, SnapshotType.PIPELINES)
         before, after = asked()[:wanted], asked()[wanted:]
     assert capture.status is Status.SUCCESS
     assert set(before) == set(others)
@@ -108,7 +108,7 @@ def test_an_agency_whose_tokens_take_long_holds_up_no_other_agency(postgres: Emb
                 assert held.begun.wait(10)
                 yield tenant_of(other, credential="oauth", tenant_id=other.company_id)
 
-            captures = list(rig.capture_all(tenants(), SnapshotType.LOCATIONS))
+            captures = list(rig.capture_all(tenants(), SnapshotType.PIPELINES))
     assert [capture.status for capture in captures] == [Status.SUCCESS] * 2
     assert set(asked()[:wanted]) == set(other.location_ids)
 

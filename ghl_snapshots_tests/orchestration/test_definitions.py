@@ -11,7 +11,8 @@ import yaml
 
 from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.definitions import definitions
-from ghl_snapshots.ghl.endpoints import endpoints_of
+from ghl_snapshots.ghl.endpoint_table import table
+from ghl_snapshots.ghl.endpoints import ENDPOINTS
 from ghl_snapshots.local.environment import PROJECT
 from ghl_snapshots.orchestration.io_manager import SnapshotIOManager
 from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource
@@ -48,10 +49,8 @@ def test_an_assets_description_names_its_calls_and_their_scopes(snapshot_type: S
     specs = {spec.key: spec for spec in definitions().resolve_all_asset_specs()}
     spec = specs[dg.AssetKey(snapshot_type.value)]
     assert spec.group_name == "ghl_snapshots"
-    for endpoint in endpoints_of(snapshot_type):
-        assert f"| `GET {endpoint.path}` | `{endpoint.scope}` | {endpoint.api_version} |" in (
-            spec.description or ""
-        )
+    calls = [endpoint for endpoint in ENDPOINTS if endpoint.snapshot_type is snapshot_type]
+    assert table(calls) in (spec.description or "")
 
 
 def test_the_assets_belong_to_whom_the_settings_name(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,9 @@ import json
 import pytest
 
 from ghl_snapshots.simulator.accounts import Agency, Location
-from ghl_snapshots.simulator.routes import ROUTES
+from ghl_snapshots.simulator.content import CHILD_KINDS
+from ghl_snapshots.simulator.paging import entity_field
+from ghl_snapshots.simulator.routes import ROUTES, Route
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots_tests.simulator.conftest import Client
 
@@ -13,17 +15,26 @@ WORKFLOWS = "/workflows/"
 LOCATION_ROUTES = [route for route in ROUTES if route.reader != "agency"]
 
 
+def parent_of(location: Location, route: Route) -> str:
+    """What names a parent that has children of the route's kind."""
+    for body in location.entities[CHILD_KINDS[route.kind].parent]:
+        named = entity_field(body, route.parent_field) or ""
+        if location.children[route.kind].get(entity_field(body, "id") or named):
+            return named
+    return "none"
+
+
 def ask_for(client: Client, template: str, location: Location, token: str | None = None) -> tuple[int, str]:
     """Status and message of an endpoint asked about a location, with every parameter it may need."""
     route = next(route for route in ROUTES if route.template == template)
-    path = template.format(
-        locationId=location.location_id, agentId=next(iter(location.children["agent_actions"]))
-    )
-    query = {"locationId": location.location_id} if "locationId" in route.query else {}
+    ids = dict.fromkeys(("locationId", "originId"), location.location_id)
+    if route.parent_id is not None:
+        ids[route.parent_id] = parent_of(location, route)
+    query = {name: ids[name] for name in route.query if name in ids}
     parameters = (route.paging.start, route.paging.size) if route.paging else ()
     required = {"skip": "0", "limit": "5", "offset": "0"}
     paging = {name: required[name] for name in ("skip", "limit", "offset") if name in parameters}
-    answer = client.get(path, {**query, **paging}, token=token, version=route.version)
+    answer = client.get(template.format(**ids), {**query, **paging}, token=token, version=route.version)
     content = answer.json()
     return answer.status_code, content.get("message", "") if isinstance(content, dict) else ""
 
@@ -44,12 +55,13 @@ def test_an_agency_integration_token_is_refused_where_a_location_is_read(
 
 
 @pytest.mark.parametrize(
-    "template", [r.template for r in LOCATION_ROUTES if "conversation-ai" not in r.template]
+    "template",
+    [r.template for r in LOCATION_ROUTES if "locationId" in r.query or "{locationId}" in r.template],
 )
 def test_a_foreign_location_is_refused(
     client: Client, location: Location, stranger: Location, template: str
 ) -> None:
-    """Conversation agents are asked for without naming a location, so none can be foreign."""
+    """What is asked for without naming a location, such as conversation agents, cannot be foreign."""
     status, message = ask_for(client, template, stranger, location.private_integration_token)
     assert (status, message) == (403, "The token does not have access to this location.")
 
@@ -91,6 +103,12 @@ def test_a_missing_or_wrong_version_is_refused(
 ) -> None:
     answer = client.get(WORKFLOWS, version=version, locationId=location.location_id)
     assert (answer.status_code, answer.json()["message"]) == (401, message)
+
+
+def test_a_path_of_v3_is_not_there_for_another_version(client: Client, location: Location) -> None:
+    answer = client.get("/calendars/services/catalog", version="2021-04-15", locationId=location.location_id)
+    assert answer.status_code == 404
+    assert answer.json()["message"].startswith("Cannot GET /calendars/services/catalog")
 
 
 def test_version_v3_is_accepted_everywhere(client: Client, location: Location) -> None:

@@ -24,13 +24,29 @@ ENDPOINTS: tuple[tuple[str, str, dict[str, str]], ...] = (
     ("conversation_ai_agents", "/conversation-ai/agents/search", {"limit": "500"}),
     ("agent_studio_agents", "/agent-studio/agent", {"locationId": "{}", "limit": "500", "offset": "0"}),
 )
-ABOUT_THE_LOCATION = {"location", "location_summaries", "installed_locations", "locations_without_app"}
+WITHOUT_LOCATION_ID = {
+    "location",
+    "location_summaries",
+    "installed_locations",
+    "locations_without_app",
+    "company",
+    "sms_providers",
+    "email_providers",
+    "knowledge_bases",
+}
 
 
 def everything(accounts: Accounts) -> dict[str, dict[str, list[bytes]]]:
-    """Every entity of a world by location and kind."""
+    """Every entity of a world by location and kind, those of a parent by kind and the parent's id."""
     return {
-        place.location_id: {**place.entities, **place.children["agent_actions"]}
+        place.location_id: {
+            **place.entities,
+            **{
+                f"{kind} of {parent_id}": bodies
+                for kind, lists in place.children.items()
+                for parent_id, bodies in lists.items()
+            },
+        }
         for place in accounts.locations.values()
     }
 
@@ -92,7 +108,7 @@ def test_the_demo_world_goes_past_one_page_in_every_way_of_paging() -> None:
 
 def test_ids_are_unique_and_every_entity_names_its_location() -> None:
     for place in demo_accounts(1).locations.values():
-        for kind in set(KINDS) - ABOUT_THE_LOCATION:
+        for kind in set(KINDS) - WITHOUT_LOCATION_ID:
             entities = [json.loads(body) for body in place.entities[kind]]
             found = [one.get("id", one.get("agentId")) for one in entities]
             assert len(set(found)) == len(found)
