@@ -2,9 +2,11 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeVar
 
 from ghl_snapshots.core.model import Snapshot, Status
 
+Item = TypeVar("Item")
 _HEADINGS = ("tenant", "type", "status", "records", "calls", "seconds", "checksum")
 _ROW = "{:<{width}}  {:<10}  {:<15}  {:>7}  {:>5}  {:>7}  {}"
 
@@ -34,13 +36,11 @@ def describe_errors(snapshot: Snapshot, *, at_most: int = 5) -> list[str]:
 
 
 def describe_left_out(snapshot: Snapshot, *, at_most: int = 5) -> list[str]:
-    """What the snapshot is complete without and why, a line each, with the number of those that follow."""
-    return _bounded(
-        snapshot,
-        snapshot.metadata.get("leftOut", []),
-        lambda left_out: f"left out ({left_out['reason']}): {_describe(left_out)}",
-        at_most,
-    )
+    """What the snapshot is complete without and why, a line for each call and reason."""
+    groups: dict[tuple[str, str | None], list[Mapping[str, str | None]]] = {}
+    for item in snapshot.metadata.get("leftOut", []):
+        groups.setdefault((item["reason"], item["endpoint"]), []).append(item)
+    return _bounded(snapshot, list(groups.values()), _describe_group, at_most)
 
 
 def totals(snapshots: Sequence[Snapshot], *, seconds: float, new_bytes: int) -> str:
@@ -70,16 +70,19 @@ def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 def _bounded(
-    snapshot: Snapshot,
-    items: Sequence[Mapping[str, str | None]],
-    describe: Callable[[Mapping[str, str | None]], str],
-    at_most: int,
+    snapshot: Snapshot, items: Sequence[Item], describe: Callable[[Item], str], at_most: int
 ) -> list[str]:
     lines = [describe(item) for item in items[:at_most]]
     if len(items) > at_most:
         more = f"{len(items) - at_most:,} more"
         lines.append(f"and {more}; `ghl-snapshots show {snapshot.snapshot_id}` lists all")
     return lines
+
+
+def _describe_group(group: Sequence[Mapping[str, str | None]]) -> str:
+    """Calls that were left out for the same reason, by the first of them."""
+    more = f", and {len(group) - 1:,} more of these calls" if len(group) > 1 else ""
+    return f"left out ({group[0]['reason']}): {_describe(group[0])}{more}"
 
 
 def _describe(item: Mapping[str, str | None]) -> str:

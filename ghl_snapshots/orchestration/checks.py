@@ -61,8 +61,9 @@ CHECKS = (
         daily=True,
         description="The latest capture of every enabled tenant has everything of each location, and nothing "
         "twice. **Red:** the capture is complete as far as GHL lets it be, and this is what it is "
-        "without: a scope that the credential lacks (grant it), a feature that the customer's plan lacks, a "
-        "location without the app (install it there) or suspended in GHL; or what GHL listed more than once. "
+        "without: a call whose scope the credential lacks (grant the one that is named), a feature that the "
+        "customer's plan lacks, a location without the app (install it there) or suspended in GHL, a call "
+        "that GHL has not (absent); or what GHL listed more than once. "
         "Nothing failed.",
     ),
     Check(

@@ -6,7 +6,7 @@ import dagster as dg
 
 from ghl_snapshots.capture.locked_captures import CaptureFailure, CaptureResult
 from ghl_snapshots.core.model import Snapshot, SnapshotType, Status
-from ghl_snapshots.core.summary import counted, describe_errors
+from ghl_snapshots.core.summary import counted, describe_errors, describe_left_out
 from ghl_snapshots.ledger.append import Appended
 from ghl_snapshots.orchestration import dagster_tags
 
@@ -33,6 +33,7 @@ def result_event(appended: Appended) -> dg.AssetMaterialization | dg.AssetObserv
         "new_bytes": appended.new_bytes,
         "missing_parts": len(snapshot.metadata["errors"]),
         "left_out": len(snapshot.metadata.get("leftOut", [])),
+        "left_out_because": "; ".join(describe_left_out(snapshot, at_most=_MAX_CAUSES)) or "nothing",
         "duplicates": len(snapshot.metadata.get("duplicates", [])),
         "snapshot_id": snapshot.snapshot_id,
         "correlation_id": snapshot.correlation_id,

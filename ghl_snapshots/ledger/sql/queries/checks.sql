@@ -136,6 +136,8 @@ CROSS JOIN LATERAL (
         ' (', min(item ->> 'message'), ')'
     )
     FROM jsonb_array_elements(body.value -> 'leftOut') AS each (item)
+    -- That one entity has nothing of a kind, such as a schedule of its own, is ordinary.
+    WHERE item ->> 'reason' <> 'absent' OR item ->> 'parentId' IS NULL
     GROUP BY item ->> 'reason', item ->> 'endpoint'
     UNION ALL
     SELECT concat(
