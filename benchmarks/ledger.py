@@ -66,7 +66,8 @@ def read(table: Comparison, ledger: Ledger, connection: Connection, account: Acc
     """Questions about one tenant's workflows, to both designs."""
     kind, as_of = SnapshotType.WORKFLOWS, START + timedelta(days=1)
     tenant_id = account.tenant.tenant_id
-    entity_id = account.capture(kind, START, "x").entities[0].entity_id or ""
+    entity = account.capture(kind, START, "x").entities[0]
+    entity_id = entity.entity_id or ""
     latest = ledger.latest(tenant_id, kind)
     if latest is None:
         raise RuntimeError("the week left no snapshot")
@@ -95,7 +96,7 @@ def read(table: Comparison, ledger: Ledger, connection: Connection, account: Acc
     )
     table.row(
         f"history of one entity, {place}",
-        timed(lambda: ledger.entity_history(tenant_id, entity_id)),
+        timed(lambda: ledger.entity_history(tenant_id, entity.endpoint, entity_id)),
         timed(literal_design.history(connection, tenant_id, kind, entity_id), 1),
     )
 

@@ -101,8 +101,11 @@ def read(table: Comparison, connection: Connection, database: Database, hours: i
     table.row("one snapshot by its id", timed(lambda: ledger.get(latest.snapshot_id), 100))
     table.row("all snapshots of a trigger", timed(lambda: ledger.of_trigger(latest.correlation_id)))
     table.row("100 newest of an account", timed(lambda: ledger.of_account(latest.ghl_account_id)))
-    entity = Account(7, locations=1).capture(kind, START, "x").entities[0].entity_id or ""
-    table.row("history of one entity", timed(lambda: ledger.entity_history("tenant-0007", entity)))
+    entity = Account(7, locations=1).capture(kind, START, "x").entities[0]
+    table.row(
+        "history of one entity",
+        timed(lambda: ledger.entity_history("tenant-0007", entity.endpoint, entity.entity_id or "")),
+    )
 
 
 def append(table: Comparison, database: Database) -> None:

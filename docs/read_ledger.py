@@ -29,7 +29,7 @@ def main(tenant_id: str, moment: str, workflow_id: str) -> None:
             for body in ledger.bodies(snapshot):
                 pipeline = json.loads(body)
                 print(f"  {pipeline['name']}: {', '.join(stage['name'] for stage in pipeline['stages'])}")
-        for version in ledger.entity_history(tenant_id, workflow_id, SnapshotType.WORKFLOWS):
+        for version in ledger.entity_history(tenant_id, "/workflows/", workflow_id):
             workflow = json.loads(version.body)
             print(
                 f"Workflow {workflow['name']} ({workflow['status']}), content {version.digest[:12]}: "

@@ -154,27 +154,31 @@ class Ledger:
         with self._database.reader(tenant_id) as connection:
             return [Snapshot.from_row(row) for row in connection.execute(query("snapshots_page"), parameters)]
 
-    def entity_history(
-        self, tenant_id: str, entity_id: str, snapshot_type: SnapshotType | None = None
-    ) -> list[EntityVersion]:
-        """Every distinct content of the entity with this GHL id, by its first sighting; empty if unknown."""
+    def entity_history(self, tenant_id: str, endpoint: str, entity_id: str) -> list[EntityVersion]:
+        """Every distinct content of an entity of an endpoint, by its first sighting; empty if unknown.
+
+        An agent in a list and the same agent's detail are two entities with one id.
+        """
         parameters = {
             "tenant_id": tenant_id,
+            "endpoint": endpoint,
             "entity_id": entity_id,
-            "snapshot_types": _types(snapshot_type),
+            "snapshot_types": _types(None),
         }
         with self._database.reader(tenant_id) as connection:
             rows = connection.execute(query("entity_history"), parameters)
             return [EntityVersion(**row) for row in rows]
 
-    def bodies(self, snapshot: Snapshot) -> Generator[bytes]:
-        """The exact bytes of the snapshot's entities in order, read a few at a time."""
+    def bodies(self, snapshot: Snapshot, *, endpoint: str | None = None) -> Generator[bytes]:
+        """The exact bytes of the snapshot's entities, of one endpoint or all, in order, a few at a time."""
+        name = "bodies" if endpoint is None else "bodies_of_endpoint"
+        parameters = {**_payload_key(snapshot), "snapshot_id": snapshot.snapshot_id, "endpoint": endpoint}
         with (
             self._database.reader(snapshot.tenant_id) as connection,
             connection.cursor(name="bodies", binary=True) as cursor,
         ):
             cursor.itersize = _ROWS_AT_A_TIME
-            for row in cursor.execute(query("bodies"), _payload_key(snapshot)):
+            for row in cursor.execute(query(name), parameters):
                 yield row["body"]
 
     def verify_snapshot(self, snapshot: Snapshot) -> None:

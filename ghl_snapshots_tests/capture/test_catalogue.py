@@ -11,6 +11,7 @@ from ghl_snapshots.core.model import AccountKind, Capture, LeftOutReason, Snapsh
 from ghl_snapshots.ghl.endpoint import Endpoint
 from ghl_snapshots.ghl.endpoints import ENDPOINTS, endpoints_of
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
+from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.simulator.accounts import Agency, Location
 from ghl_snapshots.simulator.content import CHILD_KINDS
 from ghl_snapshots.simulator.error_answers import Refuse
@@ -99,6 +100,8 @@ def test_a_row_is_whole(endpoint: Endpoint) -> None:
     assert route.in_document == (not endpoint.source)
     assert endpoint.scope.endswith("readonly")
     assert endpoint.holds
+    place = f"'{{{endpoint.id.replace('.', ',') or 'id'}}}'"
+    assert place in query("of_another_id"), "a verification finds the entity's id in its body"
     filled = {"locationId", "companyId", "appId"}
     if endpoint.parent is not None:
         earlier = ENDPOINTS[: ENDPOINTS.index(endpoint)]

@@ -28,6 +28,38 @@ _REST: Final = """## Scopes
 
 {scopes}
 
+## History
+
+The history of an entity goes by endpoint and id: an agent in a list and the same agent's detail are two
+entities with one id. When did an agent's prompt change?
+
+    ghl-snapshots history TENANT '/conversation-ai/agents/{{agentId}}' AGENT_ID
+
+```sql
+SELECT min(captured_at) AS first_captured, max(captured_at) AS last_captured, digest,
+    convert_from(body, 'UTF8')::json ->> 'instructions' AS instructions
+FROM ghl_snapshot_raw
+WHERE tenant_id = 'TENANT' AND endpoint = '/conversation-ai/agents/{{agentId}}' AND entity_id = 'AGENT_ID'
+GROUP BY digest, body ORDER BY first_captured;
+```
+
+Which schedules did a calendar have on 3 March? (What can be booked is decided by the members' own schedules
+too, whose `calendarIds` is empty.)
+
+    ghl-snapshots entities TENANT /calendars/schedules/search --at 2026-03-04 | grep CALENDAR_ID
+
+```sql
+SELECT convert_from(body, 'UTF8') FROM ghl_snapshot_raw
+WHERE endpoint = '/calendars/schedules/search'
+    AND convert_from(body, 'UTF8')::jsonb -> 'calendarIds' ? 'CALENDAR_ID'
+    AND snapshot_id = (
+        SELECT snapshot_id FROM ghl_snapshot
+        WHERE tenant_id = 'TENANT' AND snapshot_type = 'calendars' AND status <> 'failed'
+            AND captured_at < '2026-03-04Z'
+        ORDER BY captured_at DESC LIMIT 1
+    );
+```
+
 ## Not captured
 
 GHL's public API gives nobody the steps and triggers of workflows: a snapshot shows *that* a workflow changed

@@ -56,12 +56,12 @@ def test_recomputing_a_chain_shows_what_was_altered(url: str, superuser: Connect
 def test_the_script_answers_how_things_were_and_when_they_changed(url: str, ledger: Ledger) -> None:
     pipelines = [b'{"name":"Sales","stages":[{"name":"New"},{"name":"Won"}]}']
     ledger.append(capture(bodies=pipelines, snapshot_type=SnapshotType.PIPELINES))
-    ledger.append(capture(bodies=[b'{"name":"Welcome","status":"draft"}']))
-    done = run("read_ledger.py", url, "acme", "2026-03-03T12:00Z", "e0")
+    ledger.append(capture(bodies=[b'{"id":"w1","name":"Welcome","status":"draft"}']))
+    done = run("read_ledger.py", url, "acme", "2026-03-03T12:00Z", "w1")
     assert done.stdout.splitlines()[:2] == [
         "Pipelines of acme as captured at 2026-03-03 12:00:00+00:00:",
         "  Sales: New, Won",
     ], done.stderr
     assert "Workflow Welcome (draft)" in done.stdout
-    early = run("read_ledger.py", url, "acme", "2026-03-03T11:59Z", "e0")
+    early = run("read_ledger.py", url, "acme", "2026-03-03T11:59Z", "w1")
     assert "There is no snapshot of acme's pipelines" in early.stdout

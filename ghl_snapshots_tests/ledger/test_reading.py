@@ -29,7 +29,7 @@ def test_an_entitys_history_has_each_content_with_its_first_and_last_snapshot(le
     old, new, other = b'{"v":1}', b'{"v":2}', b'{"other":1}'
     taken = hourly(ledger, [old, other], [old], [new, other], [new])
     hourly(ledger, [new], tenant_id="zenith")
-    versions = ledger.entity_history("acme", "e0")
+    versions = ledger.entity_history("acme", "/workflows/", "e0")
     assert [(version.body, version.snapshots) for version in versions] == [(old, 2), (new, 2)]
     assert [version.first_snapshot_id for version in versions] == [taken[0].snapshot_id, taken[2].snapshot_id]
     assert [version.last_snapshot_id for version in versions] == [taken[1].snapshot_id, taken[3].snapshot_id]
@@ -39,16 +39,16 @@ def test_an_entitys_history_has_each_content_with_its_first_and_last_snapshot(le
 
 def test_a_content_that_came_back_spans_all_its_sightings(ledger: Ledger) -> None:
     taken = hourly(ledger, [b"1"], [b"2"], [b"1"])
-    versions = ledger.entity_history("acme", "e0")
+    versions = ledger.entity_history("acme", "/workflows/", "e0")
     assert [(version.body, version.snapshots) for version in versions] == [(b"1", 2), (b"2", 1)]
     assert versions[0].last_snapshot_id == taken[2].snapshot_id
 
 
 def test_an_unknown_entity_and_a_foreign_one_have_no_history(ledger: Ledger) -> None:
     hourly(ledger, [b"1"])
-    assert ledger.entity_history("acme", "nothing") == []
-    assert ledger.entity_history("zenith", "e0") == []
-    assert ledger.entity_history("acme", "e0", SnapshotType.PIPELINES) == []
+    assert ledger.entity_history("acme", "/workflows/", "nothing") == []
+    assert ledger.entity_history("zenith", "/workflows/", "e0") == []
+    assert ledger.entity_history("acme", "/calendars/", "e0") == []
 
 
 def test_a_tenants_snapshots_come_newest_first_within_a_span(ledger: Ledger) -> None:

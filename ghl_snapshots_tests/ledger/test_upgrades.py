@@ -89,7 +89,7 @@ def assert_reads(database: Database, tenant_id: str) -> None:
     assert ledger.latest(tenant_id, SnapshotType.WORKFLOWS) == again
     for snapshot in (first, again, last):
         ledger.verify_snapshot(snapshot)
-    [version] = ledger.entity_history(tenant_id, "a")
+    [version] = ledger.entity_history(tenant_id, "/workflows/", "a")
     assert (version.body, version.snapshots) == (BODIES[0], 2)
     assert len(AuditTrail(database).events(tenant_id=tenant_id, event_type="ghl_snapshot_capture")) == 3
 

@@ -291,6 +291,8 @@ IDS: dict[str, tuple[bytes, str | None]] = {
     "escaped": (rb'{"id":"a\/\u00e9"}', "a/\u00e9"),
     "not text for PostgreSQL": (rb'{"id":"a\u0000\ud800"}', "a\ufffd\ufffd"),
     "of an agent": (b'{"name":"x","agentId":"i1"}', "i1"),
+    "of an event calendar's schedule": (b'{"timezone":"UTC","calendarId":"i1"}', "i1"),
+    "of a conversation provider": (b'{"conversationProvider": {"_id": "i1"}}', "i1"),
     "with an underscore": (b'{"_id":"i1","v":1e999999}', "i1"),
     "a number": (b'{"id":7}', None),
     "empty": (b'{"id":""}', None),

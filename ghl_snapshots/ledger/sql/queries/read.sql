@@ -64,7 +64,8 @@ ORDER BY newest.captured_at DESC, newest.seq DESC;
 
 -- entity_history -- every version of an entity, with the first and the last snapshot that saw it
 WITH version AS MATERIALIZED (
-    SELECT id FROM ghl.entity WHERE tenant_id = %(tenant_id)s AND entity_id = %(entity_id)s
+    SELECT id FROM ghl.entity
+    WHERE tenant_id = %(tenant_id)s AND entity_id = %(entity_id)s AND endpoint = %(endpoint)s
 ),
 holding AS MATERIALIZED (
     SELECT DISTINCT manifest.digest, listed.id
@@ -107,6 +108,11 @@ CROSS JOIN unnest(manifest.entity_ids) WITH ORDINALITY AS listed (id, position)
 JOIN ghl.entity ON entity.id = listed.id
 WHERE manifest.tenant_id = %(tenant_id)s AND manifest.digest = %(digest)s
 ORDER BY listed.position;
+
+-- bodies_of_endpoint -- the exact bytes of a snapshot's entities of one endpoint in order
+SELECT body FROM ghl.ghl_snapshot_raw
+WHERE tenant_id = %(tenant_id)s AND snapshot_id = %(snapshot_id)s AND endpoint = %(endpoint)s
+ORDER BY position;
 
 -- actual_checksum -- a payload's checksum recomputed from its entities' bytes
 SELECT count(*) AS entities,

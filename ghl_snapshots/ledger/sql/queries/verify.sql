@@ -91,7 +91,8 @@ SELECT count(*) AS entities, coalesce(sum(octet_length(body)), 0)::bigint AS byt
     coalesce(array_agg(id) FILTER (WHERE digest <> sha256(body)), '{}') AS altered,
     coalesce(array_agg(id) FILTER (WHERE coalesce(
         position(convert_to('id":"' || entity_id || '"', 'UTF8') IN body) = 0
-        AND position(convert_to('agentId":"' || entity_id || '"', 'UTF8') IN body) = 0, true
+        AND position(convert_to('agentId":"' || entity_id || '"', 'UTF8') IN body) = 0
+        AND position(convert_to('calendarId":"' || entity_id || '"', 'UTF8') IN body) = 0, true
     )), '{}') AS doubtful
 FROM ghl.entity
 WHERE id BETWEEN %(least)s AND %(greatest)s AND (%(tenant_id)s::text IS NULL OR tenant_id = %(tenant_id)s);
@@ -100,11 +101,13 @@ WHERE id BETWEEN %(least)s AND %(greatest)s AND (%(tenant_id)s::text IS NULL OR 
 SELECT coalesce(array_agg(entity.id), '{}') AS ids
 FROM ghl.entity
 CROSS JOIN LATERAL (
-    SELECT array_agg(value ->> key) AS names
+    SELECT array_agg(value #>> place::text[]) AS names
     FROM (SELECT ghl.entity_jsonb(body) AS value OFFSET 0) AS read
-    CROSS JOIN unnest(ARRAY['id', 'agentId', '_id']) AS key
+    -- The places of ids in the catalogue of GHL calls.
+    CROSS JOIN unnest(ARRAY['{id}', '{_id}', '{agentId}', '{calendarId}', '{conversationProvider,_id}']) AS place
     -- Of what else stands there, none is taken for an id.
-    WHERE jsonb_typeof(value -> key) = 'string' AND char_length(value ->> key) BETWEEN 1 AND 256
+    WHERE jsonb_typeof(value #> place::text[]) = 'string'
+        AND char_length(value #>> place::text[]) BETWEEN 1 AND 256
 ) AS named
 WHERE entity.id = ANY(%(ids)s::bigint[]) AND NOT coalesce(entity_id = ANY(names), names IS NULL);
 

@@ -1,0 +1,105 @@
+"""`history` and `entities` answer when an agent's prompt changed, and what there was on a day."""
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from ghl_snapshots.core.model import Entity, RequestRecord, SnapshotType
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.ledger import Ledger
+from ghl_snapshots_tests.cli.in_process import InProcess
+from ghl_snapshots_tests.ledger.captures import capture
+
+AGENT, LIST = "/conversation-ai/agents/{agentId}", "/conversation-ai/agents/search"
+SCHEDULES = "/calendars/schedules/search"
+DOCUMENT = Path(__file__).parents[2] / "docs" / "endpoints.md"
+
+
+def store(
+    ledger: Ledger, day: int, snapshot_type: SnapshotType, *found: tuple[str, str, dict[str, object]]
+) -> None:
+    """Store a capture of a day in March that found these entities: endpoint, id and content."""
+    made = capture(
+        bodies=[json.dumps({"id": entity_id, **content}).encode() for _, entity_id, content in found],
+        snapshot_type=snapshot_type,
+        correlation_id=f"manual_{snapshot_type}_{day}",
+        captured_at=datetime(2026, 3, day, 12, tzinfo=UTC),
+    )
+    entities: list[Entity] = []
+    requests: list[RequestRecord] = []
+    for number, (entity, (endpoint, entity_id, _)) in enumerate(zip(made.entities, found, strict=True)):
+        entities.append(Entity(body=entity.body, endpoint=endpoint, entity_id=entity_id, location_id="l1"))
+        requests.append(
+            replace(made.requests[0], endpoint=endpoint, location_id="l1", offset=number, count=1)
+        )
+    ledger.append(replace(made, entities=tuple(entities), requests=tuple(requests)))
+
+
+@pytest.fixture
+def ghl_snapshots(url: str, ledger: Ledger, tmp_path: Path) -> InProcess:
+    for day, prompt in ((1, "Be kind."), (2, "Be kind."), (4, "Be quick.")):
+        listed = (LIST, "agent1", {"name": "Chat", "updatedAt": day})
+        store(ledger, day, SnapshotType.AI_WORKERS, listed, (AGENT, "agent1", {"instructions": prompt}))
+    for day, hours in ((2, "09:00"), (5, "10:00")):
+        store(
+            ledger,
+            day,
+            SnapshotType.CALENDARS,
+            (SCHEDULES, "s1", {"calendarIds": ["cal1"], "from": hours}),
+            (SCHEDULES, "s2", {"calendarIds": ["cal2"]}),
+            ("/calendars/", "cal1", {"name": "Visits"}),
+        )
+    return InProcess(home=tmp_path, variables={"GHL_SNAPSHOTS_DATABASE_URL": url})
+
+
+def test_when_did_this_agents_prompt_change(ghl_snapshots: InProcess) -> None:
+    """The list's item changes with each capture, and does not count."""
+    done = ghl_snapshots("history", "acme", AGENT, "agent1")
+    assert done.returncode == 0, done.stderr
+    rows = [line.split("  ") for line in done.stdout.decode().splitlines()[1:]]
+    assert [(row[0][:10], row[1][:10]) for row in rows] == [
+        ("2026-03-01", "2026-03-02"),
+        ("2026-03-04", "2026-03-04"),
+    ]
+    raw = ghl_snapshots("history", "acme", AGENT, "agent1", "--raw").stdout.splitlines()
+    assert [json.loads(line)["instructions"] for line in raw] == ["Be kind.", "Be quick."]
+
+
+def test_which_schedules_did_this_calendar_have_on_3_march(ghl_snapshots: InProcess) -> None:
+    then = ghl_snapshots("entities", "acme", SCHEDULES, "--at", "2026-03-03").stdout.splitlines()
+    assert [json.loads(line)["from"] for line in then if b'"cal1"' in line] == ["09:00"]
+    assert len(then) == 2
+    present = ghl_snapshots("entities", "acme", SCHEDULES).stdout.splitlines()
+    assert [json.loads(line)["from"] for line in present if b'"cal1"' in line] == ["10:00"]
+
+
+def test_the_documented_sql_gives_the_same_answers(url: str, ghl_snapshots: InProcess) -> None:
+    text = DOCUMENT.read_text(encoding="utf-8")
+    prompt, schedules = (
+        block.replace("AGENT_ID", "agent1").replace("CALENDAR_ID", "cal1").replace("TENANT", "acme")
+        for block in text.split("```sql\n")[1:]
+    )
+    with psycopg.connect(url, options="-c search_path=ghl") as connection:
+        changed = connection.execute(prompt.partition("```")[0].encode()).fetchall()
+        assert [(row[0].day, row[1].day, row[-1]) for row in changed] == [
+            (1, 2, "Be kind."),
+            (4, 4, "Be quick."),
+        ]
+        [[body]] = connection.execute(schedules.partition("```")[0].encode()).fetchall()
+    assert json.loads(body)["from"] == "09:00"
+
+
+def test_what_is_not_there_is_named(ghl_snapshots: InProcess, database: Database) -> None:
+    for arguments, words in (
+        (("history", "acme", AGENT, "nobody"), b"has an entity 'nobody'"),
+        (("history", "acme", "/nothing", "x"), b"'/nothing' is no endpoint that is captured"),
+        (("entities", "acme", "/workflows/"), b"Tenant 'acme' has no snapshot of workflows so far"),
+        (("entities", "acme", SCHEDULES, "--at", "2026-03-01"), b"has no snapshot of calendars"),
+    ):
+        done = ghl_snapshots(*arguments)
+        assert done.returncode == 2
+        assert words in done.stderr
