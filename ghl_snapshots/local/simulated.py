@@ -28,7 +28,7 @@ def simulated_ghl(settings: Settings) -> Iterator[Simulator]:
         ConfigurationError: other tenants are enabled in the database: their credentials must not reach the
             simulator, and simulated snapshots must not be stored beside theirs.
     """
-    accounts = demo_accounts(_SEED)
+    accounts = demo_accounts(_SEED, gaps=True)
     with open_database(settings) as database:
         _register(database, accounts)
         _authorize(OAuthTokens(database, settings.encryption_keys_text), accounts)

@@ -19,7 +19,7 @@ def main(arguments: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stopped.set())
     simulator = Simulator(
-        demo_accounts(options.seed), port=options.port, latency_seconds=options.latency_ms / 1000
+        demo_accounts(options.seed, gaps=True), port=options.port, latency_seconds=options.latency_ms / 1000
     )
     try:
         with simulator:

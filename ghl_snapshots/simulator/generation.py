@@ -9,11 +9,12 @@ from ghl_snapshots.simulator.identifiers import object_id, short_id, uuid_id
 from ghl_snapshots.simulator.tokens import refresh_token
 
 
-def demo_accounts(seed: int = 1, *, sizes: Mapping[str, int] | None = None) -> Accounts:
+def demo_accounts(seed: int = 1, *, sizes: Mapping[str, int] | None = None, gaps: bool = False) -> Accounts:
     """One agency with three locations and two locations of their own; the same for the same seed.
 
     One location has more voice and studio agents than a page of 50, another more rooms than one of 100.
-    `sizes` are counts by kind that hold for all locations in the place of the demo's own.
+    `sizes` are counts by kind that hold for all locations in the place of the demo's own. With `gaps` the
+    agency has locations without the app, and one whose tokens lack a scope.
     """
     accounts = _empty(seed)
     demo = load("demo")
@@ -21,6 +22,11 @@ def demo_accounts(seed: int = 1, *, sizes: Mapping[str, int] | None = None) -> A
     for rows, owner in ((demo["agency_locations"], agency), (demo["single_locations"], None)):
         for row in rows:
             _add_location(accounts, **row | {"sizes": row["sizes"] | (sizes or {})}, agency=owner)
+    if gaps:
+        for row in demo["gaps"]["without_app"]:
+            _add_location(accounts, **row, agency=agency).installed = False
+        for location in accounts.locations.values():
+            location.scopes -= set(demo["gaps"]["lacking_scopes"].get(location.name, ()))
     return accounts
 
 
@@ -102,7 +108,7 @@ def _add_location(
     city: int,
     sizes: Mapping[str, int],
     agency: Agency | None = None,
-) -> None:
+) -> Location:
     seed, cities = accounts.seed, load("words")["cities"]
     location_id = short_id(seed, "location", name)
     company_id = agency.company_id if agency else short_id(seed, "company of", name)
@@ -115,7 +121,7 @@ def _add_location(
         city=cities[city % len(cities)],
         sizes=sizes,
     )
-    accounts.locations[location_id] = Location(
+    location = accounts.locations[location_id] = Location(
         location_id=location_id,
         company_id=company_id,
         name=name,
@@ -129,3 +135,4 @@ def _add_location(
     )
     if agency:
         agency.location_ids.append(location_id)
+    return location

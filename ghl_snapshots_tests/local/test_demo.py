@@ -63,6 +63,9 @@ def test_the_demo_captures_everything_twice_with_equal_checksums_and_leaves_noth
     lines = printed_rows(first.stdout)
     assert set(lines) == {(tenant, kind.value) for tenant in TENANTS for kind in SnapshotType}
     assert {line["status"] for line in lines.values()} == {"success"}
+    assert b"left out (notGranted): /knowledge-bases/" in first.stdout
+    assert b"grant the scope knowledge-bases.readonly" in first.stdout
+    assert b"left out (notInstalled): all calls of location" in first.stdout
     assert {key: line["checksum"] for key, line in lines.items()} == {
         key: line["checksum"] for key, line in printed_rows(second.stdout).items()
     }
@@ -182,6 +185,31 @@ def test_one_type_of_one_tenant_is_captured_and_shown_as_the_exact_bytes_that_we
     assert all(body in document for body in AWKWARD)
     assert ghl_snapshots.piped_into_head("show", snapshot_id) == b""
     assert query("SELECT jsonb_array_length(payload->'data') FROM ghl.ghl_snapshot") == [(6,)]
+
+
+def test_prompts_nodes_schedules_and_faqs_are_shown_as_the_exact_bytes_that_were_sent(
+    ghl: Simulator, ghl_snapshots: CommandLine, query: Query
+) -> None:
+    """In agents of more than 100 KB too."""
+    location = ghl.accounts.single_locations[1]
+    done = ghl_snapshots("snapshot", "--tenant", "b", "--type", "ai_workers", "--type", "calendars")
+    assert done.returncode == 0, done.stdout + done.stderr
+    shown: set[bytes] = set()
+    for [snapshot_id] in query("SELECT snapshot_id FROM ghl.ghl_snapshot"):
+        shown |= set(ghl_snapshots("show", snapshot_id, "--raw").stdout.splitlines())
+    agents = [body for bodies in location.children["agent_studio_details"].values() for body in bodies]
+    assert min(map(len, agents)) > 100_000
+    for kind in (
+        "conversation_ai_details",
+        "agent_studio_details",
+        "faqs",
+        "event_schedules",
+        "notifications",
+    ):
+        held = {body for bodies in location.children[kind].values() for body in bodies}
+        assert held
+        assert held <= shown
+    assert set(location.entities["schedules"]) <= shown
 
 
 def test_an_altered_body_is_not_shown(ghl_snapshots: CommandLine, query: Query) -> None:
