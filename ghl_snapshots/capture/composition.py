@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 
+from ghl_snapshots.capture.account_check import AccountCheck, check_account
 from ghl_snapshots.capture.engine import CaptureEngine
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.model import Tenant
@@ -57,20 +58,24 @@ def capture_engine(settings: Settings, database: Database) -> CaptureEngine:
     quotas = DailyQuotas(database)
     limiter = RateLimiter(quotas=quotas, today=quotas.today)
     client = GhlClient(Transport(settings.base_url), limiter, clock=_now)
-    credentials = Credentials(
-        client,
-        environ=os.environ,
-        exchange=_exchange(settings, database, client),
-        store=OAuthTokens(database, settings.encryption_keys_text),
-        clock=_now,
-    )
     return CaptureEngine(
         client,
-        credentials,
+        _credentials(settings, database, client),
         concurrency=settings.concurrency,
         settings=lambda tenant: settings.overridden(tenant.overrides),
         clock=_now,
     )
+
+
+def check(settings: Settings, database: Database, tenant: Tenant) -> AccountCheck:
+    """What the tenant's credential opens, asked of GHL; nothing of it is stored but OAuth tokens."""
+    client = GhlClient(Transport(settings.base_url), RateLimiter(), clock=_now)
+    with closing(client):
+        try:
+            credentials = _credentials(settings, database, client)
+            return check_account(tenant, client, credentials, exchange_budget(settings, tenant))
+        finally:
+            wait_for_exchanges()
 
 
 def redeem(settings: Settings, database: Database, tenant: Tenant, code: str) -> None:
@@ -110,6 +115,16 @@ def exchange_budget(settings: Settings, tenant: Tenant) -> Budget:
     """The time that an exchange is waited for, and how GHL is asked for the tenant."""
     overridden = settings.overridden(tenant.overrides)
     return Budget(deadline=Deadline(overridden.capture_timeout_seconds), settings=overridden)
+
+
+def _credentials(settings: Settings, database: Database, client: GhlClient) -> Credentials:
+    return Credentials(
+        client,
+        environ=os.environ,
+        exchange=_exchange(settings, database, client),
+        store=OAuthTokens(database, settings.encryption_keys_text),
+        clock=_now,
+    )
 
 
 def _exchange(settings: Settings, database: Database, client: GhlClient) -> TokenExchange | None:

@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from ghl_snapshots.capture.composition import check as check_account
 from ghl_snapshots.capture.composition import redeem
-from ghl_snapshots.cli.database import migrated_database
+from ghl_snapshots.cli.account_check import describe_check
+from ghl_snapshots.cli.database import checked_database, migrated_database
 from ghl_snapshots.cli.tenant_file import read_tenants
 from ghl_snapshots.core.capture_settings import parsed_overrides
 from ghl_snapshots.core.errors import ConfigurationError
@@ -49,6 +51,9 @@ def add(
     *,
     agency: Annotated[bool, typer.Option("--agency", help="The account is an agency (company).")] = False,
     set_: _Set = None,
+    check_: Annotated[
+        bool, typer.Option("--check", help="Then ask GHL what the credential may read, as `tenants check`.")
+    ] = False,
 ) -> None:
     """Add a tenant."""
     added = Tenant(
@@ -60,7 +65,20 @@ def add(
     )
     with migrated_database() as (_, database):
         TenantRegistry(database).add(added)
-    typer.echo(f"Added {tenant}. Capture it now: ghl-snapshots snapshot --tenant {tenant}")
+    typer.echo(f"Added {tenant}. See what its credential may read: ghl-snapshots tenants check {tenant}")
+    typer.echo(f"Capture it now: ghl-snapshots snapshot --tenant {tenant}")
+    if check_:
+        check(tenant)
+
+
+@commands.command()
+def check(tenant: _TenantId) -> None:
+    """Ask GHL what a tenant's credential may read; exit code 1 if a snapshot would be incomplete."""
+    with ended_by_signals(), checked_database() as (settings, database):
+        found = check_account(settings, database, TenantRegistry(database).get(tenant))
+    for line in describe_check(found):
+        typer.echo(line)
+    raise typer.Exit(0 if found.is_complete else 1)
 
 
 @commands.command()

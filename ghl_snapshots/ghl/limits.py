@@ -186,6 +186,10 @@ class RateLimiter:
             with window.lock:
                 window.learn_quota(quota)
 
+    def quota(self, resource_id: str) -> DailyQuota | None:
+        """What is known of the day's quota of a location or company."""
+        return self._window(resource_id).quota
+
     def note_quotas(self) -> None:
         """Note for other processes what answers have reported of the day's quotas since the last time."""
         if self._quotas is None:
