@@ -149,6 +149,14 @@ class _Collector:
         )
         yield _family(
             GaugeMetricFamily,
+            "ghl_snapshot_last_full_run_api_calls",
+            "Requests to GHL in the newest full run of an enabled tenant, which its duration grows with.",
+            self._names(),
+            ((self._tenant(run.tenant_id), run.api_calls) for run in runs),
+            max,
+        )
+        yield _family(
+            GaugeMetricFamily,
             "ghl_snapshot_full_run_success_ratio",
             "Part of the enabled tenants whose newest full run was complete; absent before there is one.",
             (),

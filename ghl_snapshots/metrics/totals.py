@@ -49,6 +49,7 @@ class LastFullRun:
     tenant_id: str
     success: bool
     duration_ms: int
+    api_calls: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

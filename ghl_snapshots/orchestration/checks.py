@@ -79,7 +79,8 @@ CHECKS = (
         name="no_collapse",
         severity=dg.AssetCheckSeverity.WARN,
         daily=True,
-        description="No tenant has less than a fifth of the records that were usual in the last 30 days. "
+        description="No tenant has less than a fifth of the records that were usual in the last 30 days, in "
+        "all or of one GHL call. "
         "**Red:** ask the customer whether that was meant; the earlier snapshots still hold "
         "what was there.",
     ),
@@ -90,6 +91,14 @@ CHECKS = (
         description="No snapshot claims to be captured later than it is by the database server's clock. "
         "**Red:** that clock was wrong when they were stored, or is now; until their moment comes they are "
         "taken for the latest.",
+    ),
+    Check(
+        name="not_always_changing",
+        severity=dg.AssetCheckSeverity.WARN,
+        daily=True,
+        description="No entity had a new content in each of the last five captures. **Red:** GHL sends "
+        "something in it that changes by itself, such as a trace id, so that its history shows changes that "
+        "nobody made. Nothing is filtered; leave that field out when you compare.",
     ),
     Check(
         name="counts_match",

@@ -12,7 +12,7 @@ from ghl_snapshots.simulator.tokens import refresh_token
 def demo_accounts(seed: int = 1, *, sizes: Mapping[str, int] | None = None, gaps: bool = False) -> Accounts:
     """One agency with three locations and two locations of their own; the same for the same seed.
 
-    One location has more voice and studio agents than a page of 50, another more rooms than one of 100.
+    One location has more voice agents than a page of 50, another more rooms than one of 100.
     `sizes` are counts by kind that hold for all locations in the place of the demo's own. With `gaps` the
     agency has locations without the app, and one whose tokens lack a scope.
     """

@@ -24,7 +24,7 @@ from ghl_snapshots.ledger.checks import faults
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.tenants import TenantRegistry
-from ghl_snapshots_tests.ledger.captures import capture, failure, request, tenant
+from ghl_snapshots_tests.ledger.captures import NOON, capture, failure, request, tenant
 
 LISTED = ("location-1", "location-2", "location-3")
 WORDS = "GHL answered 401: “Unauthorized”"
@@ -61,6 +61,20 @@ def agency_capture(
 
 def without(location_id: str, reason: LeftOutReason) -> LeftOut:
     return LeftOut(endpoint=None, location_id=location_id, reason=reason, message=WORDS)
+
+
+def test_that_one_entity_has_nothing_of_a_kind_is_not_reported(database: Database, ledger: Ledger) -> None:
+    absent = LeftOut(
+        endpoint="/calendars/schedules/event-calendar/{calendarId}",
+        location_id="location-1",
+        parent_id="calendar-1",
+        reason=LeftOutReason.ABSENT,
+        message="no schedule",
+    )
+    ledger.append(replace(capture(), left_out=(absent,)))
+    assert found(database, "nothing_left_out") == []
+    ledger.append(replace(capture(), left_out=(replace(absent, endpoint="/rooms", parent_id=None),)))
+    assert found(database, "nothing_left_out") == [("acme", "absent: /rooms of location-1 (no schedule)")]
 
 
 @pytest.mark.usefixtures("agency")
@@ -211,3 +225,48 @@ def test_a_snapshot_from_the_future_is_named_and_hides_nothing(
     assert tenant_id == "acme"
     assert "claims to be captured at 2400-01-01T00:00:00.000000Z and was stored at" in problem
     assert ("acme", "never captured") in found(database, "captured_recently")
+
+
+def two_calls(days_ago: int, calendars: int, groups: int) -> Capture:
+    """A capture of the calendars of a tenant with so many entities of two calls."""
+    made = capture(
+        bodies=[b'{"id":"%d"}' % number for number in range(calendars + groups)],
+        snapshot_type=SnapshotType.CALENDARS,
+        captured_at=NOON - timedelta(days=days_ago),
+    )
+    paths = ["/calendars/"] * calendars + ["/calendars/groups"] * groups
+    entities = tuple(replace(one, endpoint=path) for one, path in zip(made.entities, paths, strict=True))
+    requests = (
+        request(0, calendars, endpoint="/calendars/"),
+        request(calendars, groups, endpoint="/calendars/groups"),
+    )
+    return replace(made, entities=entities, requests=requests)
+
+
+def test_the_collapse_of_one_call_is_found_among_many_records(database: Database, ledger: Ledger) -> None:
+    for days_ago in (4, 3, 2):
+        ledger.append(two_calls(days_ago, calendars=40, groups=10))
+    ledger.append(two_calls(1, calendars=40, groups=2))
+    assert found(database, "no_collapse", SnapshotType.CALENDARS) == []
+    last = ledger.append(two_calls(0, calendars=40, groups=1)).snapshot
+    assert found(database, "no_collapse", SnapshotType.CALENDARS) == [
+        ("acme", f"1 records of /calendars/groups in snapshot {last.snapshot_id} where 10 were usual")
+    ]
+
+
+def test_an_entity_that_changes_in_every_capture_is_named(database: Database, ledger: Ledger) -> None:
+    """One that changed in some of them, and one that did in none, are not."""
+    for number in range(6):
+        if number == 5:
+            assert found(database, "not_always_changing") == [
+                ("acme", "entity noisy of /workflows/ had a new content in each of the last 5 captures")
+            ]
+        bodies = [
+            b'{"id":"noisy","traceId":"%d"}' % min(number, 4),
+            b'{"id":"busy","version":%d}' % (number // 2),
+            b'{"id":"quiet"}',
+        ]
+        ledger.append(capture(bodies=bodies, captured_at=NOON - timedelta(days=9 - number)))
+        if number < 4:
+            assert found(database, "not_always_changing") == []
+    assert found(database, "not_always_changing") == [], "it has come to rest"

@@ -88,7 +88,6 @@ def test_a_materialization_tells_all_about_its_snapshot(product: Product) -> Non
         "new_bytes",
         "missing_parts",
         "left_out",
-        "left_out_because",
         "duplicates",
     }
     assert (event.tags or {})["dagster/data_version"] == snapshot.checksum

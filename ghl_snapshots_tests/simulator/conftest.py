@@ -85,8 +85,8 @@ class Client:
 
 @pytest.fixture
 def simulator() -> Iterator[Simulator]:
-    """A fresh simulator with fresh accounts, whose studio agents are small."""
-    with Simulator(demo_accounts(seed=1, sizes={"studio_nodes": 1})) as running:
+    """A fresh simulator with fresh accounts, whose studio agents are small and more than a page."""
+    with Simulator(demo_accounts(seed=1, sizes={"studio_nodes": 1, "agent_studio_agents": 54})) as running:
         yield running
 
 

@@ -217,15 +217,46 @@ WHERE earlier.checksum <> weekly.checksum AND NOT EXISTS (
 )
 ORDER BY 1, 2;
 
--- no_collapse -- latest snapshots with less than a fifth of the records that were usual in the month before
+-- no_collapse -- latest snapshots with less than a fifth of what was usual in the month before, in all or of a call
+WITH latest AS (
+    SELECT DISTINCT ON (tenant_id, snapshot_type)
+        tenant_id, snapshot_type, snapshot_id, captured_at, record_count, provenance
+    FROM ghl.snapshot
+    WHERE status = 'success' AND snapshot_type = ANY(%(snapshot_types)s)
+    ORDER BY tenant_id, snapshot_type, captured_at DESC, seq DESC
+),
+-- One of each day, so that a call's entities need not be counted in every hourly capture.
+daily AS (
+    SELECT DISTINCT ON (latest.tenant_id, latest.snapshot_type, date_trunc('day', earlier.captured_at, 'UTC'))
+        latest.tenant_id, latest.snapshot_type, earlier.provenance
+    FROM latest
+    JOIN ghl.snapshot AS earlier USING (tenant_id, snapshot_type)
+    WHERE earlier.status = 'success' AND earlier.captured_at < latest.captured_at
+        AND earlier.captured_at > latest.captured_at - interval '30 days'
+    ORDER BY 1, 2, date_trunc('day', earlier.captured_at, 'UTC'), earlier.captured_at DESC
+),
+counted AS MATERIALIZED (
+    SELECT origin.tenant_id, origin.digest, request ->> 'endpoint' AS endpoint,
+        sum((request -> 'items' ->> 'count')::bigint) AS records
+    FROM (
+        SELECT tenant_id, provenance FROM latest UNION SELECT tenant_id, provenance FROM daily
+    ) AS wanted
+    JOIN ghl.provenance AS origin
+        ON origin.tenant_id = wanted.tenant_id AND origin.digest = wanted.provenance
+    CROSS JOIN LATERAL json_array_elements(origin.body -> 'requests') AS each (request)
+    GROUP BY 1, 2, 3
+),
+usual_of_call AS (
+    SELECT daily.tenant_id, daily.snapshot_type, counted.endpoint,
+        percentile_disc(0.5) WITHIN GROUP (ORDER BY counted.records) AS records
+    FROM daily
+    JOIN counted ON counted.tenant_id = daily.tenant_id AND counted.digest = daily.provenance
+    GROUP BY 1, 2, 3
+)
 SELECT latest.tenant_id, latest.snapshot_type,
     latest.record_count || ' records in snapshot ' || latest.snapshot_id || ' where ' || usual.records
         || ' were usual' AS problem
-FROM (
-    SELECT DISTINCT ON (tenant_id, snapshot_type) * FROM ghl.snapshot
-    WHERE status = 'success' AND snapshot_type = ANY(%(snapshot_types)s)
-    ORDER BY tenant_id, snapshot_type, captured_at DESC, seq DESC
-) AS latest
+FROM latest
 CROSS JOIN LATERAL (
     SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY record_count) AS records FROM ghl.snapshot
     WHERE snapshot.tenant_id = latest.tenant_id AND snapshot.snapshot_type = latest.snapshot_type
@@ -233,7 +264,49 @@ CROSS JOIN LATERAL (
         AND captured_at > latest.captured_at - interval '30 days'
 ) AS usual
 WHERE usual.records >= 5 AND latest.record_count * 5 < usual.records
-ORDER BY 1, 2;
+UNION ALL
+SELECT latest.tenant_id, latest.snapshot_type,
+    coalesce(present.records, 0) || ' records of ' || usual.endpoint || ' in snapshot ' || latest.snapshot_id
+        || ' where ' || usual.records || ' were usual' AS problem
+FROM latest
+JOIN usual_of_call AS usual USING (tenant_id, snapshot_type)
+LEFT JOIN counted AS present
+    ON present.tenant_id = latest.tenant_id AND present.digest = latest.provenance
+    AND present.endpoint = usual.endpoint
+WHERE usual.records >= 5 AND coalesce(present.records, 0) * 5 < usual.records
+ORDER BY 1, 2, 3;
+
+-- not_always_changing -- entities whose content was new in each of the last five captures
+WITH recent AS (
+    SELECT tenant.tenant_id, kind.snapshot_type, min(newest.created_at) AS since,
+        (array_agg(newest.checksum ORDER BY newest.captured_at DESC, newest.seq DESC))[1] AS checksum
+    FROM ghl.tenant
+    CROSS JOIN unnest(%(snapshot_types)s::text[]) AS kind (snapshot_type)
+    CROSS JOIN LATERAL (
+        SELECT checksum, captured_at, created_at, seq FROM ghl.snapshot
+        WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.snapshot_type = kind.snapshot_type
+            AND status <> 'failed'
+        ORDER BY captured_at DESC, seq DESC LIMIT 5
+    ) AS newest
+    WHERE tenant.enabled
+    GROUP BY 1, 2
+    HAVING count(DISTINCT newest.checksum) = 5
+)
+SELECT recent.tenant_id, recent.snapshot_type,
+    'entity ' || newest.entity_id || ' of ' || newest.endpoint || ' had a new content in each of the last 5 captures'
+        AS problem
+FROM recent
+JOIN ghl.manifest ON manifest.tenant_id = recent.tenant_id AND manifest.digest = recent.checksum
+CROSS JOIN unnest(manifest.entity_ids) AS listed (id)
+JOIN ghl.entity AS newest ON newest.id = listed.id
+CROSS JOIN LATERAL (
+    SELECT count(*) AS contents FROM ghl.entity AS version
+    WHERE version.tenant_id = recent.tenant_id AND version.entity_id = newest.entity_id
+        AND version.endpoint = newest.endpoint AND version.location_id IS NOT DISTINCT FROM newest.location_id
+        AND version.first_seen > recent.since
+) AS changed
+WHERE newest.first_seen > recent.since AND changed.contents >= 4
+ORDER BY 1, 2, 3;
 
 -- schedules_kept -- enabled tenants with fewer scheduled captures in the week than the schedules called for
 SELECT tenant.tenant_id, kind.snapshot_type,

@@ -46,11 +46,14 @@ FROM ghl.snapshot_request AS request
 WHERE ended_at IS NULL OR ended_at > clock_timestamp() - interval '1 day'
 GROUP BY 1;
 
--- last_full_runs -- how the newest run over all types of every enabled tenant went, and its captures' time together
-SELECT tenant.tenant_id, newest.success, newest.duration_ms
+-- last_full_runs -- how the newest run over all types of every enabled tenant went, its captures' time and API calls
+SELECT tenant.tenant_id, newest.success, newest.duration_ms, coalesce((
+        SELECT sum(api_calls) FROM ghl.snapshot
+        WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.correlation_id = newest.correlation_id
+    ), 0)::bigint AS api_calls
 FROM ghl.tenant
 CROSS JOIN LATERAL (
-    SELECT success, (details ->> 'durationMs')::bigint AS duration_ms FROM ghl.audit_event
+    SELECT success, correlation_id, (details ->> 'durationMs')::bigint AS duration_ms FROM ghl.audit_event
     WHERE audit_event.tenant_id = tenant.tenant_id AND event_type = 'ghl_snapshot_full_run'
         AND occurred_at <= ghl.latest_moment()
         AND details -> 'plannedSnapshotTypes' @> (SELECT jsonb_agg(snapshot_type) FROM ghl.snapshot_type)
