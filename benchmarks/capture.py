@@ -1,6 +1,7 @@
 """How fast and how lean captures are.
 
-python -m benchmarks.capture [--locations 50] [--large 2000] [--threads 32] [--repeat 3] [--markdown]
+python -m benchmarks.capture [--locations 50] [--large 2000] [--threads 32] [--repeat 3] [--brief]
+    [--markdown]
 
 About six minutes on two cores. Each row is the median of three runs, each in a process of its own against a
 simulated GHL in another; those that take long run once. The rows of one latency and number of threads take
@@ -59,6 +60,18 @@ class Group:
     rows: Sequence[Row]
     once: bool = False
     """They take so long that they run once."""
+
+
+def brief(locations: int, threads: int) -> Iterator[Group]:
+    """One typical location and an agency of them, stored, at two latencies and by GHL's own limits."""
+    for latency in (20, 100):
+        for world in (
+            World(locations=1, threads=threads, latency_ms=latency),
+            World(locations=locations, threads=threads, latency_ms=latency),
+        ):
+            yield Group(rows=[*_plain(world), *_stored(world)])
+    world = World(locations=1, threads=threads, latency_ms=100, burst=100)
+    yield Group(rows=[*_plain(world), Row(name="100 in 10 s, stored", world=world, work=Storing())])
 
 
 def groups(locations: int, large: int, threads: int) -> Iterator[Group]:
@@ -167,12 +180,18 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=2000, help="of the large agency; 0 leaves it out (2000)")
     parser.add_argument("--threads", type=int, default=32, help="requests under way at once (32)")
     parser.add_argument("--repeat", type=int, default=3, help="runs of each row; the table has medians (3)")
+    parser.add_argument("--brief", action="store_true", help="one location and the agency, stored, only")
     parser.add_argument("--markdown", action="store_true", help="print the table as Markdown")
     options = parser.parse_args()
     table = Table(box=box.MARKDOWN if options.markdown else box.HEAVY_HEAD)
     for heading in _HEADINGS:
         table.add_column(heading, justify="left" if heading == "what" else "right", no_wrap=True)
-    for group in groups(options.locations, options.large, options.threads):
+    chosen = (
+        brief(options.locations, options.threads)
+        if options.brief
+        else groups(options.locations, options.large, options.threads)
+    )
+    for group in chosen:
         turns = [[run(row) for row in group.rows] for _ in range(1 if group.once else options.repeat)]
         for number, row in enumerate(group.rows):
             to_plain = median(turn[number].cpu_a_call / turn[0].cpu_a_call for turn in turns)

@@ -44,6 +44,17 @@ from ghl_snapshots.simulator.generation import generated_accounts
 
 SEED = 1
 ALL_TYPES = tuple(SnapshotType)
+TYPICAL = {
+    "templates": 6,
+    "object_schemas": 3,
+    "calendars": 6,
+    "voice_ai_agents": 1,
+    "conversation_ai_agents": 2,
+    "agent_studio_agents": 2,
+    "knowledge_bases": 2,
+    "studio_nodes": 12,
+}
+"""Sizes of a typical location; its studio agents have more than 100 KB each."""
 _OF_THE_COMPANY = (LOCATION_SEARCH.name, LOCATION_TOKEN_PATH)
 
 
@@ -59,7 +70,7 @@ class World:
 
     def accounts(self) -> Accounts:
         """One agency; the same in every process."""
-        return generated_accounts(SEED, tenants=1, locations_per_agency=self.locations)
+        return generated_accounts(SEED, tenants=1, locations_per_agency=self.locations, sizes=TYPICAL)
 
     def ideal_seconds(self, calls: int, company_calls: int) -> float:
         """The shortest time for so many calls: what latency and threads allow, or the company's limit."""
