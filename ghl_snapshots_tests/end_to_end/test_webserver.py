@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from ghl_snapshots.core.model import SnapshotType
+from ghl_snapshots.ghl.endpoints import endpoints_of
 from ghl_snapshots.orchestration.checks import CHECKS
 from ghl_snapshots.orchestration.failures import failures_of_run
 from ghl_snapshots.orchestration.partitions import TenantRange
@@ -52,11 +53,10 @@ def test_one_tenant_materialized_by_hand_is_captured_and_shown(stack: Stack) -> 
 def test_a_backfill_over_some_tenants_shows_which_of_them_failed(
     stack: Stack, without_scopes: Callable[..., None]
 ) -> None:
-    """Two of the tenants in the middle lack a scope; the assets are otherwise green, one event each."""
+    """Two of the tenants in the middle lack all scopes of a type; otherwise green, one event each."""
+    scopes = {endpoint.scope for endpoint in endpoints_of(SnapshotType.AI_WORKERS)}
     for tenant in ("t02", "t04"):
-        without_scopes(
-            tenant, "voice-ai-agents.readonly", "conversation-ai.readonly", "agent-studio.readonly"
-        )
+        without_scopes(tenant, *scopes)
     tenants = stack.product.tenant_ids[:7]
     backfill_id = graphql.launch_backfill(stack.webserver, ["ai_workers", "locations"], tenants)
     backfill = graphql.finished_backfill(stack.webserver, backfill_id)
