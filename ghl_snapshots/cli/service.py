@@ -4,6 +4,7 @@ What takes long to import (Dagster, FastAPI) is imported by the commands that us
 """
 
 import os
+import shutil
 import signal
 import subprocess
 from typing import Annotated
@@ -14,6 +15,7 @@ from psycopg.conninfo import conninfo_to_dict
 from ghl_snapshots.capture.composition import auditor_url
 from ghl_snapshots.cli.database import checked_database
 from ghl_snapshots.core.audit_events import EventType
+from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.logs import configure_logs
 from ghl_snapshots.core.settings import describe_overrides, describe_settings, load_settings
 from ghl_snapshots.core.signals import ended_by_signals
@@ -21,7 +23,6 @@ from ghl_snapshots.ledger.audit import AuditTrail, by_hand
 from ghl_snapshots.ledger.database import AUDITOR
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.environment import migrate_databases, product_environment
-from ghl_snapshots.local.postgres import program
 
 commands = typer.Typer()
 
@@ -93,7 +94,7 @@ def psql(context: typer.Context) -> None:
         previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             done = subprocess.run(
-                [program("psql"), *context.args], env=_libpq_environment(auditor_url(settings)), check=False
+                [_psql(), *context.args], env=_libpq_environment(auditor_url(settings)), check=False
             )
         finally:
             signal.signal(signal.SIGINT, previous)
@@ -114,6 +115,23 @@ def config(
             lines = list(describe_overrides(settings, TenantRegistry(database).get(tenant)))
     for line in lines:
         typer.echo(line)
+
+
+def _psql() -> str:
+    """The psql that comes with the embedded PostgreSQL, or the machine's own.
+
+    Raises:
+        ConfigurationError: there is neither.
+    """
+    try:
+        from ghl_snapshots.local.postgres import program
+    except ConfigurationError:
+        if own := shutil.which("psql"):
+            return own
+        raise ConfigurationError(
+            "psql was not found: install PostgreSQL's client, or pip install 'ghl_snapshots[local]'."
+        ) from None
+    return str(program("psql"))
 
 
 def _libpq_environment(url: str) -> dict[str, str]:

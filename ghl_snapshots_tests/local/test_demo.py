@@ -54,36 +54,6 @@ def postgres_processes(home: Path) -> list[psutil.Process]:
     ]
 
 
-def test_the_demo_captures_everything_twice_with_equal_checksums_and_leaves_nothing_running(
-    tmp_path: Path,
-) -> None:
-    ghl_snapshots = CommandLine(home=tmp_path / "home")
-    first, second = ghl_snapshots("demo"), ghl_snapshots("demo")
-    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
-    lines = printed_rows(first.stdout)
-    assert set(lines) == {(tenant, kind.value) for tenant in TENANTS for kind in SnapshotType}
-    assert {line["status"] for line in lines.values()} == {"success"}
-    assert b"left out (notGranted): /knowledge-bases/" in first.stdout
-    assert b"grant the scope knowledge-bases.readonly" in first.stdout
-    assert b"left out (notInstalled): all calls of location" in first.stdout
-    assert {key: line["checksum"] for key, line in lines.items()} == {
-        key: line["checksum"] for key, line in printed_rows(second.stdout).items()
-    }
-    assert f"{len(lines)} snapshots of 3 tenants: {len(lines)} success".encode() in second.stdout
-    assert b" 0 bytes of new entities" in second.stdout
-    requests = re.search(rb"received: (.*)", first.stdout)
-    assert requests
-    assert re.fullmatch(rb"\d+ GET, \d+ POST /oauth/locationToken, 1 POST /oauth/token", requests[1])
-    assert not postgres_processes(tmp_path / "home")
-    in_sql = ghl_snapshots(
-        "psql", "-At", "-F", " ", "-c", "SELECT tenant_id, snapshot_type, count(*), "
-        "count(DISTINCT checksum), min(left(checksum, 12)) FROM ghl_snapshot GROUP BY 1, 2"
-    )  # fmt: skip
-    assert sorted(in_sql.stdout.decode().splitlines()) == sorted(
-        f"{tenant} {kind} 2 1 {line['checksum']}" for (tenant, kind), line in lines.items()
-    )
-
-
 def test_a_reader_that_stops_early_costs_no_snapshot(tmp_path: Path) -> None:
     """`demo | head -2` shows two lines and captures all the same."""
     ghl_snapshots = CommandLine(home=tmp_path)

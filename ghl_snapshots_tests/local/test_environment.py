@@ -9,7 +9,7 @@ from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.engine import make_url
 
 from ghl_snapshots.core.errors import ConfigurationError
-from ghl_snapshots.local.environment import PROJECT, dagster_database_url, product_environment
+from ghl_snapshots.local.environment import PACKAGE, dagster_database_url, product_environment
 
 
 def test_dagster_gets_a_database_beside_the_products_and_the_driver_that_it_needs() -> None:
@@ -84,7 +84,7 @@ def test_the_dagster_home_of_another_project_is_refused(
 def test_a_dagster_home_with_this_projects_configuration_is_used(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
+    (tmp_path / "dagster.yaml").write_text((PACKAGE / "dagster.yaml").read_text())
     monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
     with product_environment():
         assert os.environ["DAGSTER_HOME"] == str(tmp_path)

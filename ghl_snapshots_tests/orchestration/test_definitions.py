@@ -4,19 +4,21 @@ import os
 import subprocess
 import sys
 import tomllib
+from pathlib import Path
 
 import dagster as dg
 import pytest
 import yaml
 
+import ghl_snapshots
 from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.definitions import definitions
 from ghl_snapshots.ghl.endpoint_table import table
 from ghl_snapshots.ghl.endpoints import ENDPOINTS
-from ghl_snapshots.local.environment import PROJECT
 from ghl_snapshots.orchestration.io_manager import SnapshotIOManager
 from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource
 
+PROJECT = Path(ghl_snapshots.__file__).parents[1]
 LOAD = """
 import socket
 def refuse(*_args, **_kwargs):
