@@ -1,18 +1,21 @@
-"""`ghl-snapshots demo`, `dev`, `api`, `migrate`, `psql` and `config`: running the product.
+"""`ghl-snapshots demo`, `dev`, `api`, `worker`, `exec`, `migrate`, `psql` and `config`: running the product.
 
 What takes long to import (Dagster, FastAPI) is imported by the commands that use it.
 """
 
+import logging
 import os
 import shutil
 import signal
 import subprocess
+import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from psycopg.conninfo import conninfo_to_dict
 
-from ghl_snapshots.capture.composition import auditor_url
+from ghl_snapshots.capture.composition import auditor_url, database_url
 from ghl_snapshots.cli.database import checked_database
 from ghl_snapshots.core.audit_events import EventType
 from ghl_snapshots.core.errors import ConfigurationError
@@ -72,6 +75,39 @@ def api(
         migrate_databases(settings)
         configure_logs()
         serve(settings, host=host, port=port, say=lambda line: typer.echo(line, err=True))
+
+
+@commands.command()
+def worker(
+    slots: Annotated[int, typer.Option(min=1, max=256, help="Runs that work at once on this machine.")] = 4,
+) -> None:
+    """Execute the runs that the run launcher celery starts, in the foreground; Ctrl-C ends it in order."""
+    database_url(load_settings())  # the runs' machines share a server
+    with product_environment():
+        from ghl_snapshots.definitions import definitions
+        from ghl_snapshots.orchestration.celery_worker import serve
+
+        definitions()  # in memory before the worker forks, so that no run imports them
+        configure_logs()
+        logging.getLogger("celery").setLevel(logging.INFO)
+        serve(slots)
+
+
+@commands.command(name="exec", context_settings={"allow_extra_args": True, "allow_interspersed_args": False})
+def execute(context: typer.Context) -> None:
+    """Become another program in the product's environment, such as dagster-daemon; its arguments follow.
+
+    Writes dagster.yaml into DAGSTER_HOME, and sets that and the URL of Dagster's database, from the settings.
+    """
+    database_url(load_settings())  # an embedded server would end with this program
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    program = shutil.which(context.args[0], path=path) if context.args else None
+    if program is None:
+        raise ConfigurationError(
+            f"There is no program {context.args[0]!r}." if context.args else "Name a program to run."
+        )
+    with product_environment():
+        os.execv(program, [program, *context.args[1:]])  # noqa: S606 (no shell)
 
 
 @commands.command()

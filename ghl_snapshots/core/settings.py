@@ -1,6 +1,7 @@
 """Every environment variable that the product reads, once."""
 
 from collections.abc import Iterator
+from enum import StrEnum
 from pathlib import Path
 
 from pydantic import Field, HttpUrl, SecretStr, ValidationError, field_validator
@@ -12,6 +13,13 @@ from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.model import Tenant
 
 _PREFIX = "GHL_SNAPSHOTS_"
+
+
+class RunLauncher(StrEnum):
+    """What starts the runs that leave the queue."""
+
+    PROCESS = "process"
+    CELERY = "celery"
 
 
 class Settings(BaseSettings, CaptureSettings):
@@ -69,6 +77,31 @@ class Settings(BaseSettings, CaptureSettings):
     tenants_per_run: int = Field(
         default=50, ge=1, le=1000, description="Most tenants that one Dagster run captures."
     )
+    run_launcher: RunLauncher = Field(
+        default=RunLauncher.PROCESS,
+        description="What starts runs: process (beside the webserver and the daemon) or celery (on the "
+        "machines where `ghl-snapshots worker` runs).",
+    )
+    celery_broker_url: SecretStr | None = Field(
+        default=None,
+        description="Redis that hands runs to the workers, as redis://user:password@host:port/number; needed "
+        "with the run launcher celery.",
+    )
+    max_concurrent_runs: int = Field(
+        default=4,
+        ge=1,
+        le=10_000,
+        description="Runs that work at once, on all machines; with workers at most the sum of their slots.",
+    )
+    daemon_threads: int = Field(
+        default=4, ge=1, le=64, description="Threads of Dagster's daemon that create the runs of a tick."
+    )
+    compute_logs: str | None = Field(
+        default=None,
+        pattern=r"^s3://[^/]+(/.*)?$",
+        description="Where the raw output of runs goes, as s3://bucket/prefix; unset: files in the home "
+        "folder with the run launcher process, else nowhere.",
+    )
     alert_webhook: SecretStr | None = Field(
         default=None,
         description="Where failed runs and red checks are posted, as JSON that Slack understands.",
@@ -96,6 +129,13 @@ class Settings(BaseSettings, CaptureSettings):
     def _is_webhook(cls, value: SecretStr | None) -> SecretStr | None:
         if value and not value.get_secret_value().startswith(("https://", "http://")):
             raise ValueError("must begin with https:// or http://")
+        return value
+
+    @field_validator("celery_broker_url")
+    @classmethod
+    def _is_redis(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and not value.get_secret_value().startswith(("redis://", "rediss://")):
+            raise ValueError("must begin with redis:// or rediss://")
         return value
 
     @field_validator("hourly_cron", "daily_cron", "weekly_cron")

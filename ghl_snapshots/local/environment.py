@@ -5,7 +5,6 @@ processes of their own; so all of them get these values through `os.environ`.
 """
 
 import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
@@ -17,9 +16,10 @@ from sqlalchemy.exc import ArgumentError
 
 from ghl_snapshots.capture.composition import database_url
 from ghl_snapshots.core.errors import ConfigurationError
-from ghl_snapshots.core.settings import Settings, load_settings
+from ghl_snapshots.core.settings import RunLauncher, Settings, load_settings
 from ghl_snapshots.ghl.exchange_thread import wait_for_exchanges
 from ghl_snapshots.ledger.migrate import create_database, migrate
+from ghl_snapshots.local.dagster_yaml import CELERY_BROKER, CELERY_RESULTS, dagster_yaml
 
 PACKAGE = Path(__file__).parents[1]
 WORKSPACE = PACKAGE / "workspace.yaml"
@@ -134,9 +134,28 @@ def _dagster(settings: Settings) -> dict[str, str]:
     else:
         folder = settings.home.absolute() / "dagster"
         folder.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(PACKAGE / "dagster.yaml", folder / "dagster.yaml")
+        _write(folder / "dagster.yaml", dagster_yaml((PACKAGE / "dagster.yaml").read_text("utf-8"), settings))
         values["DAGSTER_HOME"] = str(folder)
-    return values
+    return values | _celery(settings, values[_DAGSTER_DATABASE])
+
+
+def _celery(settings: Settings, dagster_url: str) -> dict[str, str]:
+    """Where Celery keeps the state of its tasks: with Dagster's records, so that a lost broker loses none."""
+    if settings.run_launcher is not RunLauncher.CELERY:
+        return {}
+    if settings.celery_broker_url is None:
+        raise ConfigurationError(
+            f"GHL_SNAPSHOTS_RUN_LAUNCHER is celery, which needs {CELERY_BROKER}: the Redis that hands runs "
+            "to the workers, as redis://user:password@host:port/number."
+        )
+    return {CELERY_RESULTS: f"db+{dagster_url}"}
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file that other processes may read at this moment."""
+    fresh = path.with_suffix(f".{os.getpid()}")
+    fresh.write_text(text, encoding="utf-8")
+    fresh.replace(path)
 
 
 def _check_dagster_home(folder: Path) -> None:

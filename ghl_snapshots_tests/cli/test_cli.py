@@ -392,3 +392,26 @@ def test_checkpoints_are_signed_with_a_key_that_is_made_once(
     altered = ghl_snapshots("checkpoint", "verify", str(file), "--key", public)
     assert altered.returncode == 1
     assert b"was altered, or signed with another key" in altered.stdout
+
+
+def test_another_program_gets_the_environment_that_dagster_needs(tmp_path: Path) -> None:
+    ghl_snapshots = CommandLine(
+        home=tmp_path,
+        variables={
+            "GHL_SNAPSHOTS_DATABASE_URL": "postgresql://user@host/ledger",
+            "GHL_SNAPSHOTS_MAX_CONCURRENT_RUNS": "9",
+        },
+    )
+    show = "import os, sys; print(*[os.environ[name] for name in sys.argv[2:]], sys.argv[1])"
+    names = ("GHL_SNAPSHOTS_DAGSTER_DATABASE_URL", "DAGSTER_HOME")
+    done = ghl_snapshots("exec", "python", "-c", show, "-h", *names)
+    home = tmp_path / "dagster"
+    assert done.stdout.decode().split() == ["postgresql+psycopg2://user@host/ledger_dagster", str(home), "-h"]
+    assert "max_concurrent_runs: 9" in (home / "dagster.yaml").read_text()
+
+
+def test_a_program_that_there_is_not_is_named(tmp_path: Path) -> None:
+    command = InProcess(home=tmp_path, variables={"GHL_SNAPSHOTS_DATABASE_URL": "postgresql://user@host/x"})
+    done = command("exec", "dagster-demon", "run")
+    assert done.returncode == 2
+    assert b"'dagster-demon'" in done.stderr

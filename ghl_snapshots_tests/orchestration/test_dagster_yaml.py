@@ -25,7 +25,9 @@ def test_runs_wait_in_a_queue_that_lets_a_few_of_them_work(product: Product) -> 
 
 def test_a_sensor_that_waits_holds_up_no_other(product: Product) -> None:
     with product.instance() as instance:
-        assert instance.get_settings("sensors") == {"use_threads": True, "num_workers": 4}
+        threads = {"use_threads": True, "num_workers": 4, "num_submit_workers": 4}
+        assert instance.get_settings("sensors") == threads
+        assert instance.get_settings("schedules") == threads
 
 
 def test_only_runs_whose_process_died_are_started_again(product: Product) -> None:
