@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 from uuid import uuid4
 
 import psycopg
@@ -10,11 +11,17 @@ from psycopg import sql
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.tenants import TenantRegistry
-from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots_tests.ledger.captures import tenant
 
 
-def ledger_template(postgres: EmbeddedPostgres, *, tenant_ids: Sequence[str]) -> str:
+class Server(Protocol):
+    """A PostgreSQL server in which a test may make databases."""
+
+    def url(self, database: str) -> str:
+        """The superuser's URL of a database."""
+
+
+def ledger_template(postgres: Server, *, tenant_ids: Sequence[str]) -> str:
     """Make a migrated database with these tenants; its name."""
     name = f"ledger_template_{uuid4().hex}"
     migrate(postgres.url(name))
@@ -24,7 +31,7 @@ def ledger_template(postgres: EmbeddedPostgres, *, tenant_ids: Sequence[str]) ->
 
 
 @contextmanager
-def copy_of(postgres: EmbeddedPostgres, template: str, name: str | None = None) -> Iterator[str]:
+def copy_of(postgres: Server, template: str, name: str | None = None) -> Iterator[str]:
     """Superuser's URL of a copy that is there until the context ends."""
     name = name or f"ledger_{uuid4().hex}"
     database, source = sql.Identifier(name), sql.Identifier(template)

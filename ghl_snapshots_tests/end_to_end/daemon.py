@@ -6,6 +6,7 @@ a loop is untouched.
 
 import math
 
+import dagster as dg
 from dagster._core.run_coordinator.queued_run_coordinator import QueuedRunCoordinator
 from dagster._daemon import controller, sensor
 from dagster._daemon.cli import main
@@ -19,6 +20,8 @@ def _shorten_pauses() -> None:
     sensor.is_under_min_interval = lambda state, *_: (sensor.get_elapsed(state) or math.inf) < _SENSOR_SECONDS
     controller.DEFAULT_DAEMON_INTERVAL_SECONDS = _PAUSE_SECONDS
     interval = property(lambda _: _PAUSE_SECONDS)
+    # How often it looks after runs whose process died.
+    dg.DagsterInstance.run_monitoring_poll_interval_seconds = interval  # type: ignore[assignment,method-assign]
     QueuedRunCoordinator.dequeue_interval_seconds = interval  # type: ignore[assignment,method-assign]
 
 

@@ -65,7 +65,6 @@ class Daemon:
 def running_stack(environment: Mapping[str, str], folder: Path) -> Iterator[tuple[Webserver, Daemon]]:
     """Webserver and daemon as `ghl-snapshots dev` starts them, ready to be asked."""
     port = free_port()
-    _watch_closely(Path(environment["DAGSTER_HOME"]) / "dagster.yaml")
     environment = {**environment, "DAGSTER_EVENT_LOG_CONSUMER_DAEMON_INTERVAL_SECONDS": "1"}
     with Record(folder / "processes.json") as record, Processes(record) as processes:
         webserver = [str(_SCRIPTS / "dagster-webserver"), "-h", "127.0.0.1", "-p", str(port), *_WORKSPACE]
@@ -73,20 +72,14 @@ def running_stack(environment: Mapping[str, str], folder: Path) -> Iterator[tupl
         started = Daemon(processes, environment)
         client = Webserver(port)
         try:
-            eventually(lambda: _ready(client, processes), "the webserver and the daemon are ready")
+            eventually(lambda: is_healthy(client, processes), "the webserver and the daemon are ready")
             yield client, started
         finally:
             client.close()
 
 
-def _watch_closely(configuration: Path) -> None:
-    """Let the daemon look after runs whose process died every second instead of every half minute."""
-    text = configuration.read_text()
-    assert "poll_interval_seconds: 30" in text
-    configuration.write_text(text.replace("poll_interval_seconds: 30", "poll_interval_seconds: 1"))
-
-
-def _ready(client: Webserver, processes: Processes) -> bool:
+def is_healthy(client: Webserver, processes: Processes) -> bool:
+    """Whether the webserver answers and says that the daemon works."""
     assert processes.ended() is None, processes.ended()
     try:
         data = client.query(

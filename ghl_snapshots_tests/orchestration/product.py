@@ -17,12 +17,11 @@ from ghl_snapshots.core.settings import Settings
 from ghl_snapshots.ledger.migrate import create_database
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.environment import product_environment
-from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.orchestration.instance import prepare_storage
 from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator
-from ghl_snapshots_tests.databases import copy_of, ledger_template
+from ghl_snapshots_tests.databases import Server, copy_of, ledger_template
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,7 @@ class Product:
             return connection.execute(query.encode(), parameters).fetchall()
 
 
-def product_template(server: EmbeddedPostgres, folder: Path) -> str:
+def product_template(server: Server, folder: Path) -> str:
     """Make a ledger without tenants and, beside it, Dagster's database with its tables; the ledger's name."""
     name = ledger_template(server, tenant_ids=())
     create_database(server.url(f"{name}_dagster"))
@@ -73,9 +72,7 @@ def product_template(server: EmbeddedPostgres, folder: Path) -> str:
 
 
 @contextmanager
-def running_product(
-    server: EmbeddedPostgres, template: str, folder: Path, *, tenants: int
-) -> Iterator[Product]:
+def running_product(server: Server, template: str, folder: Path, *, tenants: int) -> Iterator[Product]:
     """The product with so many tenants on copies of the template, in the environment of this process."""
     accounts = generated_accounts(7, tenants=tenants)
     with ExitStack() as stack:
