@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo dev quick test lint audit clean lock
+.PHONY: help demo dev cluster hosts quick test lint audit clean lock
 
 BIN := .venv/bin
 # The first interpreter that the project supports; override with make PYTHON=/path/to/python.
@@ -13,7 +13,7 @@ COMPILE := uv pip compile --universal --python-version 3.11 --generate-hashes --
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' Makefile
 
 demo: .venv/runtime.stamp ## Capture a simulated GHL into an embedded PostgreSQL and print each snapshot
 	@$(BIN)/ghl-snapshots demo
@@ -21,11 +21,17 @@ demo: .venv/runtime.stamp ## Capture a simulated GHL into an embedded PostgreSQL
 dev: .venv/runtime.stamp ## Run the whole product: Dagster on http://127.0.0.1:3000, the API on port 8000
 	@$(BIN)/ghl-snapshots dev
 
+cluster: .venv/dev.stamp ## Run the product as on several hosts: two workers, a broker, PostgreSQL over TCP
+	@$(BIN)/python -m ghl_snapshots_tests.end_to_end.cluster
+
 quick: .venv/dev.stamp ## Run all but the slow tests, in about a minute
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not slow" --hypothesis-profile=quick
 
 test: .venv/dev.stamp ## Run all tests
 	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+hosts: .venv/dev.stamp ## Run the long test of several hosts, ten minutes
+	@$(BIN)/python -m pytest ghl_snapshots_tests/end_to_end/hosts_by_hand.py
 
 lint: .venv/dev.stamp ## Check style, format and types
 	@$(BIN)/ruff check .

@@ -6,9 +6,10 @@ server on a TCP port, the broker a real one (Valkey, which speaks Redis's protoc
 
 import os
 import signal
+import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -110,9 +111,15 @@ class Hosts:
 
 
 @contextmanager
-def running_hosts(environment: Mapping[str, str], folder: Path) -> Iterator[Hosts]:
-    """Code server, webserver, daemon, broker and two workers, ready to be asked."""
-    code_port, web_port = free_port(), free_port()
+def running_hosts(
+    environment: Mapping[str, str],
+    folder: Path,
+    *,
+    port: int | None = None,
+    daemon_program: Sequence[str] = ("python", "-m", daemon.__name__),
+) -> Iterator[Hosts]:
+    """Code server, webserver (on that port), daemon, broker and two workers, ready to be asked."""
+    code_port, web_port = free_port(), port or free_port()
     workspace = folder / "workspace.yaml"
     code_server = {"host": "127.0.0.1", "port": code_port, "location_name": _MODULE}
     workspace.write_text(yaml.safe_dump({"load_from": [{"grpc_server": code_server}]}))
@@ -120,7 +127,7 @@ def running_hosts(environment: Mapping[str, str], folder: Path) -> Iterator[Host
     commands = {
         "code": (COMMAND, *_CODE_SERVER, "-h", "127.0.0.1", "-p", str(code_port)),
         "webserver": (COMMAND, "exec", "dagster-webserver", "-h", "127.0.0.1", "-p", str(web_port), *there),
-        "daemon": (COMMAND, "exec", "python", "-m", daemon.__name__, "run", *there),
+        "daemon": (COMMAND, "exec", *daemon_program, "run", *there),
         **{name: (COMMAND, "worker", "--slots", str(SLOTS)) for name in WORKERS},
     }
     with ExitStack() as stack:
@@ -140,7 +147,14 @@ def running_hosts(environment: Mapping[str, str], folder: Path) -> Iterator[Host
         client = Webserver(web_port)
         stack.callback(client.close)
         hosts = Hosts(folder, variables, processes, broker, client, {}, commands)
-        for name in commands:
+        hosts.start("code")
+        eventually(lambda: _listens(code_port), "the code server listens")
+        for name in ("webserver", "daemon", *WORKERS):
             hosts.start(name)
         eventually(lambda: is_healthy(client, processes), "the webserver and the daemon are ready")
         yield hosts
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

@@ -72,9 +72,19 @@ def product_template(server: Server, folder: Path) -> str:
 
 
 @contextmanager
-def running_product(server: Server, template: str, folder: Path, *, tenants: int) -> Iterator[Product]:
-    """The product with so many tenants on copies of the template, in the environment of this process."""
+def running_product(
+    server: Server, template: str, folder: Path, *, tenants: int, agency_locations: int = 0
+) -> Iterator[Product]:
+    """The product with so many tenants on copies of the template, in the environment of this process.
+
+    With `agency_locations` the simulated GHL has an agency too, which is no tenant yet.
+    """
     accounts = generated_accounts(7, tenants=tenants)
+    single = accounts.single_locations
+    if agency_locations:
+        agency = generated_accounts(8, tenants=1, locations_per_agency=agency_locations)
+        accounts.agencies.update(agency.agencies)
+        accounts.locations.update(agency.locations)
     with ExitStack() as stack:
         simulator = stack.enter_context(Simulator(accounts))
         patch = stack.enter_context(pytest.MonkeyPatch.context())
@@ -84,7 +94,7 @@ def running_product(server: Server, template: str, folder: Path, *, tenants: int
         variables = {"GHL_SNAPSHOTS_DATABASE_URL": url, "GHL_BASE_URL": simulator.base_url}
         _name_in_environment(patch, variables, folder)
         registered = {}
-        for number, location in enumerate(accounts.single_locations):
+        for number, location in enumerate(single):
             tenant_id = f"t{number:02}"
             patch.setenv(f"TOKEN_{tenant_id}", location.private_integration_token)
             registered[tenant_id] = Tenant(
