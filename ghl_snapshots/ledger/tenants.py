@@ -1,6 +1,6 @@
 """The registry of tenants; every change to it is an audit event in the same transaction."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,17 @@ class TenantRegistry:
         """Every tenant, the disabled ones included, by id."""
         with self._database.auditor() as connection:
             return [_tenant(row) for row in connection.execute(query("tenants"))]
+
+    def select(self, tenant_ids: Collection[str]) -> Sequence[Tenant]:
+        """Those of the tenants that the registry holds, the disabled ones included, by id."""
+        with self._database.auditor() as connection:
+            rows = connection.execute(query("tenants_by_ids"), {"tenant_ids": list(tenant_ids)})
+            return [_tenant(row) for row in rows]
+
+    def enabled(self) -> frozenset[str]:
+        """Ids of all enabled tenants."""
+        with self._database.auditor() as connection:
+            return frozenset(row["tenant_id"] for row in connection.execute(query("enabled_tenants")))
 
     def never_captured(self) -> frozenset[str]:
         """Ids of the enabled tenants of whom there is no snapshot yet, not even a failed one.

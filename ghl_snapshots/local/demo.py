@@ -35,7 +35,7 @@ def run(say: Callable[[str], None]) -> int:
 
 def _enabled(settings: Settings) -> list[str]:
     with open_database(settings) as database:
-        return [tenant.tenant_id for tenant in TenantRegistry(database).list() if tenant.enabled]
+        return sorted(TenantRegistry(database).enabled())
 
 
 def _checks() -> str:

@@ -85,7 +85,7 @@ def _mark_running(database: DatabaseResource, trigger: Trigger, run_id: str) -> 
 
 def _enabled(tenant_ids: Sequence[str], registry: TenantRegistry, failures: CaptureFailures) -> list[Tenant]:
     """The partitions' tenants; one that is unknown or disabled fails its own partition and no other."""
-    registered = {tenant.tenant_id: tenant for tenant in registry.list()}
+    registered = {tenant.tenant_id: tenant for tenant in registry.select(tenant_ids)}
     enabled: list[Tenant] = []
     for tenant_id in tenant_ids:
         tenant = registered.get(tenant_id)

@@ -37,13 +37,15 @@ def ranges(partitions: Sequence[str], wanted: Collection[str], *, at_most: int) 
         yield TenantRange(first=run[0], last=run[-1])
 
 
-def covered(partitions: Sequence[str], run_tags: Mapping[str, str]) -> Sequence[str]:
-    """The partitions that a run with these tags covers."""
-    first = run_tags.get(dagster_tags.RANGE_START, run_tags.get(dagster_tags.PARTITION))
+def covered(
+    partitions: Sequence[str], places: Mapping[str, int], run_tags: Mapping[str, str]
+) -> Sequence[str]:
+    """The partitions that a run with these tags covers; `places` are those of each partition in the order."""
+    first = run_tags.get(dagster_tags.RANGE_START, run_tags.get(dagster_tags.PARTITION, ""))
     last = run_tags.get(dagster_tags.RANGE_END, first)
-    if first not in partitions or last not in partitions:
+    if first not in places or last not in places:
         return []
-    return partitions[partitions.index(first) : partitions.index(last) + 1]
+    return partitions[places[first] : places[last] + 1]
 
 
 def add_partitions(instance: dg.DagsterInstance, tenant_ids: Collection[str]) -> Sequence[str]:

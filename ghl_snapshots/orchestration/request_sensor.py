@@ -44,7 +44,8 @@ def api_requests(
     if not waiting:
         return dg.SkipReason("No request is waiting.")
     runs = _runs(context.instance, waiting)
-    enabled = {tenant.tenant_id for tenant in database.tenants.list() if tenant.enabled}
+    asked = database.tenants.select({request.tenant_id for request in waiting})
+    enabled = {tenant.tenant_id for tenant in asked if tenant.enabled}
     wanted = []
     for request in waiting:
         if run_id := runs.get(request.request_id):

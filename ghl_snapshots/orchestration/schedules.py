@@ -92,7 +92,7 @@ def snapshot_schedule(spec: ScheduleSpec, settings: Settings) -> dg.ScheduleDefi
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
         tick = context.scheduled_execution_time
         partitions = context.instance.get_dynamic_partitions(NAME)
-        enabled = {tenant.tenant_id for tenant in database.tenants.list() if tenant.enabled}
+        enabled = database.tenants.enabled()
         if next(cron.ticks(tick)) <= datetime.now(UTC):
             yield dg.SkipReason(f"Missed at {tick}; a later tick captures the same and more recently.")
         elif enabled.isdisjoint(partitions):

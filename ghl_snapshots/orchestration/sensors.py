@@ -109,16 +109,17 @@ def _registry(
 ) -> tuple[AbstractSet[str] | None, AbstractSet[str], str | None]:
     """The enabled tenants (None if they could not be read), those never captured, and what went wrong."""
     try:
-        registered = database.tenants.list()
+        enabled = database.tenants.enabled()
         new = database.tenants.never_captured()
     except (GhlSnapshotsError, psycopg.Error) as error:
         return None, frozenset(), f"The registry could not be read, so nothing was changed: {error}"
-    return {tenant.tenant_id for tenant in registered if tenant.enabled}, new, None
+    return enabled, new, None
 
 
 def _in_flight(instance: dg.DagsterInstance, partitions: Sequence[str]) -> AbstractSet[str]:
     runs = instance.get_runs(dg.RunsFilter(statuses=_IN_FLIGHT))
-    return {tenant_id for run in runs for tenant_id in covered(partitions, run.tags)}
+    places = {tenant_id: place for place, tenant_id in enumerate(partitions)}
+    return {tenant_id for run in runs for tenant_id in covered(partitions, places, run.tags)}
 
 
 def _describe(changes: PartitionChanges) -> str:

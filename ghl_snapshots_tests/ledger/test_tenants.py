@@ -121,3 +121,9 @@ def test_an_import_that_fails_at_its_end_changes_nothing(
         registry.import_all([tenant("beta"), tenant("omega")])
     assert [known.tenant_id for known in registry.list()] == ["acme", "zenith"]
     assert reported(database, "beta") == []
+
+
+def test_a_few_of_many_are_read_by_their_ids(registry: TenantRegistry) -> None:
+    registry.set_enabled("acme", enabled=False)
+    assert [known.tenant_id for known in registry.select(["zenith", "nobody", "acme"])] == ["acme", "zenith"]
+    assert registry.enabled() == {"zenith"}

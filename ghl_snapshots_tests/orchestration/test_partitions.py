@@ -1,5 +1,6 @@
 """Tenants as partitions, and the ranges that runs cover."""
 
+from collections.abc import Sequence
 from itertools import pairwise
 
 import dagster as dg
@@ -9,6 +10,10 @@ from hypothesis import strategies as st
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions, covered, ranges, tenants
 
 PARTITIONS = ["acme", "berg", "cole", "dune", "east"]
+
+
+def places(partitions: Sequence[str]) -> dict[str, int]:
+    return {tenant_id: place for place, tenant_id in enumerate(partitions)}
 
 
 def test_tenants_that_follow_one_another_make_one_range() -> None:
@@ -28,7 +33,7 @@ def test_a_tenant_in_between_that_is_not_wanted_splits_the_range() -> None:
 def test_ranges_cover_the_wanted_partitions_and_no_other(wanted: set[int], count: int, at_most: int) -> None:
     partitions = [f"t{number}" for number in range(count)]
     found = list(ranges(partitions, {f"t{number}" for number in wanted}, at_most=at_most))
-    parts = [covered(partitions, tenant_range.tags()) for tenant_range in found]
+    parts = [covered(partitions, places(partitions), tenant_range.tags()) for tenant_range in found]
     assert [tenant for part in parts for tenant in part] == [f"t{n}" for n in sorted(wanted) if n < count]
     assert all(len(part) <= at_most for part in parts)
     for before, after in pairwise(parts):
@@ -37,15 +42,15 @@ def test_ranges_cover_the_wanted_partitions_and_no_other(wanted: set[int], count
 
 
 def test_a_run_of_one_partition_covers_that_partition() -> None:
-    assert covered(PARTITIONS, {"dagster/partition": "cole"}) == ["cole"]
+    assert covered(PARTITIONS, places(PARTITIONS), {"dagster/partition": "cole"}) == ["cole"]
 
 
 def test_a_run_without_partitions_covers_none() -> None:
-    assert covered(PARTITIONS, {"dagster/backfill": "abc"}) == []
+    assert covered(PARTITIONS, places(PARTITIONS), {"dagster/backfill": "abc"}) == []
 
 
 def test_a_range_whose_end_is_gone_covers_nothing_that_is_known() -> None:
-    assert covered(PARTITIONS, TenantRange(first="acme", last="gone").tags()) == []
+    assert covered(PARTITIONS, places(PARTITIONS), TenantRange(first="acme", last="gone").tags()) == []
 
 
 def test_adding_partitions_again_keeps_their_order() -> None:

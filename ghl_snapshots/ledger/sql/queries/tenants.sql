@@ -3,6 +3,13 @@
 -- tenants -- every tenant of the registry
 SELECT tenant_id, ghl_account_id, account_kind, credential, enabled, overrides FROM ghl.tenant ORDER BY tenant_id;
 
+-- tenants_by_ids -- those of the tenants that the registry holds
+SELECT tenant_id, ghl_account_id, account_kind, credential, enabled, overrides FROM ghl.tenant
+WHERE tenant_id = ANY (%(tenant_ids)s) ORDER BY tenant_id;
+
+-- enabled_tenants -- ids of all enabled tenants
+SELECT tenant_id FROM ghl.tenant WHERE enabled;
+
 -- tenant -- one tenant
 SELECT tenant_id, ghl_account_id, account_kind, credential, enabled, overrides FROM ghl.tenant
 WHERE tenant_id = %(tenant_id)s;
