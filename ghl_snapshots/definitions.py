@@ -19,6 +19,7 @@ from ghl_snapshots.orchestration.orphaned_runs import orphaned_runs
 from ghl_snapshots.orchestration.request_sensor import api_requests
 from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource
 from ghl_snapshots.orchestration.run_audit import run_audit
+from ghl_snapshots.orchestration.run_history import run_history, run_history_schedule
 from ghl_snapshots.orchestration.schedules import DAILY, HOURLY, WEEKLY, snapshot_schedule
 from ghl_snapshots.orchestration.sensors import tenant_sensor
 from ghl_snapshots.orchestration.token_refresh import expiring_tokens, token_refresh
@@ -50,8 +51,11 @@ def all_definitions() -> dg.Definitions:
             *(ledger_asset(snapshot_type, owner=settings.asset_owner) for snapshot_type in SnapshotType),
         ],
         asset_checks=[validation],
-        jobs=[full_snapshot, critical_snapshot, daily_checks, weekly_checks, token_refresh],
-        schedules=[snapshot_schedule(spec, settings) for spec in (HOURLY, DAILY, WEEKLY)],
+        jobs=[full_snapshot, critical_snapshot, daily_checks, weekly_checks, token_refresh, run_history],
+        schedules=[
+            *(snapshot_schedule(spec, settings) for spec in (HOURLY, DAILY, WEEKLY)),
+            run_history_schedule(settings),
+        ],
         sensors=[
             tenant_sensor(settings.tenants_per_run),
             *validation_sensors(),

@@ -87,6 +87,9 @@ class Settings(BaseSettings, CaptureSettings):
         description="Redis that hands runs to the workers, as redis://user:password@host:port/number; needed "
         "with the run launcher celery.",
     )
+    run_history_days: int = Field(
+        default=90, ge=1, description="Days after which Dagster's own records of a run are deleted."
+    )
     max_concurrent_runs: int = Field(
         default=4,
         ge=1,

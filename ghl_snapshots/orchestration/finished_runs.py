@@ -10,7 +10,7 @@ import dagster as dg
 from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.orchestration import dagster_tags
 
-_FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+FINISHED = [dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 _FIRST_LOOK_BACK = timedelta(days=1)
 # Many processes note runs as finished, each by its own clock and in transactions of different length.
 _OVERLAP = timedelta(minutes=2)
@@ -48,7 +48,7 @@ def finished_since(
     since, seen = datetime.fromisoformat(position["since"]), frozenset(position["seen"])
     since = max(since, now - look_back) if look_back else since
     records = instance.get_run_records(
-        dg.RunsFilter(statuses=_FINISHED, updated_after=since - _OVERLAP),
+        dg.RunsFilter(statuses=FINISHED, updated_after=since - _OVERLAP),
         order_by="update_timestamp",
         ascending=True,
     )

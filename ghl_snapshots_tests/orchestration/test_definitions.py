@@ -63,7 +63,7 @@ def test_the_assets_belong_to_whom_the_settings_name(monkeypatch: pytest.MonkeyP
 def test_everything_that_the_ui_lists_says_what_it_is_for() -> None:
     defined = definitions()
     listed = [*(defined.jobs or []), *(defined.schedules or []), *(defined.sensors or [])]
-    assert len(listed) == 16
+    assert len(listed) == 18
     silent = [one for one in listed if not getattr(one, "description", None)]
     assert not silent
 
