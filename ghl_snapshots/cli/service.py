@@ -20,7 +20,7 @@ from ghl_snapshots.cli.database import checked_database
 from ghl_snapshots.core.audit_events import EventType
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.logs import configure_logs
-from ghl_snapshots.core.settings import describe_overrides, describe_settings, load_settings
+from ghl_snapshots.core.settings import RunLauncher, describe_overrides, describe_settings, load_settings
 from ghl_snapshots.core.signals import ended_by_signals
 from ghl_snapshots.ledger.audit import AuditTrail, by_hand
 from ghl_snapshots.ledger.database import AUDITOR
@@ -82,7 +82,13 @@ def worker(
     slots: Annotated[int, typer.Option(min=1, max=256, help="Runs that work at once on this machine.")] = 4,
 ) -> None:
     """Execute the runs that the run launcher celery starts, in the foreground; Ctrl-C ends it in order."""
-    database_url(load_settings())  # the runs' machines share a server
+    settings = load_settings()
+    database_url(settings)  # the runs' machines share a server
+    if settings.run_launcher is not RunLauncher.CELERY:
+        raise ConfigurationError(
+            "A worker executes what the run launcher celery starts: set GHL_SNAPSHOTS_RUN_LAUNCHER=celery "
+            "and GHL_SNAPSHOTS_CELERY_BROKER_URL for every process of the deployment."
+        )
     with product_environment():
         from ghl_snapshots.definitions import definitions
         from ghl_snapshots.orchestration.celery_worker import serve

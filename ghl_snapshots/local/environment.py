@@ -7,6 +7,7 @@ processes of their own; so all of them get these values through `os.environ`.
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -136,6 +137,8 @@ def _dagster(settings: Settings) -> dict[str, str]:
         folder.mkdir(parents=True, exist_ok=True)
         _write(folder / "dagster.yaml", dagster_yaml((PACKAGE / "dagster.yaml").read_text("utf-8"), settings))
         values["DAGSTER_HOME"] = str(folder)
+    if settings.compute_logs is not None:
+        _require("dagster_aws", "aws", "GHL_SNAPSHOTS_COMPUTE_LOGS")
     return values | _celery(settings, values[_DAGSTER_DATABASE])
 
 
@@ -143,12 +146,18 @@ def _celery(settings: Settings, dagster_url: str) -> dict[str, str]:
     """Where Celery keeps the state of its tasks: with Dagster's records, so that a lost broker loses none."""
     if settings.run_launcher is not RunLauncher.CELERY:
         return {}
+    _require("dagster_celery", "celery", "GHL_SNAPSHOTS_RUN_LAUNCHER=celery")
     if settings.celery_broker_url is None:
         raise ConfigurationError(
             f"GHL_SNAPSHOTS_RUN_LAUNCHER is celery, which needs {CELERY_BROKER}: the Redis that hands runs "
             "to the workers, as redis://user:password@host:port/number."
         )
     return {CELERY_RESULTS: f"db+{dagster_url}"}
+
+
+def _require(module: str, extra: str, setting: str) -> None:
+    if find_spec(module) is None:
+        raise ConfigurationError(f"{setting} needs an extra: pip install 'ghl_snapshots[{extra}]'.")
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,14 +1,17 @@
 """Runs on other machines: each is a Celery task, executed by a process that `ghl-snapshots worker` forks.
 
-dagster-celery's launcher with what it lacks. It does not say that a run is being canceled, so that the run's
-process takes itself for one that crashed, and the run is started again. And it gives up on the broker within
-a second, which fails each run that leaves the queue while Redis restarts.
+dagster-celery's launcher with what it lacks. It asks for the Celery task of every run under way, but a
+command executes its run itself, and a host that died leaves its tasks as started for ever; the sensor
+`orphaned_runs` finds both by their lock in the database. It does not say that a run is being canceled, so
+that its process takes itself for one that crashed, and the run is started again. And it gives up on the
+broker within a second, which fails each run that leaves the queue while Redis restarts.
 """
 
 from typing import Any
 
 import dagster as dg
 from dagster_celery.launcher import CeleryRunLauncher
+from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
 _CELERY: dict[str, Any] = {
     # For about two minutes, less than dagster.yaml's start_timeout_seconds; nothing else could start then.
@@ -35,10 +38,15 @@ class CeleryLauncher(CeleryRunLauncher):
         super().__init__(*args, **kwargs)
         self.celery.conf.update(_CELERY)
 
+    @property
+    def supports_check_run_worker_health(self) -> bool:
+        """No: whether a run's process lives is seen by its lock."""
+        return False
+
     def terminate(self, run_id: str) -> bool:
-        """End a run in order; it is canceled when its process has ended."""
+        """End a run in order, unless a command executes it; it is canceled when its process has ended."""
         run = self._instance.get_run_by_id(run_id)
-        if run is None or run.is_finished:
+        if run is None or run.is_finished or DAGSTER_CELERY_TASK_ID_TAG not in run.tags:
             return False
         if run.status is not dg.DagsterRunStatus.CANCELING:
             self._instance.report_run_canceling(run)

@@ -22,14 +22,14 @@ def serve(slots: int) -> None:
     """Execute runs, so many at once, until a signal ends the process. Needs DAGSTER_HOME.
 
     Raises:
-        ConfigurationError: the instance starts its runs in another way.
+        ConfigurationError: DAGSTER_HOME names another launcher.
     """
     with dg.DagsterInstance.get() as instance:
         launcher = instance.run_launcher
     if not isinstance(launcher, CeleryLauncher):
         raise ConfigurationError(
-            "A worker executes what the run launcher celery starts: set GHL_SNAPSHOTS_RUN_LAUNCHER=celery "
-            "and GHL_SNAPSHOTS_CELERY_BROKER_URL for every process of the deployment."
+            "The dagster.yaml in DAGSTER_HOME starts runs in another way than by celery: unset DAGSTER_HOME, "
+            "or name the launcher there."
         )
     create_execute_job_task(launcher.celery)
     create_resume_job_task(launcher.celery)

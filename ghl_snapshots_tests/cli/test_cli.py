@@ -415,3 +415,10 @@ def test_a_program_that_there_is_not_is_named(tmp_path: Path) -> None:
     done = command("exec", "dagster-demon", "run")
     assert done.returncode == 2
     assert b"'dagster-demon'" in done.stderr
+
+
+def test_a_worker_without_the_launcher_that_gives_it_runs_says_what_to_set(tmp_path: Path) -> None:
+    command = InProcess(home=tmp_path, variables={"GHL_SNAPSHOTS_DATABASE_URL": "postgresql://user@host/x"})
+    done = command("worker")
+    assert done.returncode == 2
+    assert b"GHL_SNAPSHOTS_RUN_LAUNCHER=celery" in done.stderr
