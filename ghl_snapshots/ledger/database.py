@@ -42,6 +42,8 @@ _WAIT_SECONDS = 10
 """For a connection, while others have all of them."""
 _LOOK_SECONDS = 1
 """Between two looks whether the pool can connect at all."""
+_RETRY_SECONDS = 0.2
+"""Between two tries to reach a server that is away."""
 _MOST_CONNECTIONS = 20
 
 
@@ -58,6 +60,7 @@ class Database:
         self._urls = {WRITER: url, READER: url, AUDITOR: auditor_url or url}
         self.lock_seconds = lock_seconds
         self._pools: dict[str, _Pool] = {}
+        self._reached: set[str] = set()
         self._opening = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -190,11 +193,25 @@ class Database:
             LedgerError: the server does not answer, or the session is not what was asked for.
         """
         if role not in self._pools:
-            self._connect(self._settings(role), role).close()
+            self._await_server(role)
         with self._opening:
             if role not in self._pools:
                 self._pools[role] = self._opened(role)
+                self._reached.add(role)
             return self._pools[role]
+
+    def _await_server(self, role: str) -> None:
+        """See that the server answers; one that has answered before restarts, and is waited for."""
+        give_up_at = time.monotonic() + (_WAIT_SECONDS if role in self._reached else 0)
+        while True:
+            try:
+                self._connect(self._settings(role), role).close()
+            except DatabaseLostError:
+                if time.monotonic() >= give_up_at:
+                    raise
+                time.sleep(_RETRY_SECONDS)
+            else:
+                return
 
     def _opened(self, role: str) -> _Pool:
         kwargs: dict[str, Any] = {"row_factory": dict_row}

@@ -10,8 +10,9 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from ghl_snapshots.core.model import Capture, SnapshotType
+from ghl_snapshots.core.model import AccountKind, Capture, SnapshotType
 from ghl_snapshots.ghl.endpoints import endpoints_of
+from ghl_snapshots.ghl.fetch_target import FetchTarget
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Agency
@@ -26,8 +27,6 @@ LOCATIONS = 3
 TWICE = "twice"
 TYPES = (SnapshotType.AI_WORKERS, SnapshotType.CALENDARS, SnapshotType.LOCATIONS)
 WITNESSES = ("/locations/{locationId}", "/locations/{locationId}/customValues")
-AGENTS = "/conversation-ai/agents/search"
-ACTIONS = "/conversation-ai/agents/{agentId}/actions/list"
 CLOSED = (
     (403, "The token does not have access to this location."),
     (400, "Location is not active"),
@@ -42,8 +41,12 @@ REFUSALS = (
     (400, "Location is not active"),
     (404, "Not found"),
 )
-TYPE_ROUTES = tuple(endpoint.path for each in TYPES for endpoint in endpoints_of(each))
-NAMED_ROUTES = tuple(route for route in TYPE_ROUTES if route not in (AGENTS, ACTIONS))
+NAMED_ROUTES = tuple(
+    endpoint.path
+    for each in TYPES
+    for endpoint in endpoints_of(each)
+    if FetchTarget(endpoint=endpoint).names_account
+)
 """Those that carry the location's id."""
 COMPANY_ROUTES = ("/oauth/locationToken", "/oauth/installedLocations", "/locations/search")
 
@@ -129,16 +132,20 @@ def kept(whole: Capture, location_id: str, troubles: Sequence[Trouble]) -> list[
 
     Only where every call that names the location is refused, one of them with words for all of it, nothing.
     """
+    if any(each.state for each in troubles):
+        return []
     refused: dict[str, tuple[int, str]] = {}
     for each in troubles:
         for route in each.routes:
             refused.setdefault(route, each.refusal)
-    own = {endpoint.path for endpoint in endpoints_of(whole.snapshot_type)}
-    naming = (own | set(WITNESSES)) - {AGENTS, ACTIONS}
-    is_closed = naming <= refused.keys() and any(refused[route] in CLOSED for route in naming)
-    if is_closed or any(each.state for each in troubles):
+    endpoints = [each for each in endpoints_of(whole.snapshot_type) if each.account is AccountKind.LOCATION]
+    lost = set(refused)
+    for endpoint in endpoints:  # a parent comes before its children
+        if endpoint.parent and endpoint.parent.path in lost:
+            lost.add(endpoint.path)
+    naming = {each.path for each in endpoints if each.path in NAMED_ROUTES} | set(WITNESSES)
+    if naming <= lost and any(refused.get(route) in CLOSED for route in naming):
         return []
-    lost = refused.keys() | ({ACTIONS} if AGENTS in refused else set())
     entities = (each for each in whole.entities if each.location_id == location_id)
     return [entity.body for entity in entities if entity.endpoint not in lost]
 

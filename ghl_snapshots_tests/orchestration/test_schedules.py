@@ -101,6 +101,7 @@ def test_the_schedules_run_by_default_at_the_times_that_were_agreed() -> None:
         "hourly_critical": "0 * * * *",
         "daily_full": "0 2 * * *",
         "weekly_validation": "0 3 * * 0",
+        "daily_run_history": "30 4 * * *",
     }
     assert {schedule.default_status for schedule in schedules} == {dg.DefaultScheduleStatus.RUNNING}
 
@@ -113,7 +114,8 @@ def test_the_schedules_follow_the_settings(monkeypatch: pytest.MonkeyPatch) -> N
     schedules = [one for one in defined.schedules or [] if isinstance(one, dg.ScheduleDefinition)]
     assert {schedule.execution_timezone for schedule in schedules} == {"America/Chicago"}
     assert schedules[0].cron_schedule == "15 8-18 * * 1-5"
-    assert all("every 7 tenants" in (schedule.description or "") for schedule in schedules)
+    of_captures = [each for each in schedules if each.name != "daily_run_history"]
+    assert all("every 7 tenants" in (schedule.description or "") for schedule in of_captures)
     [policy] = {
         asset.backfill_policy for asset in defined.assets or [] if isinstance(asset, dg.AssetsDefinition)
     }
