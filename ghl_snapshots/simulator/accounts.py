@@ -96,6 +96,8 @@ class Location:
     """The account whose tokens the token endpoints answer with instead of its own."""
     entities: EntityLists = field(default_factory=EntityLists, repr=False)
     children: dict[str, EntityLists] = field(default_factory=dict, repr=False)
+    least_bytes: dict[str, int] = field(default_factory=dict, repr=False)
+    """The size up to which entities are padded when they are served, by kind or child kind."""
 
 
 @dataclass(slots=True, kw_only=True)

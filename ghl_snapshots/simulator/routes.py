@@ -15,6 +15,7 @@ from urllib.parse import unquote
 from ghl_snapshots.simulator.accounts import Holder, Location
 from ghl_snapshots.simulator.content import CHILD_KINDS, load
 from ghl_snapshots.simulator.messages import Refusal, invalid, trace_id
+from ghl_snapshots.simulator.padding import padded
 from ghl_snapshots.simulator.paging import EntityPage, InventedEntities, PageStyle, entity_field
 
 _PLACEHOLDER = re.compile(rb'"\$\{(\w+)\}"')
@@ -93,10 +94,14 @@ class Route:
             if name in query:
                 entities = [body for body in entities if entity_field(body, name) == query[name]]
         if self.paging is None:
-            return self._compose(
-                EntityPage(entities=entities, total=len(entities), start=0, size=len(entities), more=False)
-            )
-        return self._compose(self.paging.take(InventedEntities() if invent_entities else entities, query))
+            page = EntityPage(entities=entities, total=len(entities), start=0, size=len(entities), more=False)
+        else:
+            page = self.paging.take(InventedEntities() if invent_entities else entities, query)
+        least_bytes = max(
+            (place.least_bytes.get(self.kind, 0) for place in locations if isinstance(place, Location)),
+            default=0,
+        )
+        return self._compose(page, least_bytes)
 
     @cached_property
     def _parameters(self) -> frozenset[str]:
@@ -126,8 +131,9 @@ class Route:
     def _missing(self) -> Refusal:
         return Refusal(*self.missing or (HTTPStatus.NOT_FOUND, f"There is no such {self.parent_id}."))
 
-    def _compose(self, page: EntityPage) -> bytes:
-        items = b",".join(page.entities)
+    def _compose(self, page: EntityPage, least_bytes: int) -> bytes:
+        entities = [padded(entity, least_bytes) for entity in page.entities]
+        items = b",".join(entities)
         parts = list(self._answer_parts)
         for place in range(1, len(parts), 2):
             match parts[place]:
@@ -142,7 +148,7 @@ class Route:
                 case b"count":
                     parts[place] = b"%d" % len(page.entities)
                 case name if name.decode() in self.lists:
-                    chosen = _with_fields(page.entities, self.lists[name.decode()])
+                    chosen = _with_fields(entities, self.lists[name.decode()])
                     parts[place] = b"[%b]" % b",".join(chosen)
                 case name:
                     parts[place] = json.dumps(getattr(page, name.decode())).encode()

@@ -1,5 +1,6 @@
 """The server itself: methods, counts, trace ids, connections, restarts and prompt ends."""
 
+import json
 import socket
 import threading
 import time
@@ -73,6 +74,17 @@ def test_but_for_the_trace_id_an_answer_is_the_same_each_time(client: Client, lo
     first, second = (client.get(WORKFLOWS, locationId=location.location_id).json() for _ in range(2))
     assert first.pop("traceId") != second.pop("traceId")
     assert first == second
+
+
+def test_entities_are_padded_to_the_size_that_is_asked_for(client: Client, location: Location) -> None:
+    plain = client.get(WORKFLOWS, locationId=location.location_id).json()["workflows"]
+    location.least_bytes["workflows"] = 20_000
+    first, second = (
+        client.get(WORKFLOWS, locationId=location.location_id).json()["workflows"] for _ in range(2)
+    )
+    assert first == second
+    assert [{**entity, "nodes": None} for entity in first] == [{**entity, "nodes": None} for entity in plain]
+    assert all(20_000 <= len(json.dumps(entity)) < 22_000 for entity in first)
 
 
 def test_an_error_has_status_message_error_and_trace_id(client: Client) -> None:
