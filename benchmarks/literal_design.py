@@ -32,7 +32,7 @@ _HISTORY = (
 
 def insert(connection: Connection, capture: Capture, snapshot_id: str) -> None:
     """Store a capture."""
-    data = b",".join(entity.body for entity in capture.entities).decode()
+    data = b",".join(bytes(entity.body) for entity in capture.entities).decode()
     connection.execute(
         _INSERT,
         [

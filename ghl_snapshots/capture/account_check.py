@@ -19,6 +19,7 @@ from ghl_snapshots.ghl.endpoint import Endpoint
 from ghl_snapshots.ghl.endpoint_fetch import EndpointFetch, fetch_endpoint
 from ghl_snapshots.ghl.endpoints import ENDPOINTS, INSTALLED_LOCATIONS, LOCATION_DETAIL, LOCATION_SEARCH
 from ghl_snapshots.ghl.fetch_target import FetchTarget
+from ghl_snapshots.ghl.spool import Spool
 from ghl_snapshots.ghl.token_source import TokenSource
 
 _BURST: Final = 100
@@ -96,10 +97,11 @@ def _listed(
     tenant: Tenant, access: AccountCredentials, client: GhlClient, budget: Budget
 ) -> Iterator[EndpointFetch]:
     """The fetches of a company itself, its list of locations the first."""
+    spool = Spool()
     for endpoint in ENDPOINTS:
         if endpoint.account is AccountKind.COMPANY and (endpoint is not INSTALLED_LOCATIONS or access.app_id):
             target = FetchTarget(endpoint=endpoint, company_id=tenant.ghl_account_id, app_id=access.app_id)
-            yield fetch_endpoint(target, access.account, client, budget)
+            yield fetch_endpoint(target, access.account, client, budget, spool)
 
 
 def _captured_locations(listed: Sequence[EndpointFetch]) -> list[str]:
@@ -108,7 +110,7 @@ def _captured_locations(listed: Sequence[EndpointFetch]) -> list[str]:
     lacking = {
         entity.entity_id
         for entity in found.get(INSTALLED_LOCATIONS, ())
-        if json.loads(entity.body).get("isInstalled") is not True
+        if json.loads(bytes(entity.body)).get("isInstalled") is not True
     }
     ids = (entity.entity_id for entity in found[LOCATION_SEARCH])
     return list(dict.fromkeys(each for each in ids if each is not None and each not in lacking))
@@ -166,7 +168,7 @@ def _problem(fetch: EndpointFetch) -> str:
 
 def _describe(tenant: Tenant, fetches: Sequence[EndpointFetch]) -> str:
     names = [
-        json.loads(entity.body).get("name")
+        json.loads(bytes(entity.body)).get("name")
         for fetch in fetches
         if fetch.target.endpoint.is_account
         and (fetch.target.endpoint is not LOCATION_DETAIL or not _is_company(tenant))

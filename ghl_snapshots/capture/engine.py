@@ -92,7 +92,11 @@ class CaptureEngine:
     ) -> Capture:
         """Capture one type of one tenant; what GHL or the credential refuses is in the capture's errors.
 
-        Setting `cancelled` leaves the capture no more time.
+        Setting `cancelled` leaves the capture no more time. The entities' bytes are on disk for as long as
+        anything refers to them.
+
+        Raises:
+            SpoolError: the disk has no room for them.
         """
         captured_at, started = self._clock(), self._monotonic()
         settings, problem = self._settings_of(tenant)

@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from ghl_snapshots.capture.capture_lock import CaptureLock
 from ghl_snapshots.capture.engine import CaptureEngine
-from ghl_snapshots.core.errors import DatabaseLostError, GhlSnapshotsError
+from ghl_snapshots.core.errors import DatabaseLostError, GhlSnapshotsError, SpoolError
 from ghl_snapshots.core.model import Capture, SnapshotType, Source, Tenant
 from ghl_snapshots.ledger.append import Appended
 
@@ -69,9 +69,16 @@ class LockedCaptures:
             with self._lock.acquire(tenant.tenant_id, snapshot_type) as acquired:
                 if not acquired:
                     return tenant
-                capture = self._engine.capture(
-                    tenant, snapshot_type, source=source, correlation_id=correlation_id, cancelled=cancelled
-                )
+                try:
+                    capture = self._engine.capture(
+                        tenant,
+                        snapshot_type,
+                        source=source,
+                        correlation_id=correlation_id,
+                        cancelled=cancelled,
+                    )
+                except SpoolError as error:
+                    return _not_stored(tenant.tenant_id, error)
                 return self._stored(capture, store, cancelled)
 
         def capture_free(waiting: Iterable[Tenant]) -> Generator[CaptureResult, None, list[Tenant]]:
@@ -107,7 +114,11 @@ class LockedCaptures:
             except DatabaseLostError:
                 raise
             except GhlSnapshotsError as error:
-                return CaptureFailure(tenant_id=capture.tenant_id, status="not stored", cause=str(error))
+                return _not_stored(capture.tenant_id, error)
+
+
+def _not_stored(tenant_id: str, error: GhlSnapshotsError) -> CaptureFailure:
+    return CaptureFailure(tenant_id=tenant_id, status="not stored", cause=str(error))
 
 
 def _timed_out(tenant: Tenant) -> CaptureFailure:

@@ -14,6 +14,7 @@ GhlSnapshotsError
 │   ├── IdempotencyConflictError
 │   └── RequestLimitError       the tenant has asked too often
 ├── RequestNotFoundError
+├── SpoolError                  no room on disk for what a capture has fetched
 └── LedgerError
     ├── DatabaseLostError       the server does not answer, or went away in between
     ├── SnapshotRefusedError    a capture that breaks the contract; nothing was stored
@@ -154,6 +155,10 @@ class RequestLimitError(RequestRefusedError):
 
 class RequestNotFoundError(GhlSnapshotsError):
     """No request matches, or it belongs to a tenant that the caller may not see."""
+
+
+class SpoolError(GhlSnapshotsError):
+    """The disk has no room for what a capture has fetched, so nothing of it is stored."""
 
 
 class LedgerError(GhlSnapshotsError):

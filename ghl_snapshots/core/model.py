@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from uuid import UUID
 
 from ghl_snapshots.core.errors import ConfigurationError, ErrorKind, LedgerError
@@ -100,6 +100,20 @@ class Tenant:
             )
 
 
+class StoredBody(Protocol):
+    """An entity's exact bytes that are not in memory."""
+
+    @property
+    def digest(self) -> bytes:
+        """Their SHA-256, 32 bytes."""
+
+    def __len__(self) -> int:
+        """Number of bytes."""
+
+    def __bytes__(self) -> bytes:
+        """The bytes."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entity:
     """One JSON object that GHL returned, as the exact bytes received.
@@ -107,7 +121,7 @@ class Entity:
     `entity_id` and `location_id` are read out of the body or the request and serve look-ups only.
     """
 
-    body: bytes = field(repr=False)
+    body: bytes | StoredBody = field(repr=False, compare=False)
     endpoint: str
     entity_id: str | None = None
     location_id: str | None = None
@@ -116,7 +130,9 @@ class Entity:
 
     def __post_init__(self) -> None:
         """Compute the digest once; entities are compared and stored by it."""
-        object.__setattr__(self, "digest", hashlib.sha256(self.body).digest())
+        body = self.body
+        digest = hashlib.sha256(body).digest() if isinstance(body, bytes) else body.digest
+        object.__setattr__(self, "digest", digest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

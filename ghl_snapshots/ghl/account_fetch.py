@@ -18,6 +18,7 @@ from ghl_snapshots.ghl.endpoint import Endpoint
 from ghl_snapshots.ghl.endpoint_fetch import EndpointFetch, as_ghl_error, failed_fetch, fetch_endpoint
 from ghl_snapshots.ghl.endpoints import ENDPOINTS, INSTALLED_LOCATIONS, LOCATION_SEARCH, endpoints_of
 from ghl_snapshots.ghl.fetch_target import FetchTarget, parent_values
+from ghl_snapshots.ghl.spool import Spool
 
 _AGENCY_ONLY: Final = (
     "not asked: an agency's Private Integration Token opens the agency's own endpoints only, and this one "
@@ -82,6 +83,7 @@ class AccountFetch:
         self._access = access
         self._client = client
         self._budget = budget
+        self._spool = Spool()
         self._max_concurrency = max_concurrency
         self._prefetch = TaskQueue(prefetch_pool, max_concurrency=max(1, max_concurrency // _PREFETCH_SHARE))
         self._requests = TaskQueue(pool, max_concurrency=max_concurrency)
@@ -155,6 +157,7 @@ class AccountFetch:
                 company.token_source,
                 self._client,
                 self._budget,
+                self._spool,
                 on_page=on_page[target.endpoint],
             )
 
@@ -162,7 +165,7 @@ class AccountFetch:
         """Note in which locations the app is installed; where GHL does not say, refused tokens show it."""
         for entity in found:
             if entity.entity_id is not None:
-                self._installed[entity.entity_id] = json.loads(entity.body).get("isInstalled") is True
+                self._installed[entity.entity_id] = json.loads(bytes(entity.body)).get("isInstalled") is True
 
     def _add_listed(self, found: Sequence[Entity]) -> None:
         """Add the locations of a page, each once however often GHL lists it."""
@@ -227,7 +230,7 @@ class AccountFetch:
 
     def _fetch_one(self, answers: AccountAnswers, position: Position, target: FetchTarget) -> None:
         """Fetch, and queue what is to be fetched for each entity."""
-        fetch = fetch_endpoint(target, answers.token_source, self._client, self._budget)
+        fetch = fetch_endpoint(target, answers.token_source, self._client, self._budget, self._spool)
         answers.fetches[position] = fetch
         self._enqueue(answers, self._children(position, fetch))
 
@@ -257,7 +260,7 @@ class AccountFetch:
         for endpoint in () if self._access.agency_only else _WITNESSES:
             if endpoint not in asked and answers.are_doubtful:
                 target = FetchTarget(endpoint=endpoint, location_id=location_id)
-                fetch = fetch_endpoint(target, answers.token_source, self._client, self._budget)
+                fetch = fetch_endpoint(target, answers.token_source, self._client, self._budget, self._spool)
                 answers.witnesses.append(fetch)
 
     def _settle(self, answers: AccountAnswers) -> None:

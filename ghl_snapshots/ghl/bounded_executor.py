@@ -53,8 +53,13 @@ class BoundedExecutor:
             self._ended.wait()
         finally:
             self._ended.set()
-        if self._failure is not None:
-            raise self._failure
+        # Kept neither here nor in this frame, to which it leads: a cycle would keep the capture's file open.
+        failure, self._failure = self._failure, None
+        if failure is not None:
+            try:
+                raise failure
+            finally:
+                del failure
 
     def _submit_waiting(self) -> None:
         while (following := self._next()) is not None:

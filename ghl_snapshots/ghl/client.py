@@ -4,8 +4,10 @@ One layer of retries lies around sending, reading, parsing and checking together
 an HTML page under a 200 is as transient as a 503, and only known for what it is once it has been read.
 """
 
+import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
@@ -25,6 +27,12 @@ from ghl_snapshots.ghl.token_source import TokenSource
 from ghl_snapshots.ghl.transport import Reply, Transport
 
 _OAUTH_VERSION: Final = "2021-07-28"
+_LARGE_BYTES: Final = 100_000
+_LARGE_ANSWERS: Final = threading.Lock()
+"""Held while a large answer is taken apart, which takes several times its size in memory.
+
+The interpreter would do one at a time anyway, but with the others begun.
+"""
 Content = TypeVar("Content")
 
 
@@ -77,7 +85,7 @@ class GhlClient:
             token=token_source.token(),
             query={**target.query(), **paging},
         )
-        reply, answer = self._retried(
+        status, answer = self._retried(
             request, lambda body: read_answer(body, endpoint, target.location_id), budget, attempts
         )
         return Fetched(
@@ -87,7 +95,7 @@ class GhlClient:
             total=answer.total,
             has_more=answer.has_more,
             trace_id=answer.trace_id,
-            status=reply.status,
+            status=status,
             requested_at=attempts.requested_at or self._clock(),
             duration_ms=round(attempts.duration_seconds * 1000),
             attempts=attempts.sent,
@@ -129,8 +137,8 @@ class GhlClient:
 
     def _retried(
         self, request: Request, read: Callable[[bytes], Content], budget: Budget, attempts: Attempts
-    ) -> tuple[Reply, Content]:
-        """The answer to the first attempt that succeeds; the last one's error if none does."""
+    ) -> tuple[int, Content]:
+        """Status and content of the first attempt that succeeds; the last one's error if none does."""
         settings = budget.settings
         retrying = Retrying(
             stop=stop_after_attempt(settings.max_attempts),
@@ -149,12 +157,12 @@ class GhlClient:
 
     def _ask(
         self, request: Request, read: Callable[[bytes], Content], budget: Budget, attempts: Attempts
-    ) -> tuple[Reply, Content]:
+    ) -> tuple[int, Content]:
         budget.deadline.check()
         reply = self._send_within_limits(request, budget, attempts)
         if not HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
             raise refusal(reply, reference=request.reference, scope=request.scope, secrets=request.secrets)
-        return reply, _read(read, reply, request)
+        return reply.status, _read(read, reply, request)
 
     def _send_within_limits(self, request: Request, budget: Budget, attempts: Attempts) -> Reply:
         if request.resource_id is None:
@@ -203,7 +211,8 @@ def _may_help(error: BaseException, budget: Budget) -> bool:
 
 def _read(read: Callable[[bytes], Content], reply: Reply, request: Request) -> Content:
     try:
-        return read(reply.body)
+        with _LARGE_ANSWERS if len(reply.body) > _LARGE_BYTES else nullcontext():
+            return read(reply.body)
     except GhlError as error:
         # The answers of the token paths are not quoted, because they may hold tokens.
         received = quoted(reply.body, *request.secrets) if request.method == "GET" else "a token's answer"

@@ -12,6 +12,7 @@ from ghl_snapshots.core.errors import (
     ForeignAnswerError,
     GhlError,
     ListChangedError,
+    SpoolError,
 )
 from ghl_snapshots.core.model import CaptureError, Duplicate, Entity, LeftOut, LeftOutReason, RequestRecord
 from ghl_snapshots.ghl.budget import Budget
@@ -19,6 +20,7 @@ from ghl_snapshots.ghl.client import Fetched, GhlClient
 from ghl_snapshots.ghl.fetch_target import FetchTarget
 from ghl_snapshots.ghl.paging import pages
 from ghl_snapshots.ghl.quoting import quoted
+from ghl_snapshots.ghl.spool import Spool
 from ghl_snapshots.ghl.token_source import TokenSource
 
 
@@ -81,7 +83,7 @@ class _Pass:
 
     entities: list[Entity] = field(default_factory=list)
     requests: list[RequestRecord] = field(default_factory=list)
-    duplicates: list[Entity] = field(default_factory=list)
+    duplicates: list[Duplicate] = field(default_factory=list)
 
 
 def fetch_endpoint(
@@ -89,13 +91,17 @@ def fetch_endpoint(
     token_source: TokenSource,
     client: GhlClient,
     budget: Budget,
+    spool: Spool,
     *,
     on_page: Callable[[Sequence[Entity]], None] | None = None,
 ) -> EndpointFetch:
-    """Fetch every page of the target; nothing that GHL or a credential does raises.
+    """Fetch every page of the target, its bytes into the spool; nothing that GHL or a credential does raises.
 
     A list that changes meanwhile is fetched once more from its beginning; if that fails, the pass that got
     further counts. `on_page` is called with each page's entities before the next page is asked for.
+
+    Raises:
+        SpoolError: the disk has no room for what GHL answered.
     """
 
     def fetch(paging: Mapping[str, str]) -> Fetched:
@@ -108,8 +114,8 @@ def fetch_endpoint(
             current.requests.append(
                 _record(target, page.answer, offset=len(current.entities), count=len(page.new))
             )
-            current.entities.extend(page.new)
-            current.duplicates.extend(page.duplicates)
+            current.entities.extend(spool.keep(page.new))
+            current.duplicates.extend(_duplicate(target, entity) for entity in page.duplicates)
             if on_page is not None:
                 on_page(page.new)
 
@@ -121,6 +127,8 @@ def fetch_endpoint(
         except ListChangedError:
             best = _Pass()
             follow(best, is_repeated=True)
+    except SpoolError:
+        raise
     except Exception as raised:  # noqa: BLE001 (one account's oddity must not cost another's capture)
         failure = raised
         # Of two that met a change the later one is nearer to what the list is.
@@ -130,7 +138,7 @@ def fetch_endpoint(
         target=target,
         entities=tuple(best.entities),
         requests=tuple(best.requests),
-        duplicates=tuple(_duplicate(target, entity) for entity in best.duplicates),
+        duplicates=tuple(best.duplicates),
         failure=as_ghl_error(failure) if failure is not None else None,
     )
 

@@ -88,7 +88,9 @@ def parent_values(parent: Parent, entities: Iterable[Entity]) -> list[str]:
             value
             for entity in entities
             if _is_worth_asking(parent, entity)
-            for value in (texts_at(entity.body, parent.value) if parent.value else [entity.entity_id or ""])
+            for value in (
+                texts_at(bytes(entity.body), parent.value) if parent.value else [entity.entity_id or ""]
+            )
         )
     )
 
@@ -97,5 +99,5 @@ def _is_worth_asking(parent: Parent, entity: Entity) -> bool:
     if parent.where is None:
         return True
     place, pattern = parent.where
-    texts = texts_at(entity.body, place)
+    texts = texts_at(bytes(entity.body), place)
     return not texts or any(re.fullmatch(pattern, text) for text in texts)

@@ -260,7 +260,7 @@ def _paging(message: str) -> GhlError:
 
 def _identity(entity: Entity) -> str | bytes:
     """What identifies an entity in its list: its id or, without one, all of it."""
-    return entity.entity_id or entity.body
+    return entity.entity_id or entity.digest
 
 
 def _named(identity: str | bytes) -> str:

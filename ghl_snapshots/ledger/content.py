@@ -12,7 +12,7 @@ from ghl_snapshots.core.json_text import legal_json, legal_text
 from ghl_snapshots.core.model import Capture, Entity
 from ghl_snapshots.ledger.queries import query
 
-_BATCH_BYTES = 8_000_000
+_BATCH_BYTES = 2_000_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,7 +81,7 @@ def _added(
             "endpoints": [entity.endpoint for entity in batch],
             "location_ids": [_text(entity.location_id) for entity in batch],
             "entity_ids": [_text(entity.entity_id) for entity in batch],
-            "bodies": [entity.body for entity in batch],
+            "bodies": [bytes(entity.body) for entity in batch],
         },
     )
 

@@ -180,8 +180,8 @@ def test_a_feature_that_the_plan_lacks_is_left_out_and_costs_nothing_else(rig: R
     [absent] = capture.left_out
     assert (absent.endpoint, absent.reason) == ("/calendars/groups", LeftOutReason.NOT_IN_PLAN)
     assert "the customer's GHL plan lacks this feature" in absent.message
-    expected = [entity.body for entity in whole.entities if entity.endpoint != "/calendars/groups"]
-    assert [entity.body for entity in capture.entities] == expected
+    expected = [bytes(entity.body) for entity in whole.entities if entity.endpoint != "/calendars/groups"]
+    assert [bytes(entity.body) for entity in capture.entities] == expected
 
 
 @pytest.mark.parametrize(
@@ -206,8 +206,8 @@ def test_what_ghl_refuses_of_one_call_costs_that_call_only(
     assert (error.endpoint, error.kind) == ("/calendars/groups", ErrorKind.FORBIDDEN)
     assert words in error.message
     assert "put a valid" not in error.message
-    expected = [entity.body for entity in whole.entities if entity.endpoint != "/calendars/groups"]
-    assert [entity.body for entity in capture.entities] == expected
+    expected = [bytes(entity.body) for entity in whole.entities if entity.endpoint != "/calendars/groups"]
+    assert [bytes(entity.body) for entity in capture.entities] == expected
 
 
 def test_a_gateways_page_is_tried_again(rig: Rig, pair: Simulator, ours: Location) -> None:
@@ -378,7 +378,7 @@ def test_what_ghl_lists_twice_is_stored_twice_and_flagged(
     listed.append(listed[0])
     capture = rig.capture(rig.pit(ours), snapshot_type)
     assert (capture.status, capture.errors) == (Status.SUCCESS, ())
-    assert [entity.body for entity in capture.entities if entity.endpoint == path] == listed
+    assert [bytes(entity.body) for entity in capture.entities if entity.endpoint == path] == listed
     [duplicate] = capture.duplicates
     assert duplicate.endpoint == path
 
@@ -402,7 +402,7 @@ def test_what_ghl_lists_on_two_pages_is_stored_twice_and_flagged(
     listed.insert(page_size, listed[page_size // 2])
     with Simulator(accounts, burst_limit=10**9) as simulator, rigged(simulator) as rig:
         capture = rig.capture(rig.pit(location), snapshot_type)
-    assert [entity.body for entity in capture.entities if entity.endpoint == path] == listed
+    assert [bytes(entity.body) for entity in capture.entities if entity.endpoint == path] == listed
     [duplicate] = capture.duplicates
     assert duplicate.endpoint == path
     has_total = kind != "rooms"
@@ -416,7 +416,7 @@ def test_two_equal_rooms_without_an_id_are_two_rooms(rig: Rig, ours: Location) -
     ours.entities["rooms"][:] = [room, room]
     capture = rig.capture(rig.pit(ours), SnapshotType.CALENDARS)
     assert (capture.status, capture.errors) == (Status.SUCCESS, ())
-    rooms = [entity.body for entity in capture.entities if entity.endpoint.endswith("/rooms")]
+    rooms = [bytes(entity.body) for entity in capture.entities if entity.endpoint.endswith("/rooms")]
     assert rooms == [room, room]
 
 

@@ -64,7 +64,7 @@ def captured_locations(capture: Capture) -> set[str]:
 
 
 def bodies(capture: Capture) -> list[bytes]:
-    return [entity.body for entity in capture.entities]
+    return [bytes(entity.body) for entity in capture.entities]
 
 
 @pytest.mark.parametrize("snapshot_type", list(SnapshotType))
@@ -166,7 +166,7 @@ def test_a_failing_page_costs_no_page_before_it(rig: Rig) -> None:
     rig.simulator.inject(Fault(effect=GONE, route="/calendars/resources/rooms", query={"skip": "99"}))
     capture = rig.capture(rig.pit(location), SnapshotType.CALENDARS)
     (error,) = capture.errors
-    rooms = [entity.body for entity in capture.entities if entity.endpoint == error.endpoint]
+    rooms = [bytes(entity.body) for entity in capture.entities if entity.endpoint == error.endpoint]
     assert rooms == location.entities["rooms"][:100]
     assert error.cursor == capture.next_cursor == "100"
 

@@ -89,7 +89,7 @@ def captures(shared_rig: Rig, world: Simulator, place: Location) -> dict[Snapsho
 
 
 def of(capture: Capture, endpoint: Endpoint) -> list[bytes]:
-    return [entity.body for entity in capture.entities if entity.endpoint == endpoint.name]
+    return [bytes(entity.body) for entity in capture.entities if entity.endpoint == endpoint.name]
 
 
 @pytest.mark.parametrize("endpoint", ENDPOINTS, ids=lambda endpoint: endpoint.path)
@@ -216,7 +216,9 @@ def test_an_account_in_which_nothing_is_set_up_is_captured_whole() -> None:
     assert {(capture.status, capture.errors, capture.left_out) for capture in made} == {
         (Status.SUCCESS, (), ())
     }
-    assert [entity.body for capture in made for entity in capture.entities] == location.entities["location"]
+    assert [bytes(entity.body) for capture in made for entity in capture.entities] == location.entities[
+        "location"
+    ]
     assert calls == len([endpoint for endpoint in OF_LOCATIONS if endpoint.parent is None])
 
 
@@ -297,7 +299,7 @@ def test_a_change_deep_in_the_configuration_is_a_new_entity_and_a_new_checksum(
     [entity] = {
         entity for entity in new.entities if entity.digest not in {each.digest for each in old.entities}
     }
-    assert (entity.endpoint, entity.body) == (endpoint.name, body.replace(before, after))
+    assert (entity.endpoint, bytes(entity.body)) == (endpoint.name, body.replace(before, after))
 
 
 def test_the_agency_itself_is_left_out_where_its_scope_is_missing(
@@ -307,8 +309,8 @@ def test_the_agency_itself_is_left_out_where_its_scope_is_missing(
         whole = rig.capture(company, SnapshotType.LOCATIONS)
         agency.scopes.remove("companies.readonly")
         without = rig.capture(company, SnapshotType.LOCATIONS)
-    assert whole.entities[0].body == agency.entities["company"][0]
-    assert json.loads(whole.entities[0].body)["locationCount"] == len(agency.location_ids)
+    assert bytes(whole.entities[0].body) == agency.entities["company"][0]
+    assert json.loads(bytes(whole.entities[0].body))["locationCount"] == len(agency.location_ids)
     assert (without.status, without.entities) == (Status.SUCCESS, whole.entities[1:])
     [left_out] = without.left_out
     assert (left_out.endpoint, left_out.reason) == ("/companies/{companyId}", LeftOutReason.NOT_GRANTED)

@@ -61,7 +61,7 @@ def page_size(path: str) -> int:
 
 def bodies(capture: Capture, path: str) -> list[bytes]:
     """The captured entities of an endpoint."""
-    return [entity.body for entity in capture.entities if entity.endpoint == path]
+    return [bytes(entity.body) for entity in capture.entities if entity.endpoint == path]
 
 
 def requests(capture: Capture, path: str) -> list[tuple[int, int]]:

@@ -148,11 +148,13 @@ def test_a_good_answer_makes_a_token_good_whether_it_comes_first_or_last(
             first, second = case.capture(), case.capture()
             assert (case.asked(REFRESH), case.asked(EXCHANGE)) == (refreshes, exchanges)
         lost = (refused, case.location.location_id)
-        kept = [entity.body for entity in whole.entities if (entity.endpoint, entity.location_id) != lost]
+        kept = [
+            bytes(entity.body) for entity in whole.entities if (entity.endpoint, entity.location_id) != lost
+        ]
         for capture in (first, second):
             [error] = capture.errors
             assert (error.endpoint, error.location_id, error.kind) == (*lost, kind)
-            assert [entity.body for entity in capture.entities] == kept
+            assert [bytes(entity.body) for entity in capture.entities] == kept
             captures.append(seen(capture))
     assert len(set(captures)) == 1
 
@@ -191,8 +193,8 @@ def test_a_token_that_ghl_refuses_in_every_call_is_renewed_once(tokens: Database
         refuse_in_order(case, TAGS, Respond(status=503), order)
         capture = case.capture()
         assert [error.endpoint for error in capture.errors] == [TAGS]
-        kept = [entity.body for entity in whole.entities if entity.endpoint != TAGS]
-        assert [entity.body for entity in capture.entities] == kept
+        kept = [bytes(entity.body) for entity in whole.entities if entity.endpoint != TAGS]
+        assert [bytes(entity.body) for entity in capture.entities] == kept
         assert case.asked(REFRESH) == 2
 
 

@@ -59,7 +59,7 @@ JSON_OBJECT = _members(JSON_TEXT)
 
 
 def bodies(answer: Answer) -> list[bytes]:
-    return [found.body for found in answer.entities]
+    return [bytes(found.body) for found in answer.entities]
 
 
 def _kind_of_error(body: bytes, endpoint: Endpoint) -> ErrorKind | None:

@@ -108,7 +108,7 @@ def followed(
     found: list[bytes] = []
     try:
         for page in pages(endpoint, fetch, max_pages=max_pages):
-            found += [entity.body for entity in page.new]
+            found += [bytes(entity.body) for entity in page.new]
     except GhlError as error:
         return found, error
     return found, None
