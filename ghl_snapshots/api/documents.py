@@ -197,7 +197,11 @@ class SnapshotList(_Document):
 class SnapshotPayload(_Document):
     """What GHL returned."""
 
-    data: list[Any] = Field(description="The entities, each as the exact bytes that GHL sent.")
+    data: list[Any] = Field(
+        description="The entities, each as the exact bytes that GHL sent. Of a payload of more than 64 MB, "
+        'those larger than their share of these are left out: `{"$tooLarge": ...}` in the place of one '
+        "says how large it is; `?raw=true` gives all of them."
+    )
     metadata: dict[str, Any]
 
 

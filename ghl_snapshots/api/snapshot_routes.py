@@ -180,7 +180,7 @@ def _matches(if_none_match: str | None, etag: str) -> bool:
 
 def _chunks(ledger: Ledger, snapshot: Snapshot, *, raw: bool) -> Generator[bytes]:
     """The snapshot's bytes in chunks of about `_CHUNK_BYTES`."""
-    with closing(ledger.bodies(snapshot)) as bodies:
+    with closing(ledger.bodies(snapshot) if raw else ledger.shown_bodies(snapshot)) as bodies:
         chunk = bytearray()
         for data in raw_lines(bodies) if raw else document(snapshot, bodies):
             chunk += data

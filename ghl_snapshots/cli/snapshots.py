@@ -59,7 +59,7 @@ def show(
         details = {"snapshotId": snapshot_id, "raw": raw}
         AuditTrail(database).record(by_hand(EventType.READ, tenant_id=shown.tenant_id, details=details))
         # Closed before the database is, also where a reader such as `head` stops early.
-        with closing(ledger.bodies(shown)) as bodies:
+        with closing(ledger.bodies(shown) if raw else ledger.shown_bodies(shown)) as bodies:
             for chunk in raw_lines(bodies) if raw else document(shown, bodies):
                 sys.stdout.buffer.write(chunk)
         sys.stdout.buffer.flush()

@@ -1,9 +1,11 @@
 """The append-only ledger: captures go in once, snapshots come out as they went in."""
 
-from collections.abc import Collection, Generator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
+
+from psycopg.rows import tuple_row
 
 from ghl_snapshots.core.errors import SnapshotCorruptError, SnapshotNotFoundError
 from ghl_snapshots.core.model import Capture, Snapshot, SnapshotType
@@ -11,7 +13,9 @@ from ghl_snapshots.ledger.append import Appended, append
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
 
-_ROWS_AT_A_TIME = 32
+_BATCH_BYTES = 1_000_000
+_Sized: TypeAlias = tuple[int, int, bool]
+"""An entity's row id, its size in bytes, and whether the payload's JSON shows it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,16 +174,35 @@ class Ledger:
             return [EntityVersion(**row) for row in rows]
 
     def bodies(self, snapshot: Snapshot, *, endpoint: str | None = None) -> Generator[bytes]:
-        """The exact bytes of the snapshot's entities, of one endpoint or all, in order, a few at a time."""
-        name = "bodies" if endpoint is None else "bodies_of_endpoint"
+        """The exact bytes of the snapshot's entities, of one endpoint or all, in order.
+
+        About a megabyte of them is in memory at a time.
+        """
+        yield from self._bodies(snapshot, endpoint=endpoint, whole=True)
+
+    def shown_bodies(self, snapshot: Snapshot) -> Generator[bytes]:
+        """The entities as JSON can show them: of a payload of more than 64 MB, the large ones are left out.
+
+        `{"$tooLarge": ...}` in the place of such a one says how large it is and where its bytes are.
+        """
+        yield from self._bodies(snapshot, endpoint=None, whole=False)
+
+    def _bodies(self, snapshot: Snapshot, *, endpoint: str | None, whole: bool) -> Generator[bytes]:
+        sizes = "entity_sizes" if endpoint is None else "entity_sizes_of_endpoint"
         parameters = {**_payload_key(snapshot), "snapshot_id": snapshot.snapshot_id, "endpoint": endpoint}
         with (
             self._database.reader(snapshot.tenant_id) as connection,
-            connection.cursor(name="bodies", binary=True) as cursor,
+            connection.cursor(binary=True, row_factory=tuple_row) as cursor,
         ):
-            cursor.itersize = _ROWS_AT_A_TIME
-            for row in cursor.execute(query(name), parameters):
-                yield row["body"]
+            entities = cursor.execute(query(sizes), parameters).fetchall()
+            for start, batch in _batches(entities):
+                wanted = {
+                    "ids": [id_ for id_, _, _ in batch],
+                    "positions": list(range(start, start + len(batch))),
+                    "shown": [whole or shown for _, _, shown in batch],
+                }
+                for (body,) in cursor.execute(query("bodies"), wanted):
+                    yield body
 
     def verify_snapshot(self, snapshot: Snapshot) -> None:
         """Recompute the snapshot's checksum from the stored bytes, in the server.
@@ -196,6 +219,18 @@ class Ledger:
                 f"{snapshot.record_count} entities with checksum {snapshot.checksum}, stored are {entities} "
                 f"with {actual}."
             )
+
+
+def _batches(entities: Sequence[_Sized]) -> Iterator[tuple[int, Sequence[_Sized]]]:
+    """The entities in groups of about so many bytes, each with the position of its first one."""
+    start = size = 0
+    for end, (_, bytes_, _) in enumerate(entities):
+        if size and size + bytes_ > _BATCH_BYTES:
+            yield start, entities[start:end]
+            start, size = end, 0
+        size += bytes_
+    if entities:
+        yield start, entities[start:]
 
 
 def _types(snapshot_type: SnapshotType | None) -> list[str]:

@@ -362,6 +362,58 @@ EXCEPTION WHEN OTHERS THEN
     END;
 END $$;
 
+-- The size up to which the JSON of a payload with so many entities and bytes shows an entity: any size in one of up
+-- to 64 MB; in a larger one the entity's share of these, or 1 kB if that is more.
+CREATE FUNCTION shown_bytes(entities bigint, bytes bigint) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN bytes <= 64000000 THEN bytes ELSE greatest(64000000 / nullif(entities, 0), 1000) END;
+
+-- What stands in the place of a larger one: how large it is, and where its bytes are.
+CREATE FUNCTION too_large(entity_id text, bytes bigint, digest bytea, position_ bigint) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN jsonb_build_object('$tooLarge', jsonb_build_object(
+    'id', entity_id, 'bytes', bytes, 'digest', encode(digest, 'hex'), 'position', position_,
+    'exactBytes', 'ghl_snapshot_raw, show --raw, ?raw=true'
+));
+
+-- A payload's entities for querying. Of what is still too large for the server as jsonb or as text, there is one
+-- object that says so: nothing that is stored may make a row unreadable.
+CREATE FUNCTION payload_data(tenant text, checksum bytea) RETURNS jsonb
+LANGUAGE plpgsql STABLE SET search_path = ghl, pg_catalog
+AS $$
+DECLARE
+    entities bigint;
+    bytes bigint;
+    in_their_place jsonb;
+    shown jsonb;
+BEGIN
+    SELECT count(*), coalesce(sum(octet_length(entity.body)), 0) INTO entities, bytes
+    FROM manifest CROSS JOIN unnest(manifest.entity_ids) AS listed (id) JOIN entity ON entity.id = listed.id
+    WHERE manifest.tenant_id = tenant AND manifest.digest = checksum;
+    in_their_place := jsonb_build_array(jsonb_build_object('$tooLarge', jsonb_build_object(
+        'entities', entities, 'bytes', bytes, 'exactBytes', 'ghl_snapshot_raw, show --raw, ?raw=true'
+    )));
+    IF least(bytes, 1000 * entities) > 128000000 THEN
+        RETURN in_their_place;
+    END IF;
+    SELECT coalesce(jsonb_agg(
+        CASE WHEN octet_length(entity.body) <= shown_bytes(entities, bytes) THEN entity_jsonb(entity.body)
+            ELSE too_large(entity.entity_id, octet_length(entity.body), entity.digest, listed.position - 1)
+        END ORDER BY listed.position
+    ), '[]') INTO shown
+    FROM manifest
+    CROSS JOIN unnest(manifest.entity_ids) WITH ORDINALITY AS listed (id, position)
+    JOIN entity ON entity.id = listed.id
+    WHERE manifest.tenant_id = tenant AND manifest.digest = checksum;
+    -- 1e99999 is printed with all its digits; with fewer bytes of such numbers there is no gigabyte of them.
+    IF bytes > 50000 AND octet_length(shown::text) > 600000000 THEN
+        RETURN in_their_place;
+    END IF;
+    RETURN shown;
+EXCEPTION WHEN program_limit_exceeded OR out_of_memory OR internal_error THEN
+    RETURN in_their_place;
+END $$;
+
 -- A moment as the product writes it: 2026-03-03T02:00:00.000000Z.
 CREATE FUNCTION iso(moment timestamptz) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -402,13 +454,7 @@ SELECT
     snapshot_id, tenant_id, ghl_account_id, snapshot_type, captured_at, version, status, record_count,
     encode(checksum, 'hex') AS checksum,
     jsonb_build_object(
-        'data', (
-            SELECT coalesce(jsonb_agg(entity_jsonb(entity.body) ORDER BY listed.position), '[]')
-            FROM manifest
-            CROSS JOIN unnest(manifest.entity_ids) WITH ORDINALITY AS listed (id, position)
-            JOIN entity ON entity.id = listed.id
-            WHERE manifest.tenant_id = snapshot.tenant_id AND manifest.digest = snapshot.checksum
-        ),
+        'data', payload_data(snapshot.tenant_id, snapshot.checksum),
         'metadata', (
             SELECT metadata(snapshot, provenance.body::jsonb)
             FROM provenance

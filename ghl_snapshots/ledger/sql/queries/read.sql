@@ -101,18 +101,31 @@ FROM sighted
 JOIN ghl.entity USING (id)
 ORDER BY first_captured_at, entity.id;
 
--- bodies -- the exact bytes of a payload's entities in order
-SELECT entity.body
-FROM ghl.manifest
-CROSS JOIN unnest(manifest.entity_ids) WITH ORDINALITY AS listed (id, position)
-JOIN ghl.entity ON entity.id = listed.id
-WHERE manifest.tenant_id = %(tenant_id)s AND manifest.digest = %(digest)s
-ORDER BY listed.position;
-
--- bodies_of_endpoint -- the exact bytes of a snapshot's entities of one endpoint in order
-SELECT body FROM ghl.ghl_snapshot_raw
-WHERE tenant_id = %(tenant_id)s AND snapshot_id = %(snapshot_id)s AND endpoint = %(endpoint)s
+-- entity_sizes -- a payload's entities in order, each with its size and whether the payload's JSON shows it
+SELECT id, size, size <= ghl.shown_bytes(count(*) OVER (), sum(size) OVER ()) AS shown
+FROM (
+    SELECT entity.id, listed.position, octet_length(entity.body) AS size
+    FROM ghl.manifest
+    CROSS JOIN unnest(manifest.entity_ids) WITH ORDINALITY AS listed (id, position)
+    JOIN ghl.entity ON entity.id = listed.id
+    WHERE manifest.tenant_id = %(tenant_id)s AND manifest.digest = %(digest)s
+) AS sized
 ORDER BY position;
+
+-- entity_sizes_of_endpoint -- a snapshot's entities of one endpoint in order, each with its size
+SELECT manifest.entity_ids[(raw.position + 1)::integer] AS id, octet_length(raw.body) AS size, TRUE AS shown
+FROM ghl.ghl_snapshot_raw AS raw
+JOIN ghl.manifest ON manifest.tenant_id = raw.tenant_id AND manifest.digest = %(digest)s
+WHERE raw.tenant_id = %(tenant_id)s AND raw.snapshot_id = %(snapshot_id)s AND raw.endpoint = %(endpoint)s
+ORDER BY raw.position;
+
+-- bodies -- the exact bytes of some entities in order, but of those to be left out what stands in their place
+SELECT CASE WHEN listed.shown THEN entity.body ELSE convert_to(
+    ghl.too_large(entity.entity_id, octet_length(entity.body), entity.digest, listed.position)::text, 'UTF8'
+) END AS body
+FROM unnest(%(ids)s::bigint[], %(positions)s::bigint[], %(shown)s::boolean[]) AS listed (id, position, shown)
+JOIN ghl.entity ON entity.id = listed.id
+ORDER BY listed.position;
 
 -- actual_checksum -- a payload's checksum recomputed from its entities' bytes
 SELECT count(*) AS entities,
