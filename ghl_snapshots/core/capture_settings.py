@@ -15,7 +15,10 @@ class CaptureSettings(BaseModel):
     connect_timeout_seconds: float = Field(default=5.0, gt=0, description="For a connection to GHL.")
     read_timeout_seconds: float = Field(default=30.0, gt=0, description="Between two reads of an answer.")
     capture_timeout_seconds: float = Field(
-        default=300.0, gt=0, description="For one capture in total; what is missing by then is an error."
+        default=300.0,
+        gt=0,
+        description="For one capture in total; one that plans more than 1,000 calls has as much for each "
+        "1,000. What is missing by then is an error.",
     )
     max_attempts: int = Field(default=4, ge=1, le=20, description="Tries of one request, the first included.")
     retry_wait_seconds: float = Field(

@@ -178,6 +178,7 @@ class AccountFetch:
         for location_id in location_ids:
             self._locations[location_id] = self._unanswered(location_id)
         to_ask = [self._locations[each] for each in location_ids if self._locations[each].failure is None]
+        self._budget.deadline.plan(len(to_ask))
         self._executor.add(self._prefetch, [partial(self._prefetch_token, answers) for answers in to_ask])
 
     def _unanswered(self, location_id: str) -> AccountAnswers:
@@ -207,8 +208,10 @@ class AccountFetch:
             self._enqueue_all(answers)
 
     def _enqueue(self, answers: AccountAnswers, targets: Iterable[tuple[Position, FetchTarget]]) -> None:
-        """Queue fetches."""
-        self._executor.add(self._requests, [partial(self._fetch_one, answers, *each) for each in targets])
+        """Queue fetches, and give the capture the time that they take."""
+        tasks = [partial(self._fetch_one, answers, *each) for each in targets]
+        self._budget.deadline.plan(len(tasks))
+        self._executor.add(self._requests, tasks)
 
     def _enqueue_all(self, answers: AccountAnswers) -> None:
         """Queue an account's fetches, those first that take several requests one after the other."""

@@ -3,12 +3,19 @@
 import threading
 import time
 from collections.abc import Callable
+from typing import Final
 
 from ghl_snapshots.core.errors import ErrorKind, GhlError
 
+_PLANNED_CALLS: Final = 1000
+"""So many calls have the time that a deadline is made with; each further one has its part of as much."""
+
 
 class Deadline:
-    """Counts down from its making; every wait of a capture is cut short by it or by `cancelled`."""
+    """Counts down from its making; every wait of a capture is cut short by it or by `cancelled`.
+
+    It moves out with the calls that are planned, so that a large account has the time that it takes.
+    """
 
     def __init__(
         self,
@@ -17,15 +24,29 @@ class Deadline:
         cancelled: threading.Event | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        self.seconds = seconds
+        self._base_seconds = seconds
         self._monotonic = monotonic
-        self._ends_at = monotonic() + seconds
+        self._began_at = monotonic()
+        self._planned = 0
+        self._lock = threading.Lock()
         self._cancelled = cancelled or threading.Event()
+
+    @property
+    def seconds(self) -> float:
+        """The time in all, as far as calls are planned by now."""
+        return self._base_seconds * max(1.0, self._planned / _PLANNED_CALLS)
+
+    def plan(self, calls: int) -> None:
+        """Count more calls that are to be made until then."""
+        with self._lock:
+            self._planned += calls
 
     @property
     def remaining(self) -> float:
         """Seconds left, 0 when there are none."""
-        return 0.0 if self._cancelled.is_set() else max(0.0, self._ends_at - self._monotonic())
+        return (
+            0.0 if self._cancelled.is_set() else max(0.0, self._began_at + self.seconds - self._monotonic())
+        )
 
     def cancel(self) -> None:
         """Leave no time to anything that still goes on."""

@@ -73,7 +73,8 @@ class GhlResource(dg.ConfigurableResource["GhlResource"]):
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["GhlResource"]:
         """Keep GHL's connections open while the run lasts."""
         settings, lock = load_settings(), CaptureLock(self.database.locks)
-        # A capture ends within its timeout; this outlasts the one under way and one more that waits for it.
+        # A capture of up to 1,000 calls ends within its timeout; this outlasts the one under way and one more
+        # that waits for it.
         timeout_seconds = 2 * settings.capture_timeout_seconds
         with hangup_terminates(), capture_engine(settings, self.database.database) as engine:
             self._captures = LockedCaptures(engine, lock, timeout_seconds=timeout_seconds)

@@ -2,14 +2,19 @@
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
 
 from ghl_snapshots.core.errors import ErrorKind
 from ghl_snapshots.core.model import SnapshotType, Status, Tenant
+from ghl_snapshots.ghl.account_fetch import AccountFetch
+from ghl_snapshots.ghl.budget import Budget
+from ghl_snapshots.ghl.deadline import Deadline
 from ghl_snapshots.ghl.limits import RateLimiter
 from ghl_snapshots.ledger.daily_quotas import DailyQuotas
+from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots.simulator.faults import EndlessPages, Fault, Hang, Meanwhile, StuckPage
@@ -250,3 +255,27 @@ def test_an_endpoint_that_hangs_costs_no_more_than_the_captures_time(
         ("/calendars/groups", ErrorKind.TIMEOUT)
     ]
     assert capture.duration_ms < 5000
+
+
+def test_a_large_account_has_the_time_that_its_calls_take(database: Database) -> None:
+    """For 201 locations with a token and four calls each, 1,005 calls are planned."""
+    accounts = generated_accounts(1, tenants=1, locations_per_agency=201)
+    [agency] = accounts.agencies.values()
+    with (
+        Simulator(accounts, burst_limit=10**9) as simulator,
+        rigged(simulator, store=installed(database, agency, tenant_id="acme")) as rig,
+        ThreadPoolExecutor(8) as pool,
+        ThreadPoolExecutor(2) as prefetch_pool,
+    ):
+        tenant, budget = tenant_of(agency, credential="oauth"), Budget(deadline=Deadline(600))
+        AccountFetch(
+            tenant,
+            SnapshotType.CALENDARS,
+            access=rig.credentials.open(tenant, budget),
+            client=rig.client,
+            budget=budget,
+            pool=pool,
+            prefetch_pool=prefetch_pool,
+            max_concurrency=8,
+        ).run()
+    assert budget.deadline.seconds >= 600 * 1.005
