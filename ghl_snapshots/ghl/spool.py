@@ -6,10 +6,12 @@ import threading
 import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import IO
+from typing import IO, Final
 
 from ghl_snapshots.core.errors import SpoolError
 from ghl_snapshots.core.model import Entity
+
+_TAIL_BYTES: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,14 +40,16 @@ class SpooledBody:
 class Spool:
     """One capture's temporary file; safe to use from many threads.
 
-    It is opened with the first entity, in the folder that TMPDIR names, and has no name there, or loses it at
-    once. So nobody else can open it, and its room is free again with the last reference to an entity in it
-    and at the end of the process, whatever ended that.
+    A small capture needs none: the latest megabyte is in memory. The file is in the folder that TMPDIR
+    names, and has no name there, or loses it at once. So nobody else can open it, and its room is free again
+    with the last reference to an entity in it and at the end of the process, whatever ended that.
     """
 
     def __init__(self) -> None:
         self._file: IO[bytes] | None = None
-        self._end = 0
+        self._written = 0
+        self._tail = bytearray()
+        """What came behind what is written."""
         self._lock = threading.Lock()
 
     def keep(self, entities: Sequence[Entity]) -> list[Entity]:
@@ -68,6 +72,10 @@ class Spool:
         Raises:
             SpoolError: they are not to be had.
         """
+        with self._lock:
+            if offset >= self._written:
+                start = offset - self._written
+                return bytes(self._tail[start : start + size])
         try:
             found = os.pread(self._descriptor(), size, offset)
         except OSError as error:
@@ -77,19 +85,25 @@ class Spool:
         return found
 
     def _write(self, data: bytes) -> int:
-        """Write the data behind all that was written before; where it begins."""
-        if not data:
-            return 0
+        """Put the data behind all that came before; where it begins."""
+        with self._lock:
+            offset = self._written + len(self._tail)
+            self._tail += data
+            if len(self._tail) >= _TAIL_BYTES:
+                self._write_tail()
+        return offset
+
+    def _write_tail(self) -> None:
         try:
-            with self._lock:
-                descriptor, offset = self._descriptor(), self._end
-                self._end += len(data)
-            rest = memoryview(data)
-            while rest:
-                rest = rest[os.pwrite(descriptor, rest, offset + len(data) - len(rest)) :]
+            descriptor, end = self._descriptor(), self._written + len(self._tail)
+            with memoryview(self._tail) as tail:
+                at = self._written
+                while at < end:
+                    at += os.pwrite(descriptor, tail[at - self._written :], at)
         except OSError as error:
             raise _failure(error) from error
-        return offset
+        self._written = end
+        self._tail = bytearray()
 
     def _descriptor(self) -> int:
         if self._file is None:

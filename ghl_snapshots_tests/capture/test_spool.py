@@ -22,7 +22,7 @@ from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots_tests.ghl.rig import rigged
 
-BODIES = (b'{"id":"a"}', b"", b'{"id":"b"}' * 1000)
+BODIES = (b'{"id":"a"}', b"", b'{"id":"b"}' * 110_000, b'{"id":"c"}')
 
 
 @pytest.fixture
@@ -57,7 +57,9 @@ def test_bytes_come_back_from_a_file_that_has_no_name_and_goes_with_them(folder:
     before = nameless_files()
     given = [Entity(body=body, endpoint="/list") for body in BODIES]
     spool = Spool()
-    kept = [*spool.keep(given[:1]), *spool.keep(given[1:])]
+    kept = spool.keep(given[:1])
+    assert nameless_files() == before, "a small capture needs no file"
+    kept += [*spool.keep(given[1:3]), *spool.keep(given[3:])]
     assert nameless_files() == before + 1
     assert list(folder.iterdir()) == []
     assert kept == given
