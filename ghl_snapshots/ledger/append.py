@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 from datetime import UTC, timedelta
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import psycopg
 from psycopg import Connection
@@ -19,6 +19,8 @@ from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.migrations import check_schema
 from ghl_snapshots.ledger.queries import query
 
+SHOWN_BYTES: Final = 64_000_000
+"""The largest payload that its JSON form shows whole; in the database `shown_bytes` is the same limit."""
 _TRIES = 3
 _CORRELATION_ID = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 
@@ -32,6 +34,8 @@ class Appended:
     """The same trigger had led to this snapshot before; nothing was added now."""
     new_entities: int = 0
     new_bytes: int = 0
+    payload_bytes: int = 0
+    """The size of the capture's payload."""
 
 
 def append(database: Database, capture: Capture) -> Appended:
@@ -86,9 +90,10 @@ def append_in(connection: Connection[DictRow], capture: Capture) -> Appended:
         SnapshotRefusedError: the tenant is not registered, or has another account.
         psycopg.IntegrityError: the capture breaks a constraint of the schema.
     """
+    size = sum(len(entity.body) for entity in capture.entities)
     existing = _snapshot_of_trigger(connection, capture)
     if existing:
-        return Appended(snapshot=existing, already_stored=True)
+        return Appended(snapshot=existing, already_stored=True, payload_bytes=size)
     _check_account(connection, capture)
     growth = store_payload(connection, capture)
     added = _add_snapshot(connection, capture)
@@ -96,13 +101,14 @@ def append_in(connection: Connection[DictRow], capture: Capture) -> Appended:
     if snapshot is None:
         raise LedgerError(f"The snapshot of trigger {capture.correlation_id} was stored but is not there.")
     if not added:  # the same trigger's other process was quicker, and its transaction is over by now
-        return Appended(snapshot=snapshot, already_stored=True)
+        return Appended(snapshot=snapshot, already_stored=True, payload_bytes=size)
     record(connection, capture_event(snapshot))
     return Appended(
         snapshot=snapshot,
         already_stored=False,
         new_entities=growth.new_entities,
         new_bytes=growth.new_bytes,
+        payload_bytes=size,
     )
 
 

@@ -7,10 +7,15 @@ import dagster as dg
 from ghl_snapshots.capture.locked_captures import CaptureFailure, CaptureResult
 from ghl_snapshots.core.model import Snapshot, SnapshotType, Status
 from ghl_snapshots.core.summary import counted, describe_errors, describe_left_out
-from ghl_snapshots.ledger.append import Appended
+from ghl_snapshots.ledger.append import SHOWN_BYTES, Appended
 from ghl_snapshots.orchestration import dagster_tags
 
 _READ_IT = "`ghl-snapshots show {0}` or `SELECT payload FROM ghl_snapshot WHERE snapshot_id = '{0}'`"
+_TOO_LARGE = (
+    "{1:,} bytes, too large for JSON, which leaves the larger entities out; all of it: "
+    "`ghl-snapshots show --raw {0}` or `SELECT body FROM ghl_snapshot_raw WHERE snapshot_id = '{0}' "
+    "ORDER BY position`"
+)
 _MAX_CAUSES = 3
 _MAX_TENANTS = 20
 _MAX_TENANTS_IN_TABLE = 200
@@ -38,7 +43,7 @@ def result_event(appended: Appended) -> dg.AssetMaterialization | dg.AssetObserv
         "snapshot_id": snapshot.snapshot_id,
         "correlation_id": snapshot.correlation_id,
         "captured_at": dg.MetadataValue.timestamp(snapshot.captured_at),
-        "read_it": dg.MetadataValue.md(_READ_IT.format(snapshot.snapshot_id)),
+        "read_it": dg.MetadataValue.md(_where(appended)),
     }
     asset_key, partition, description = snapshot.snapshot_type.value, snapshot.tenant_id, _describe(appended)
     if snapshot.status is Status.FAILED:
@@ -52,6 +57,12 @@ def result_event(appended: Appended) -> dg.AssetMaterialization | dg.AssetObserv
         metadata=metadata,
         tags={dagster_tags.DATA_VERSION: snapshot.checksum},
     )
+
+
+def _where(appended: Appended) -> str:
+    """How the payload is read, in Markdown."""
+    words = _TOO_LARGE if appended.payload_bytes > SHOWN_BYTES else _READ_IT
+    return words.format(appended.snapshot.snapshot_id, appended.payload_bytes)
 
 
 def _describe(appended: Appended) -> str:

@@ -10,8 +10,10 @@ from psycopg import Connection
 
 from ghl_snapshots.core.model import Snapshot
 from ghl_snapshots.core.snapshot_json import document
+from ghl_snapshots.ledger.append import SHOWN_BYTES
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
+from ghl_snapshots.orchestration.result_events import result_event
 from ghl_snapshots_tests.ledger.captures import capture
 
 pytestmark = pytest.mark.slow
@@ -57,17 +59,24 @@ def test_the_large_entities_of_a_large_payload_are_named_in_their_places(
 ) -> None:
     """And the others, the exact bytes and the checksum are as of any other payload."""
     bodies = [SMALL, *[large("large", 22 * MEGABYTE)] * 3, SMALL]
-    stored = ledger.append(capture(bodies=bodies)).snapshot
+    appended = ledger.append(capture(bodies=bodies))
+    stored = appended.snapshot
     small = json.loads(SMALL)
     expected = [small, *(in_place_of(body, place) for place, body in enumerate(bodies[1:4], 1)), small]
     assert payload(database, stored)["data"] == shown(ledger, stored)["data"] == expected
     assert payload(database, stored)["metadata"] == stored.metadata
     assert list(ledger.bodies(stored)) == bodies
     ledger.verify_snapshot(stored)
+    read_it = str(result_event(appended).metadata["read_it"].value)
+    assert f"{sum(map(len, bodies)):,} bytes" in read_it
+    with database.reader("acme") as connection:
+        rows = connection.execute(read_it.split("`")[3]).fetchall()
+    assert [row["body"] for row in rows] == bodies
 
 
 @pytest.mark.parametrize(
-    ("entities", "bytes_", "largest"), [(1, 64, 64), (3, 66, 64 / 3), (10**6, 10**4, 0.001)]
+    ("entities", "bytes_", "largest"),
+    [(1, SHOWN_BYTES // MEGABYTE, 64), (3, 66, 64 / 3), (10**6, 10**4, 0.001)],
 )
 def test_each_entity_has_an_equal_share_and_a_kilobyte_in_any_case(
     superuser: Connection, entities: int, bytes_: int, largest: float
