@@ -70,6 +70,7 @@ def test_several_databases_of_one_server_can_be_migrated_at_once(
     assert applied == [ALL] * 4
 
 
+@pytest.mark.usefixtures("template")  # with which the server has the roles
 def test_a_login_that_is_no_superuser_can_migrate_and_use_what_it_made(
     postgres: EmbeddedPostgres, missing: str
 ) -> None:
