@@ -59,7 +59,7 @@ def capture(functions: set[tuple[str, str]]) -> None:
         os.environ["GHL_BASE_URL"] = simulator.base_url
         os.environ["TOKEN"] = location.private_integration_token
         settings = stack.enter_context(product_environment())
-        migrate_databases(settings)
+        migrate_databases(settings, print)
         tenant = Tenant(
             tenant_id="one",
             ghl_account_id=location.location_id,

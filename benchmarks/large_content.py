@@ -96,7 +96,7 @@ def world(options: argparse.Namespace) -> Iterator[Database]:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
         stack.enter_context(variables({"GHL_SNAPSHOTS_HOME": folder, **environment}))
         settings = stack.enter_context(product_environment())
-        migrate_databases(settings)
+        migrate_databases(settings, print)
         database = stack.enter_context(open_database(settings))
         tenant = Tenant(
             tenant_id="agency",

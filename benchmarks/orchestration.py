@@ -118,7 +118,7 @@ def world(tenants: int) -> Iterator[Sequence[str]]:
             )
         stack.enter_context(variables(environment))
         settings = stack.enter_context(product_environment())
-        migrate_databases(settings)
+        migrate_databases(settings, print)
         prepare_storage()
         with open_database(settings) as database:
             TenantRegistry(database).import_all(registered)

@@ -59,7 +59,7 @@ def registered(tenants: int) -> Iterator[None]:
         }
         stack.enter_context(variables(environment))
         settings = stack.enter_context(product_environment())
-        migrate_databases(settings)
+        migrate_databases(settings, print)
         prepare_storage()
         made = [
             Tenant(

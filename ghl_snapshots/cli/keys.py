@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from ghl_snapshots.cli.database import migrated_database
+from ghl_snapshots.cli.database import checked_database, migrated_database
 from ghl_snapshots.core.api_keys import ApiKey, KeyRole
 from ghl_snapshots.core.model import iso
 from ghl_snapshots.core.summary import columns
@@ -37,7 +37,7 @@ def create(
 @commands.command("list")
 def list_() -> None:
     """List all keys by id, revoked ones included; the secrets are not stored."""
-    with migrated_database() as (_, database):
+    with checked_database() as (_, database):
         keys = ApiKeys(database).list()
     if not keys:
         typer.echo("No keys yet. Create one: ghl-snapshots keys create --tenant acme --role trigger")

@@ -16,7 +16,7 @@ import typer
 from psycopg.conninfo import conninfo_to_dict
 
 from ghl_snapshots.capture.composition import auditor_url, database_url
-from ghl_snapshots.cli.database import checked_database
+from ghl_snapshots.cli.database import checked_database, report
 from ghl_snapshots.core.audit_events import EventType
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.logs import configure_logs
@@ -72,9 +72,9 @@ def api(
     # uvicorn sends itself the signal that ended it once more; without a handler the process would die of it
     # before the embedded PostgreSQL is stopped.
     with ended_by_signals(), product_environment() as settings:
-        migrate_databases(settings)
+        migrate_databases(settings, report)
         configure_logs()
-        serve(settings, host=host, port=port, say=lambda line: typer.echo(line, err=True))
+        serve(settings, host=host, port=port, say=report)
 
 
 @commands.command()
@@ -120,8 +120,9 @@ def execute(context: typer.Context) -> None:
 def migrate() -> None:
     """Create the databases and bring their schema up to this release; safe to run again at any time."""
     with product_environment() as settings:
-        applied = migrate_databases(settings)
-    typer.echo(f"Applied: {', '.join(applied)}." if applied else "The schema is up to date; nothing to do.")
+        behind = migrate_databases(settings, typer.echo)
+    if not behind:
+        typer.echo("The schema is up to date; nothing to do.")
 
 
 @commands.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ghl_snapshots.capture.composition import open_database
-from ghl_snapshots.cli.database import checked_database
+from ghl_snapshots.cli.database import checked_database, report
 from ghl_snapshots.core.audit_events import EventType
 from ghl_snapshots.core.errors import ConfigurationError, UnknownTenantError
 from ghl_snapshots.core.model import SnapshotType
@@ -34,7 +34,7 @@ def snapshot(
     """Capture tenants now, in a Dagster run, and print each snapshot."""
     tenant_ids = list(dict.fromkeys(tenant))
     with ended_by_signals(), product_environment() as settings:
-        migrate_databases(settings)
+        migrate_databases(settings, report)
         with open_database(settings) as database:
             _check_enabled(TenantRegistry(database), tenant_ids)
         code = capture(tenant_ids, type_ or list(SnapshotType), reason="ghl-snapshots snapshot")

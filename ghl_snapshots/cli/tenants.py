@@ -74,7 +74,7 @@ def add(
 @commands.command()
 def check(tenant: _TenantId) -> None:
     """Ask GHL what a tenant's credential may read; exit code 1 if a snapshot would be incomplete."""
-    with ended_by_signals(), checked_database() as (settings, database):
+    with ended_by_signals(), migrated_database() as (settings, database):  # it may exchange a refresh token
         found = check_account(settings, database, TenantRegistry(database).get(tenant))
     for line in describe_check(found):
         typer.echo(line)
@@ -116,7 +116,7 @@ def update(
 @commands.command("list")
 def list_() -> None:
     """List every tenant."""
-    with migrated_database() as (_, database):
+    with checked_database() as (_, database):
         tenants = TenantRegistry(database).list()
     if not tenants:
         typer.echo(

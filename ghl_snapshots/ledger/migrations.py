@@ -10,6 +10,7 @@ import psycopg
 from ghl_snapshots.core.errors import LedgerError, SchemaError
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query, sql_folder, sql_text
+from ghl_snapshots.ledger.session_settings import connection_parameters
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,11 +34,20 @@ def released_migrations() -> Sequence[Migration]:
     files = sorted(sql_folder().joinpath("migrations").iterdir(), key=lambda file: file.name)
     names = [file.name.removesuffix(".sql") for file in files]
     return tuple(
-        Migration(
-            version=int(name.split("_", maxsplit=1)[0]), name=name, text=sql_text(f"migrations/{name}.sql")
-        )
+        Migration(version=_version(name), name=name, text=sql_text(f"migrations/{name}.sql"))
         for name in names
     )
+
+
+def describe_applied(names: Sequence[str]) -> str:
+    """In a line, what these migrations did, of which there is one at least: the versions before and after."""
+    before, after = _version(names[0]) - 1, _version(names[-1])
+    start = before or "0 (empty)"
+    return f"Migrated the database from version {start} to {after}: {', '.join(names)}."
+
+
+def _version(name: str) -> int:
+    return int(name.split("_", maxsplit=1)[0])
 
 
 def pending_migrations(applied: Mapping[int, bytes], migrations: Sequence[Migration]) -> Sequence[Migration]:
@@ -66,9 +76,10 @@ def check_schema(database: Database) -> None:
     applied = _applied_seen_by_auditor(database)
     if pending_migrations(applied, released_migrations()):
         at = f"at version {max(applied)}" if applied else "missing"
+        parameters = connection_parameters(database.url)
         raise SchemaError(
-            f"The database's schema is {at} and this release needs version "
-            f"{released_migrations()[-1].version}: run `ghl-snapshots migrate`."
+            f"The schema of database {parameters.get('dbname')} on {parameters.get('host')} is {at} and this "
+            f"release needs version {released_migrations()[-1].version}: run `ghl-snapshots migrate`."
         )
 
 

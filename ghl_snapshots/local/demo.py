@@ -21,7 +21,7 @@ def run(say: Callable[[str], None]) -> int:
         ConfigurationError: the database holds other tenants than the demo's.
     """
     with ended_by_signals(), product_environment() as settings:
-        migrate_databases(settings)
+        migrate_databases(settings, say)
         with simulated_ghl(settings) as ghl:
             code = capture(_enabled(settings), list(SnapshotType), reason="ghl-snapshots demo")
             say(_requests(ghl))

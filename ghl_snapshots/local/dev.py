@@ -37,7 +37,7 @@ def run(port: int, api_port: int, say: Callable[[str], None]) -> None:
         _check_free(api_port, "--api-port")
         embedded = load_settings().database_url is None
         settings = stack.enter_context(product_environment())
-        migrate_databases(settings)
+        migrate_databases(settings, say)
         prepare_storage()
         if "GHL_BASE_URL" not in os.environ:
             ghl = stack.enter_context(simulated_ghl(settings))

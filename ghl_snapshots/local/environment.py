@@ -5,10 +5,11 @@ processes of their own; so all of them get these values through `os.environ`.
 """
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cryptography.fernet import Fernet
@@ -20,12 +21,17 @@ from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.settings import RunLauncher, Settings, load_settings
 from ghl_snapshots.ghl.exchange_thread import wait_for_exchanges
 from ghl_snapshots.ledger.migrate import create_database, migrate
+from ghl_snapshots.ledger.migrations import describe_applied
 from ghl_snapshots.local.dagster_yaml import CELERY_BROKER, CELERY_RESULTS, dagster_yaml
+
+if TYPE_CHECKING:
+    from ghl_snapshots.local.postgres import EmbeddedPostgres
 
 PACKAGE = Path(__file__).parents[1]
 WORKSPACE = PACKAGE / "workspace.yaml"
 """Where Dagster's processes find the product's definitions."""
 DATABASE = "ghl_snapshots"
+_DATABASE = "GHL_SNAPSHOTS_DATABASE_URL"
 _DAGSTER_DATABASE = "GHL_SNAPSHOTS_DAGSTER_DATABASE_URL"
 _URL_FORM = "must have the form postgresql://user:password@host:port/database, with one host and a database."
 
@@ -43,31 +49,55 @@ def product_environment() -> Iterator[Settings]:
     _make_private(settings.home)
     with ExitStack() as stack:
         if settings.database_url is None:
-            if settings.auditor_database_url is not None:
-                raise ConfigurationError(
-                    "GHL_SNAPSHOTS_AUDITOR_DATABASE_URL is set without GHL_SNAPSHOTS_DATABASE_URL, whose "
-                    "database it gives another login to: set both or neither."
-                )
-            from ghl_snapshots.local.postgres import EmbeddedPostgres  # which need not be installed
-
-            server = stack.enter_context(EmbeddedPostgres(settings.home))
+            server = stack.enter_context(_embedded_server(settings))
             # However the process ends, an exchange under way still has tokens to store in this server.
             stack.callback(wait_for_exchanges)
-            stack.enter_context(variables(_embedded(settings, server.url(DATABASE))))
+            if settings.encryption_keys is None:
+                key = _local_key(settings.home / "encryption_key")
+                stack.enter_context(variables({"GHL_SNAPSHOTS_ENCRYPTION_KEYS": key}))
+            stack.enter_context(variables({_DATABASE: server.url(DATABASE)}))
             settings = load_settings()
         stack.enter_context(variables(_dagster(settings)))
         yield settings
 
 
-def migrate_databases(settings: Settings) -> list[str]:
-    """Bring the product's database up to this release and have an empty one for Dagster; what was applied.
+@contextmanager
+def reading_environment() -> Iterator[Settings]:
+    """The settings with the database URL filled in, for what only reads: it makes no folder, server or key.
+
+    Raises:
+        ConfigurationError: a setting is wrong, or there is nothing to read; says where it looked.
+    """
+    settings = load_settings()
+    with ExitStack() as stack:
+        if settings.database_url is None:
+            home = settings.home.absolute()
+            embedded = _embedded_server(settings)
+            if not embedded.data.exists():
+                raise ConfigurationError(
+                    f"There is no database in {home}, and reading makes none. If the data is elsewhere, set "
+                    f"GHL_SNAPSHOTS_HOME to its folder or {_DATABASE} to its server; to begin here, run "
+                    "`ghl-snapshots demo` or `ghl-snapshots migrate`."
+                )
+            server = stack.enter_context(embedded)
+            stack.enter_context(variables({_DATABASE: server.url(DATABASE)}))
+            settings = load_settings()
+        yield settings
+
+
+def migrate_databases(settings: Settings, say: Callable[[str], None]) -> bool:
+    """Bring the product's database up to this release and have one for Dagster; whether it was behind.
+
+    What was applied goes to `say`, with the versions before and after.
 
     Raises:
         LedgerError: the server does not answer or refuses; says why.
     """
     applied = migrate(database_url(settings))
+    if applied:
+        say(describe_applied(applied))
     create_database(os.environ[_DAGSTER_DATABASE].replace("+psycopg2", "", 1))
-    return applied
+    return bool(applied)
 
 
 def dagster_database_url(url: str) -> str:
@@ -90,11 +120,15 @@ def dagster_database_url(url: str) -> str:
     return dagster
 
 
-def _embedded(settings: Settings, url: str) -> dict[str, str]:
-    values = {"GHL_SNAPSHOTS_DATABASE_URL": url}
-    if settings.encryption_keys is None:
-        values["GHL_SNAPSHOTS_ENCRYPTION_KEYS"] = _local_key(settings.home / "encryption_key")
-    return values
+def _embedded_server(settings: Settings) -> "EmbeddedPostgres":
+    if settings.auditor_database_url is not None:
+        raise ConfigurationError(
+            f"GHL_SNAPSHOTS_AUDITOR_DATABASE_URL is set without {_DATABASE}, whose database it gives another "
+            "login to: set both or neither."
+        )
+    from ghl_snapshots.local.postgres import EmbeddedPostgres  # which need not be installed
+
+    return EmbeddedPostgres(settings.home)
 
 
 def _make_private(home: Path) -> None:

@@ -14,6 +14,15 @@ from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots_tests.cli.in_process import InProcess
 from ghl_snapshots_tests.command_line import CommandLine
 
+READING = [
+    ["tenants", "list"],
+    ["keys", "list"],
+    ["config", "--tenant", "acme"],
+    ["show", "x"],
+    ["psql", "-c", "SELECT 1"],
+    ["verify"],
+    ["audit"],
+]
 ACME = ("tenants", "add", "acme", "--account", "loc1", "--credential", "env:ACME_GHL_TOKEN")
 
 
@@ -143,6 +152,7 @@ def test_an_unknown_command_is_wrong_usage(tmp_path: Path) -> None:
 
 
 def test_the_empty_registry_says_how_to_add_a_tenant(ghl_snapshots: CommandLine) -> None:
+    ghl_snapshots("migrate")
     done = ghl_snapshots("tenants", "list")
     assert done.returncode == 0
     assert b"No tenants yet. Add one: ghl-snapshots tenants add" in done.stdout
@@ -213,6 +223,7 @@ def test_a_file_of_tenants_is_imported_whole_or_not_at_all(
     bad = "- {id: b, account: loc2, credential: token}"
     file = tmp_path / "tenants.yaml"
     file.write_text(f"tenants:\n{good}\n{bad}\n")
+    ghl_snapshots("migrate")
     refused = ghl_snapshots("tenants", "import", str(file))
     assert refused.returncode == 2
     assert b"tenant 2" in refused.stderr
@@ -223,15 +234,40 @@ def test_a_file_of_tenants_is_imported_whole_or_not_at_all(
 
 
 def test_migrating_again_finds_nothing_to_do(ghl_snapshots: CommandLine) -> None:
-    assert b"Applied: 0001_ledger" in ghl_snapshots("migrate").stdout
+    migrated = b"Migrated the database from version 0 (empty) to 1: 0001_ledger.\n"
+    assert ghl_snapshots("migrate").stdout == migrated
     assert b"nothing to do" in ghl_snapshots("migrate").stdout
 
 
-def test_reading_before_the_first_migration_says_to_migrate(ghl_snapshots: CommandLine) -> None:
-    done = ghl_snapshots("show", "x")
-    assert done.returncode == 1
-    assert b"Error: " in done.stderr
-    assert b"Traceback" not in done.stderr
+def test_what_migrates_beside_its_work_says_so_on_stderr(ghl_snapshots: CommandLine) -> None:
+    done = ghl_snapshots(*ACME)
+    assert done.stderr == b"Migrated the database from version 0 (empty) to 1: 0001_ledger.\n"
+    assert ghl_snapshots("tenants", "disable", "acme").stderr == b""
+
+
+@pytest.mark.parametrize("command", READING, ids=" ".join)
+def test_reading_where_nothing_is_makes_nothing_and_says_where_it_looked(
+    tmp_path: Path, command: list[str]
+) -> None:
+    home = tmp_path / "home"
+    done = InProcess(home=home)(*command)
+    assert done.returncode == 2
+    assert f"There is no database in {home}, and reading makes none.".encode() in done.stderr
+    assert b"run `ghl-snapshots demo` or `ghl-snapshots migrate`" in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_reading_does_not_migrate(ghl_snapshots: CommandLine, server: EmbeddedPostgres) -> None:
+    for command in READING:
+        done = ghl_snapshots(*command)
+        assert done.returncode == 1, command
+        assert b" is missing and this release needs version 1: run `ghl-snapshots migrate`." in done.stderr
+    with psycopg.connect(server.url("postgres")) as connection:
+        name = ghl_snapshots.variables["GHL_SNAPSHOTS_DATABASE_URL"].partition("?")[0].rpartition("/")[2]
+        assert f"database {name} on ".encode() in done.stderr
+        found = connection.execute("SELECT FROM pg_database WHERE datname = %s", [name])
+        assert found.rowcount == 0
+    assert not ghl_snapshots.home.exists()
 
 
 def test_an_unknown_snapshot_is_named(ghl_snapshots: CommandLine) -> None:

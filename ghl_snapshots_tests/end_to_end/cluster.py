@@ -31,7 +31,7 @@ def cluster(folder: Path, port: int, say: Callable[[str], None]) -> Iterator[Hos
         }
         stack.enter_context(variables(own))
         settings = stack.enter_context(product_environment())
-        migrate_databases(settings)
+        migrate_databases(settings, print)
         prepare_storage()
         ghl = stack.enter_context(simulated_ghl(settings))
         say(f"PostgreSQL     {server.url('ghl_snapshots')}")
