@@ -31,8 +31,9 @@ def database_url(settings: Settings) -> str:
     """
     if settings.database_url is None:
         raise ConfigurationError(
-            "GHL_SNAPSHOTS_DATABASE_URL is not set; `ghl-snapshots dev` and `demo` set it for an embedded "
-            "PostgreSQL, anything else needs postgresql://user:password@host:port/database."
+            "GHL_SNAPSHOTS_DATABASE_URL is not set. `ghl-snapshots` sets it for an embedded PostgreSQL: "
+            "`ghl-snapshots dagster ...` runs Dagster's commands with it, `ghl-snapshots env` prints it. For "
+            "another server it has the form postgresql://user:password@host:port/database."
         )
     return settings.database_url.get_secret_value()
 

@@ -1,16 +1,16 @@
-"""`ghl-snapshots demo`, `dev`, `api`, `worker`, `exec`, `migrate`, `psql` and `config`: running the product.
+"""`ghl-snapshots demo`, `dev`, `api`, `worker`, `migrate`, `psql`, `exec`, `dagster`, `env`, `config`.
 
 What takes long to import (Dagster, FastAPI) is imported by the commands that use it.
 """
 
 import logging
 import os
+import shlex
 import shutil
-import signal
-import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from psycopg.conninfo import conninfo_to_dict
@@ -26,6 +26,7 @@ from ghl_snapshots.ledger.audit import AuditTrail, by_hand
 from ghl_snapshots.ledger.database import AUDITOR
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.environment import migrate_databases, product_environment
+from ghl_snapshots.local.foreground import run_in_foreground
 
 commands = typer.Typer()
 
@@ -37,6 +38,8 @@ _LIBPQ_VARIABLES = {
     "dbname": "PGDATABASE",
     "sslmode": "PGSSLMODE",
 }
+# Dagster takes one of these at a time, and the variable for -m in their place.
+_TARGETS = {"-w", "--workspace", "-f", "--python-file", "--package-name", "--grpc-port", "--grpc-socket"}
 
 
 @commands.command()
@@ -99,23 +102,6 @@ def worker(
         serve(slots)
 
 
-@commands.command(name="exec", context_settings={"allow_extra_args": True, "allow_interspersed_args": False})
-def execute(context: typer.Context) -> None:
-    """Become another program in the product's environment, such as dagster-daemon; its arguments follow.
-
-    Writes dagster.yaml into DAGSTER_HOME, and sets that and the URL of Dagster's database, from the settings.
-    """
-    database_url(load_settings())  # an embedded server would end with this program
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    program = shutil.which(context.args[0], path=path) if context.args else None
-    if program is None:
-        raise ConfigurationError(
-            f"There is no program {context.args[0]!r}." if context.args else "Name a program to run."
-        )
-    with product_environment():
-        os.execv(program, [program, *context.args[1:]])  # noqa: S606 (no shell)
-
-
 @commands.command()
 def migrate() -> None:
     """Create the databases and bring their schema up to this release; safe to run again at any time."""
@@ -133,15 +119,49 @@ def psql(context: typer.Context) -> None:
     """
     with checked_database() as (settings, database):
         AuditTrail(database).record(by_hand(EventType.SQL_SESSION))
-        # psql cancels its statement on Ctrl-C; this process only waits for it.
-        previous = signal.signal(signal.SIGINT, signal.SIG_IGN)
-        try:
-            done = subprocess.run(
-                [_psql(), *context.args], env=_libpq_environment(auditor_url(settings)), check=False
-            )
-        finally:
-            signal.signal(signal.SIGINT, previous)
-    raise typer.Exit(done.returncode)
+        code = run_in_foreground([_psql(), *context.args], _libpq_environment(auditor_url(settings)))
+    raise typer.Exit(code)
+
+
+@commands.command(name="exec", context_settings={"allow_extra_args": True, "allow_interspersed_args": False})
+def execute(context: typer.Context) -> None:
+    """Run another program in the product's environment, such as dagster-daemon; its arguments follow.
+
+    Writes dagster.yaml into DAGSTER_HOME, and sets that and the URL of Dagster's database, from the settings.
+    """
+    if not context.args:
+        raise ConfigurationError("Name a program to run.")
+    _run_program(context.args, {})
+
+
+@commands.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def dagster(context: typer.Context) -> None:
+    """Run one of Dagster's own commands on the product's instance, such as `dagster asset list`.
+
+    As `exec dagster` does, and on the product's definitions unless -w, -f or another option names others.
+    """
+    named = {argument.partition("=")[0] for argument in context.args} & _TARGETS
+    _run_program(
+        ["dagster", *context.args], {} if named else {"DAGSTER_MODULE_NAME": "ghl_snapshots.definitions"}
+    )
+
+
+@commands.command()
+def env() -> None:
+    """Print what Dagster's own commands and other processes of the product need in their environment.
+
+    For the shell: eval "$(ghl-snapshots env)". What is set already is not repeated. The values hold secrets.
+    """
+    before = dict(os.environ)
+    with product_environment() as settings:
+        migrate_databases(settings, report)
+        needed = {name: value for name, value in os.environ.items() if before.get(name) != value}
+    for name, value in sorted(needed.items()):
+        typer.echo(f"export {name}={shlex.quote(value)}")
+    if "GHL_SNAPSHOTS_DATABASE_URL" in needed:
+        report(
+            "The embedded PostgreSQL runs while a command of the product does, such as `ghl-snapshots dev`."
+        )
 
 
 @commands.command()
@@ -158,6 +178,23 @@ def config(
             lines = list(describe_overrides(settings, TenantRegistry(database).get(tenant)))
     for line in lines:
         typer.echo(line)
+
+
+def _run_program(command: Sequence[str], more: Mapping[str, str]) -> NoReturn:
+    """Become that program, or wait for its end where the embedded PostgreSQL has to run for it."""
+    name, *arguments = command
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    program = shutil.which(name, path=path)
+    if program is None:
+        raise ConfigurationError(f"There is no program {name!r}.")
+    embedded = load_settings().database_url is None
+    with product_environment() as settings:
+        environment = {**os.environ, **more}
+        if not embedded:
+            os.execve(program, [program, *arguments], environment)  # noqa: S606 (no shell)
+        migrate_databases(settings, report)
+        code = run_in_foreground([program, *arguments], environment)
+    raise typer.Exit(code)
 
 
 def _psql() -> str:

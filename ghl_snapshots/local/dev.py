@@ -2,7 +2,6 @@
 
 import os
 import socket
-import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -14,6 +13,7 @@ from ghl_snapshots.core.errors import ConfigurationError, GhlSnapshotsError
 from ghl_snapshots.core.settings import load_settings
 from ghl_snapshots.core.signals import ended_by_signals
 from ghl_snapshots.local.environment import WORKSPACE, migrate_databases, product_environment
+from ghl_snapshots.local.foreground import script
 from ghl_snapshots.local.processes import Processes, Record
 from ghl_snapshots.local.simulated import simulated_ghl
 from ghl_snapshots.orchestration.instance import prepare_storage
@@ -47,9 +47,9 @@ def run(port: int, api_port: int, say: Callable[[str], None]) -> None:
             ("dagster-webserver", "-h", _HOST, "-p", str(port)),
             ("dagster-daemon", "run"),
         ):
-            command = [_script(name), *arguments, "-w", str(WORKSPACE)]
+            command = [script(name), *arguments, "-w", str(WORKSPACE)]
             processes.start(name, command, dict(os.environ))
-        api = [_script("ghl-snapshots"), "api", "--host", _HOST, "--port", str(api_port)]
+        api = [script("ghl-snapshots"), "api", "--host", _HOST, "--port", str(api_port)]
         processes.start("api", api, dict(os.environ))
         say(f"API            http://{_HOST}:{api_port}/docs")
         _watch(processes, home if embedded else None, port, say)
@@ -81,11 +81,6 @@ def _postgres_runs(home: Path) -> bool:
     from ghl_snapshots.local.postgres import EmbeddedPostgres  # which need not be installed
 
     return EmbeddedPostgres.runs_in(home)
-
-
-def _script(name: str) -> str:
-    """A console script of the virtual environment that this interpreter belongs to."""
-    return str(Path(sys.executable).parent / name)
 
 
 def _check_free(port: int, option: str) -> None:

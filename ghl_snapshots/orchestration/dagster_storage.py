@@ -8,15 +8,24 @@ the instance.
 And the daemon that retries failed runs is given an event only when it is settled. Dagster stores a run's
 failure first and the run's new status after it; a daemon that looks in between finds a run that has not
 failed, goes on to the next event and never retries that one.
+
+Dagster's own commands (`dg check defs`, `dagster definitions validate`) read the dagster.yaml of the folder
+that they are started in and open its storage, also in a fresh clone and in CI, where there is no database.
+Only where no DAGSTER_HOME says that this is an installation do they get a temporary one.
 """
 
+import atexit
+import json
+import os
+import shutil
+import sys
+import tempfile
 import time
 from collections.abc import Mapping
 from contextlib import closing
 from itertools import takewhile
-from typing import Any, Self
+from typing import Any
 
-import dagster as dg
 import psycopg2  # type: ignore[import-untyped]  # it has no types
 from dagster import DagsterEventType, EventLogEntry
 from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
@@ -25,10 +34,14 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import Pool
 
+from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.orchestration.lost_database import once_it_is_back
 
 # Threads of a process that ask at once; one more gets a connection that is closed behind it.
 _POOL_SIZE = 5
+
+_FOLDER = "GHL_SNAPSHOTS_TEMPORARY_STORAGE"
+_HOW = "`ghl-snapshots dagster ...` runs any command of Dagster's on the product's instance"
 
 SETTLED_SECONDS = 5.0
 """How old an event is when whatever Dagster writes along with it has been written."""
@@ -56,17 +69,35 @@ class Storage(DagsterPostgresStorage):
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
-        """The one value that dagster.yaml gives."""
-        return {"postgres_url": dg.StringSource}
+        """The one value that dagster.yaml gives: the environment variable with the database's URL."""
+        return {"variable": str}
 
     @classmethod
     def from_config_value(
         cls,
         inst_data: Any,  # noqa: ANN401 (its type is private to Dagster)
         config_value: Mapping[str, Any],
-    ) -> Self:
-        """The storage that dagster.yaml describes."""
-        return cls(config_value["postgres_url"], inst_data)
+    ) -> Any:  # noqa: ANN401 (likewise; Dagster takes any of its storages)
+        """The storage in the database that the environment names.
+
+        Raises:
+            ConfigurationError: DAGSTER_HOME names an installation, and no variable its database.
+        """
+        variable = config_value["variable"]
+        if url := os.environ.get(variable):
+            return cls(url, inst_data)
+        if "DAGSTER_HOME" in os.environ:
+            raise ConfigurationError(
+                f"DAGSTER_HOME is set and {variable} is not, so that Dagster has no database. {_HOW}; "
+                "docs/operations.md says how to set both."
+            )
+        # Dagster's storage in files has no public name; a dagster.yaml would name it in the same way.
+        in_files = inst_data._replace(
+            module_name="dagster._core.storage.sqlite_storage",
+            class_name="DagsterSqliteStorage",
+            config_yaml=f"base_dir: {json.dumps(_temporary_folder())}\n",
+        )
+        return in_files.rehydrate(as_type=object)
 
 
 class EventLog(PostgresEventLogStorage):
@@ -109,3 +140,13 @@ def _replace_if_broken(connection: DBAPIConnection, *_: object) -> None:
             cursor.execute("SELECT 1")
     except psycopg2.OperationalError as error:
         raise DisconnectionError from error  # by which SQLAlchemy connects anew
+
+
+def _temporary_folder() -> str:
+    """A folder for this process and those that it starts, removed at its end."""
+    if folder := os.environ.get(_FOLDER):
+        return folder
+    folder = os.environ[_FOLDER] = tempfile.mkdtemp(prefix="ghl_snapshots_")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    sys.stderr.write(f"No database is named, so what Dagster notes here is temporary. {_HOW}.\n")
+    return folder

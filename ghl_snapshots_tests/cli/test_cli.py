@@ -1,6 +1,7 @@
 """The command line says what it did, what was wrong and what to do."""
 
 import json
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots_tests.cli.in_process import InProcess
 from ghl_snapshots_tests.command_line import CommandLine
@@ -57,6 +59,10 @@ def process(ghl_snapshots: CommandLine) -> CommandLine:
         ["snapshot"],
         ["show"],
         ["psql"],
+        ["exec"],
+        ["worker"],
+        ["dagster"],
+        ["env"],
         ["config"],
         ["verify"],
         ["audit"],
@@ -109,6 +115,7 @@ def test_every_command_explains_itself(tmp_path: Path, command: list[str]) -> No
         (["show", "no-such-id"], 1),
         (["snapshot", "--tenant", "nobody"], 2),
         (["psql", "-c", "SELECT 1"], 0),
+        (["env"], 0),
         (["snapshoot"], 2),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else None,
@@ -346,6 +353,36 @@ def test_psql_reads_every_tenant_and_changes_nothing(
     assert b"permission denied" in refused.stderr
 
 
+@pytest.mark.slow
+def test_dagsters_own_commands_run_on_the_products_instance(
+    ghl_snapshots: CommandLine, process: CommandLine
+) -> None:
+    ghl_snapshots("migrate")
+    listed = process("dagster", "asset", "list")
+    assert listed.stdout.decode().splitlines() == sorted(SnapshotType)
+    info = process("dagster", "instance", "info")
+    assert (info.returncode, b"event_log_storage: EventLog\n" in info.stdout) == (0, True), info.stderr
+    assert f"$DAGSTER_HOME: {ghl_snapshots.home}/dagster\n".encode() in info.stdout
+    assert process("dagster", "no-such-command").returncode == 2
+    exported = ghl_snapshots("env").stdout.decode()
+    assert f"export DAGSTER_HOME={ghl_snapshots.home}/dagster\n" in exported
+    assert "export GHL_SNAPSHOTS_DAGSTER_DATABASE_URL='postgresql+psycopg2://" in exported
+    assert "GHL_SNAPSHOTS_DATABASE_URL" not in exported, "it is set already"
+
+
+def test_the_environment_for_other_processes_holds_what_an_embedded_server_needs(tmp_path: Path) -> None:
+    done = InProcess(home=tmp_path / "my home")("env")
+    exported = {shlex.split(line)[1].partition("=")[0]: line for line in done.stdout.decode().splitlines()}
+    assert exported.keys() == {
+        "DAGSTER_HOME",
+        "GHL_SNAPSHOTS_DAGSTER_DATABASE_URL",
+        "GHL_SNAPSHOTS_DATABASE_URL",
+        "GHL_SNAPSHOTS_ENCRYPTION_KEYS",
+    }
+    assert exported["DAGSTER_HOME"] == f"export DAGSTER_HOME='{tmp_path}/my home/dagster'"
+    assert b"The embedded PostgreSQL runs while a command of the product does" in done.stderr
+
+
 def test_a_newer_database_is_left_alone(ghl_snapshots: CommandLine) -> None:
     ghl_snapshots("migrate")
     with psycopg.connect(ghl_snapshots.variables["GHL_SNAPSHOTS_DATABASE_URL"]) as connection:
@@ -451,6 +488,14 @@ def test_a_program_that_there_is_not_is_named(tmp_path: Path) -> None:
     done = command("exec", "dagster-demon", "run")
     assert done.returncode == 2
     assert b"'dagster-demon'" in done.stderr
+
+
+def test_a_program_that_needs_the_embedded_server_is_waited_for(tmp_path: Path) -> None:
+    show = (
+        "import os, psycopg; psycopg.connect(os.environ['GHL_SNAPSHOTS_DATABASE_URL']); raise SystemExit(7)"
+    )
+    done = InProcess(home=tmp_path / "home")("exec", "python", "-c", show)
+    assert (done.returncode, b"Migrated the database" in done.stderr) == (7, True), done.stderr
 
 
 def test_a_worker_without_the_launcher_that_gives_it_runs_says_what_to_set(tmp_path: Path) -> None:

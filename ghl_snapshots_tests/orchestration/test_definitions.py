@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 import ghl_snapshots
+from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.definitions import definitions
 from ghl_snapshots.ghl.endpoint_table import table
@@ -84,7 +85,32 @@ def test_the_workspace_names_the_module_of_the_definitions() -> None:
     assert workspace == {"load_from": [{"python_module": "ghl_snapshots.definitions"}]}
 
 
-def test_nothing_in_pyproject_overrides_the_workspace() -> None:
-    """A [tool.dg] or [tool.dagster] block would win over workspace.yaml without a word."""
+def test_pyproject_names_the_module_that_the_workspace_names() -> None:
+    """Without -w, Dagster takes [tool.dg] instead of workspace.yaml without a word."""
     tools = tomllib.loads((PROJECT / "pyproject.toml").read_text())["tool"]
-    assert not {"dg", "dagster"} & tools.keys()
+    assert tools["dg"]["project"]["code_location_target_module"] == "ghl_snapshots.definitions"
+    assert "dagster" not in tools
+
+
+@pytest.mark.slow
+def test_dagsters_own_commands_check_the_definitions_in_a_clone_without_a_database(tmp_path: Path) -> None:
+    """As in bare CI: no variable of ours, and nothing is left behind."""
+    environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path)}
+    dg = Path(sys.executable).parent / "dg"
+    done = subprocess.run(
+        [dg, "check", "defs"], env=environment, cwd=PROJECT, capture_output=True, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"All definitions loaded successfully." in done.stdout
+    assert b"No database is named, so what Dagster notes here is temporary." in done.stderr
+    assert not list(tmp_path.glob("ghl_snapshots_*"))
+
+
+def test_an_installation_whose_database_is_not_named_gets_no_temporary_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text())
+    monkeypatch.setenv("DAGSTER_HOME", str(tmp_path))
+    monkeypatch.delenv("GHL_SNAPSHOTS_DAGSTER_DATABASE_URL", raising=False)
+    with pytest.raises(ConfigurationError, match=r"GHL_SNAPSHOTS_DAGSTER_DATABASE_URL is not"):
+        dg.DagsterInstance.get()
