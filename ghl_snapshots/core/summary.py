@@ -1,13 +1,17 @@
 """Snapshots as lines of text: a row for each, what is missing in it and why, and the totals."""
 
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from typing import TypeAlias
 
 from ghl_snapshots.core.model import Snapshot, Status
 
-Item = TypeVar("Item")
+_Item: TypeAlias = Mapping[str, str | None]
 _HEADINGS = ("tenant", "type", "status", "records", "calls", "seconds", "checksum")
+# What differs between two errors with the same cause: which call it was, how many others, numbers.
+_CALL = re.compile(r"^\S+(?: of location \S+)?: | \(and [^()]* for the same reason\)$")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
 _ROW = "{:<{width}}  {:<10}  {:<15}  {:>7}  {:>5}  {:>7}  {}"
 
 
@@ -31,16 +35,26 @@ def row(snapshot: Snapshot, tenant_ids: Iterable[str]) -> str:
 
 
 def describe_errors(snapshot: Snapshot, *, at_most: int = 5) -> list[str]:
-    """What is missing in the snapshot and why, an error each, with the number of those left out."""
-    return _bounded(snapshot, snapshot.metadata["errors"], _describe, at_most)
+    """What is missing in the snapshot and why: a line for each cause, with the calls that it cost."""
+    lines = _causes(
+        snapshot.metadata["errors"], _describe, lambda error: _NUMBER.sub("", str(error["message"]))
+    )
+    return _bounded(snapshot, lines, at_most)
 
 
 def describe_left_out(snapshot: Snapshot, *, at_most: int = 5) -> list[str]:
     """What the snapshot is complete without and why, a line for each call and reason."""
-    groups: dict[tuple[str, str | None], list[Mapping[str, str | None]]] = {}
-    for item in snapshot.metadata.get("leftOut", []):
-        groups.setdefault((item["reason"], item["endpoint"]), []).append(item)
-    return _bounded(snapshot, list(groups.values()), _describe_group, at_most)
+    lines = _causes(
+        snapshot.metadata.get("leftOut", []),
+        lambda left_out: f"left out ({left_out['reason']}): {_describe(left_out)}",
+        lambda left_out: (left_out["reason"], left_out["endpoint"]),
+    )
+    return _bounded(snapshot, lines, at_most)
+
+
+def cause_key(line: str) -> str:
+    """What two lines of `describe_errors` have in common if they have one cause, also in different types."""
+    return _NUMBER.sub("", _CALL.sub("", line))
 
 
 def totals(snapshots: Sequence[Snapshot], *, seconds: float, new_bytes: int) -> str:
@@ -69,23 +83,29 @@ def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
 
 
-def _bounded(
-    snapshot: Snapshot, items: Sequence[Item], describe: Callable[[Item], str], at_most: int
+def _causes(
+    items: Sequence[_Item], describe: Callable[[_Item], str], key: Callable[[_Item], Hashable]
 ) -> list[str]:
-    lines = [describe(item) for item in items[:at_most]]
-    if len(items) > at_most:
-        more = f"{len(items) - at_most:,} more"
-        lines.append(f"and {more}; `ghl-snapshots show {snapshot.snapshot_id}` lists all")
-    return lines
+    """A line for each cause: the first call that it cost, and how many more."""
+    alike: dict[Hashable, list[_Item]] = {}
+    for item in items:
+        alike.setdefault(key(item), []).append(item)
+    return [describe(first) + _others(others) for first, *others in alike.values()]
 
 
-def _describe_group(group: Sequence[Mapping[str, str | None]]) -> str:
-    """Calls that were left out for the same reason, by the first of them."""
-    more = f", and {len(group) - 1:,} more of these calls" if len(group) > 1 else ""
-    return f"left out ({group[0]['reason']}): {_describe(group[0])}{more}"
+def _others(items: Sequence[_Item]) -> str:
+    return f" (and {counted(len(items), 'more call')} for the same reason)" if items else ""
 
 
-def _describe(item: Mapping[str, str | None]) -> str:
+def _bounded(snapshot: Snapshot, lines: Sequence[str], at_most: int) -> list[str]:
+    more = len(lines) - at_most
+    if more <= 0:
+        return list(lines)
+    rest = f"and {counted(more, 'more cause')}; `ghl-snapshots show {snapshot.snapshot_id}` lists all"
+    return [*lines[:at_most], rest]
+
+
+def _describe(item: _Item) -> str:
     location = f" of location {item['locationId']}" if item["locationId"] else ""
     return f"{item['endpoint'] or 'all calls'}{location}: {item['message']}"
 

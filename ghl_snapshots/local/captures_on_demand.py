@@ -22,12 +22,15 @@ def capture(tenant_ids: Sequence[str], snapshot_types: Sequence[SnapshotType], *
     console = _Console(soft_wrap=True, highlight=False)
     console.print(summary.heading(tenant_ids), style="bold")
     began = time.monotonic()
+    seen: dict[tuple[str, str], Snapshot] = {}
     with _progress(console, len(tenant_ids) * len(snapshot_types)) as advance:
 
         def print_row(snapshot: Snapshot) -> None:
             console.print(summary.row(snapshot, tenant_ids), markup=False)
             for error in summary.describe_errors(snapshot):
-                console.print(f"  {error}", style="red", markup=False)
+                earlier = seen.setdefault((snapshot.tenant_id, summary.cause_key(error)), snapshot)
+                line = error if earlier is snapshot else f"for the same reason as {earlier.snapshot_type}"
+                console.print(f"  {line}", style="red", markup=False)
             for left_out in summary.describe_left_out(snapshot):
                 console.print(f"  {left_out}", style="yellow", markup=False)
             advance()

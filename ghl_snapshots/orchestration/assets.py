@@ -7,7 +7,7 @@ others. Dagster then shows the yielded partitions as materialized and the rest o
 needs the asset to be skippable, or a step that captured everyone would fail for want of its Output.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from itertools import chain
 
@@ -19,12 +19,13 @@ from ghl_snapshots.core.model import SnapshotType, Source, Tenant
 from ghl_snapshots.ledger.append import Appended
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests
 from ghl_snapshots.ledger.tenants import TenantRegistry
+from ghl_snapshots.orchestration import dagster_tags
 from ghl_snapshots.orchestration.descriptions import asset_description
 from ghl_snapshots.orchestration.io_manager import SnapshotIOManager
 from ghl_snapshots.orchestration.lost_database import retried_if_database_is_lost
 from ghl_snapshots.orchestration.partitions import tenants
 from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource
-from ghl_snapshots.orchestration.result_events import CaptureFailures, result_event
+from ghl_snapshots.orchestration.result_events import CaptureFailures, describe_tenants, result_event
 from ghl_snapshots.orchestration.trigger import Trigger, trigger_of
 
 GROUP = "ghl_snapshots"
@@ -50,6 +51,7 @@ def snapshot_asset(snapshot_type: SnapshotType, *, tenants_per_run: int, owner: 
         failures = CaptureFailures(snapshot_type, context.log.error)
         with retried_if_database_is_lost(context):
             _mark_running(database, trigger, context.run.run_id)
+            _tag_tenants(context, ghl.failed_tenants)
             enabled = _enabled(context.partition_keys, database.tenants, failures)
             stored = _stored_before(database, trigger, snapshot_type, enabled)
             missing = [tenant for tenant in enabled if tenant.tenant_id not in stored]
@@ -58,6 +60,8 @@ def snapshot_asset(snapshot_type: SnapshotType, *, tenants_per_run: int, owner: 
                     failures.add(result)
                     if isinstance(result, Appended):
                         yield result_event(result)
+            ghl.failed_tenants.update(failures.tenant_ids)
+            _tag_tenants(context, ghl.failed_tenants)
         failures.raise_if_any(tenants=len(context.partition_keys), correlation_id=trigger.correlation_id)
 
     return capture_tenants
@@ -73,6 +77,14 @@ def _spec(snapshot_type: SnapshotType, owner: str) -> dg.AssetSpec:
         owners=[owner],
         metadata={"dagster/table_name": "ghl.ghl_snapshot"},
     ).with_io_manager_key(IO_MANAGER_KEY)
+
+
+def _tag_tenants(context: dg.AssetExecutionContext, failed: Collection[str]) -> None:
+    """Say in the list of runs whose run this is and how many of them failed by now."""
+    described = describe_tenants(context.partition_keys, len(failed))
+    run = context.instance.get_run_by_id(context.run.run_id)
+    if run is not None and run.tags.get(dagster_tags.TENANTS) != described:
+        context.instance.add_run_tags(run.run_id, {dagster_tags.TENANTS: described})
 
 
 def _mark_running(database: DatabaseResource, trigger: Trigger, run_id: str) -> None:

@@ -6,6 +6,8 @@ REASON = "ghl_snapshots/reason"
 PRIORITY = "ghl_snapshots/priority"
 JOB = "ghl_snapshots/job"
 """On every run of a job of ours; the value says what the job does, such as `capture`."""
+TENANTS = "ghl_snapshots/tenants"
+"""Whose run it is and how many of them failed, in words, for the list of runs; the run itself sets it."""
 
 # Which partitions a run covers.
 PARTITION = "dagster/partition"

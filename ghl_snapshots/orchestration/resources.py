@@ -68,6 +68,7 @@ class GhlResource(dg.ConfigurableResource["GhlResource"]):
 
     database: DatabaseResource
     _captures: LockedCaptures = PrivateAttr()
+    _failed: set[str] = PrivateAttr(default_factory=set)
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["GhlResource"]:
@@ -79,6 +80,11 @@ class GhlResource(dg.ConfigurableResource["GhlResource"]):
         with hangup_terminates(), capture_engine(settings, self.database.database) as engine:
             self._captures = LockedCaptures(engine, lock, timeout_seconds=timeout_seconds)
             yield self
+
+    @property
+    def failed_tenants(self) -> set[str]:
+        """Whom the run's steps could not capture so far, or not completely."""
+        return self._failed
 
     def capture_all(
         self,

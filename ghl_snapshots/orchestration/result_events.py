@@ -1,6 +1,7 @@
 """What a step reports of each tenant: an event for what was stored, a failure that names the rest."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from collections.abc import Set as AbstractSet
 
 import dagster as dg
 
@@ -10,13 +11,15 @@ from ghl_snapshots.core.summary import counted, describe_errors, describe_left_o
 from ghl_snapshots.ledger.append import SHOWN_BYTES, Appended
 from ghl_snapshots.orchestration import dagster_tags
 
+CAPTURE_FAILURES = "capture_failures"
+"""In a step's failure: the table of its tenants, with the columns tenant, status and cause."""
 _READ_IT = "`ghl-snapshots show {0}` or `SELECT payload FROM ghl_snapshot WHERE snapshot_id = '{0}'`"
 _TOO_LARGE = (
     "{1:,} bytes, too large for JSON, which leaves the larger entities out; all of it: "
     "`ghl-snapshots show --raw {0}` or `SELECT body FROM ghl_snapshot_raw WHERE snapshot_id = '{0}' "
     "ORDER BY position`"
 )
-_MAX_CAUSES = 3
+_MAX_CAUSES = 1
 _MAX_TENANTS = 20
 _MAX_TENANTS_IN_TABLE = 200
 
@@ -92,6 +95,11 @@ class CaptureFailures:
             self._log(f"{failure.tenant_id}: {self._snapshot_type} {failure.status}: {failure.cause}")
             self._failures.append(failure)
 
+    @property
+    def tenant_ids(self) -> AbstractSet[str]:
+        """Whom the step could not capture, or not completely."""
+        return {failure.tenant_id for failure in self._failures}
+
     def raise_if_any(self, *, tenants: int, correlation_id: str) -> None:
         """End the step, if there is anything to end it for; `tenants` is how many it was to capture.
 
@@ -115,10 +123,18 @@ class CaptureFailures:
                 "tenants": tenants,
                 "failed_tenants": failed,
                 "correlation_id": correlation_id,
-                "capture_failures": dg.MetadataValue.table(rows),
+                CAPTURE_FAILURES: dg.MetadataValue.table(rows),
             },
             allow_retries=False,
         )
+
+
+def describe_tenants(tenant_ids: Sequence[str], failed: int) -> str:
+    """Whose run it is and how many of them failed, such as `t00 to t49: 1 of 50 failed`."""
+    if len(tenant_ids) == 1:
+        return f"{tenant_ids[0]}: failed" if failed else tenant_ids[0]
+    named = f"{tenant_ids[0]} to {tenant_ids[-1]}"
+    return f"{named}: {failed:,} of {len(tenant_ids):,} failed" if failed else named
 
 
 def _incomplete(snapshot: Snapshot) -> CaptureFailure | None:

@@ -123,6 +123,22 @@ def test_failed_tenants_are_red_and_the_others_green_with_one_event_each(product
     assert [row["status"] for row in rows] == ["success", "failed", "success", "failed", "success"]
 
 
+def test_one_cause_in_all_types_is_told_once_and_the_list_of_runs_says_how_many_failed(
+    product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TOKEN_t01", "pit-refused")
+    launched = captured(product)
+    [failure] = launched.failures
+    first, line = failure.splitlines()
+    assert first == "1 tenant failed or incomplete."
+    assert line.startswith("t01 (pipelines failed, workflows failed): /opportunities/pipelines of location ")
+    assert line.count("GHL does not accept the token of env:TOKEN_t01") == 1
+    with product.instance() as instance:
+        [run] = [instance.get_run_by_id(run_id) for run_id in launched.run_ids]
+    assert run is not None
+    assert run.tags["ghl_snapshots/tenants"] == "t00 to t04: 1 of 5 failed"
+
+
 def test_a_run_of_an_older_release_fails_before_it_asks_ghl_for_anything(product: Product) -> None:
     product.rows("INSERT INTO ghl.schema_version VALUES (99, sha256('')) RETURNING version")
     [failure] = captured(product).failures
