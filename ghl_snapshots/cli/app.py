@@ -11,7 +11,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ghl_snapshots.cli import audit, history, keys, service, snapshots, tenants, verification
+from ghl_snapshots.cli import audit, history, keys, service, snapshots, status, tenants, verification
 from ghl_snapshots.core.errors import ConfigurationError, GhlSnapshotsError, UnknownTenantError
 
 
@@ -50,7 +50,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (service, snapshots, history, verification, audit):
+for group in (service, snapshots, history, status, verification, audit):
     app.add_typer(group.commands)
 app.add_typer(tenants.commands, name="tenants")
 app.add_typer(keys.commands, name="keys")

@@ -82,7 +82,7 @@ def _parameters(crons: Mapping[SnapshotType, Cron], now: datetime) -> Mapping[st
     ]
     return {
         "snapshot_types": [kind.value for kind in crons],
-        "windows": [_window(cron, now) for cron in crons.values()],
+        "windows": [staleness_window(cron, now) for cron in crons.values()],
         "tick_types": [kind for kind, _ in ticks],
         "tick_times": [tick for _, tick in ticks],
         "week": _WEEK,
@@ -90,7 +90,7 @@ def _parameters(crons: Mapping[SnapshotType, Cron], now: datetime) -> Mapping[st
     }
 
 
-def _window(cron: Cron, now: datetime) -> timedelta:
+def staleness_window(cron: Cron, now: datetime) -> timedelta:
     """How old a snapshot may be: the schedule's longest pause and a quarter more, an hour at least."""
     pause = cron.longest_pause(now - _WEEK)
     return pause + max(pause / 4, _LEAST_GRACE)

@@ -22,6 +22,7 @@ READING = [
     ["config", "--tenant", "acme"],
     ["show", "x"],
     ["psql", "-c", "SELECT 1"],
+    ["status"],
     ["verify"],
     ["audit"],
 ]
@@ -58,6 +59,7 @@ def process(ghl_snapshots: CommandLine) -> CommandLine:
         ["migrate"],
         ["snapshot"],
         ["show"],
+        ["status"],
         ["psql"],
         ["exec"],
         ["worker"],
@@ -108,6 +110,7 @@ def test_every_command_explains_itself(tmp_path: Path, command: list[str]) -> No
         (["keys", "list"], 0),
         (["keys", "revoke", "no-such-key"], 2),
         (["audit"], 0),
+        (["status"], 0),
         (["verify"], 0),
         (["checkpoint", "keygen", "no-such-folder/key"], 2),
         (["checkpoint", "create"], 2),
