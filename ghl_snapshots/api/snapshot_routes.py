@@ -24,12 +24,13 @@ from ghl_snapshots.api.problems import ProblemError, ProblemKind, documented
 from ghl_snapshots.api.request_context import RequestContext, request_context
 from ghl_snapshots.core.errors import SnapshotCorruptError
 from ghl_snapshots.core.model import Snapshot, SnapshotType
-from ghl_snapshots.core.snapshot_json import document, raw_lines
+from ghl_snapshots.core.snapshot_json import document, raw_lines, raw_sequence
 from ghl_snapshots.ledger.ledger import Ledger
 
 router = APIRouter(prefix="/api/snapshots", tags=["snapshots"])
 _CHUNK_BYTES = 65_536
 _NDJSON = "application/x-ndjson"
+_SEQUENCE = "application/json-seq"
 _Context = Annotated[RequestContext, Depends(request_context)]
 
 
@@ -114,6 +115,10 @@ def read_snapshot(
     raw: Annotated[
         bool, Query(description="Only the entities' exact bytes, a line feed behind each.")
     ] = False,
+    accept: Annotated[
+        str | None,
+        Header(description="application/json-seq with raw: each behind a record separator (RFC 7464)."),
+    ] = None,
     if_none_match: Annotated[
         str | None, Header(description="ETag of a snapshot that the caller has.")
     ] = None,
@@ -128,14 +133,15 @@ def read_snapshot(
     ledger = Ledger(context.services.streams)
     ledger.verify_snapshot(snapshot)
     # The first chunk is read before the answer starts, so that a failure is still a problem document.
-    chunks = _chunks(ledger, snapshot, raw=raw)
+    sequence = raw and _SEQUENCE in (accept or "")
+    chunks = _chunks(ledger, snapshot, raw=raw, sequence=sequence)
     first = next(chunks)
     try:
         context.record_success(details)
     except BaseException:
         chunks.close()
         raise
-    media_type = _NDJSON if raw else "application/json"
+    media_type = _SEQUENCE if sequence else _NDJSON if raw else "application/json"
     return _ChunkedResponse(first, chunks, media_type=media_type, headers=headers)
 
 
@@ -178,11 +184,12 @@ def _matches(if_none_match: str | None, etag: str) -> bool:
     return etag in etags or "*" in etags
 
 
-def _chunks(ledger: Ledger, snapshot: Snapshot, *, raw: bool) -> Generator[bytes]:
+def _chunks(ledger: Ledger, snapshot: Snapshot, *, raw: bool, sequence: bool) -> Generator[bytes]:
     """The snapshot's bytes in chunks of about `_CHUNK_BYTES`."""
     with closing(ledger.bodies(snapshot) if raw else ledger.shown_bodies(snapshot)) as bodies:
         chunk = bytearray()
-        for data in raw_lines(bodies) if raw else document(snapshot, bodies):
+        lines = raw_sequence if sequence else raw_lines
+        for data in lines(bodies) if raw else document(snapshot, bodies):
             chunk += data
             if len(chunk) >= _CHUNK_BYTES:
                 yield bytes(chunk)

@@ -11,7 +11,17 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
-from ghl_snapshots.cli import audit, history, keys, service, snapshots, status, tenants, verification
+from ghl_snapshots.cli import (
+    audit,
+    export,
+    history,
+    keys,
+    service,
+    snapshots,
+    status,
+    tenants,
+    verification,
+)
 from ghl_snapshots.core.errors import ConfigurationError, GhlSnapshotsError, UnknownTenantError
 
 
@@ -46,12 +56,12 @@ def _full_disk(error: BaseException | None) -> str | None:
 app = typer.Typer(
     cls=_Program,
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for group in (service, snapshots, history, status, verification, audit):
+for group in (service, snapshots, history, export, status, verification, audit):
     app.add_typer(group.commands)
+app.add_typer(history.list_commands, name="snapshots")
 app.add_typer(tenants.commands, name="tenants")
 app.add_typer(keys.commands, name="keys")
 app.add_typer(verification.checkpoint_commands, name="checkpoint")

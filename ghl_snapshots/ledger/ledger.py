@@ -8,12 +8,13 @@ from typing import Any, TypeAlias
 from psycopg.rows import tuple_row
 
 from ghl_snapshots.core.errors import SnapshotCorruptError, SnapshotNotFoundError
-from ghl_snapshots.core.model import Capture, Snapshot, SnapshotType
+from ghl_snapshots.core.model import Capture, Entity, Snapshot, SnapshotType, Status
 from ghl_snapshots.ledger.append import Appended, append
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
 
 _BATCH_BYTES = 1_000_000
+_ROWS_AT_A_TIME = 8
 _Sized: TypeAlias = tuple[int, int, bool]
 """An entity's row id, its size in bytes, and whether the payload's JSON shows it."""
 
@@ -158,10 +159,11 @@ class Ledger:
         with self._database.reader(tenant_id) as connection:
             return [Snapshot.from_row(row) for row in connection.execute(query("snapshots_page"), parameters)]
 
-    def entity_history(self, tenant_id: str, endpoint: str, entity_id: str) -> list[EntityVersion]:
-        """Every distinct content of an entity of an endpoint, by its first sighting; empty if unknown.
+    def entity_history(self, tenant_id: str, endpoint: str | None, entity_id: str) -> list[EntityVersion]:
+        """Every distinct content of an entity, by endpoint and first sighting; empty if unknown.
 
-        An agent in a list and the same agent's detail are two entities with one id.
+        An agent in a list and the same agent's detail are two entities with one id, so without an endpoint
+        the contents may be those of several entities.
         """
         parameters = {
             "tenant_id": tenant_id,
@@ -172,6 +174,39 @@ class Ledger:
         with self._database.reader(tenant_id) as connection:
             rows = connection.execute(query("entity_history"), parameters)
             return [EntityVersion(**row) for row in rows]
+
+    def newest(
+        self,
+        *,
+        tenant_id: str | None = None,
+        snapshot_type: SnapshotType | None = None,
+        status: Status | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = 100,
+    ) -> list[Snapshot]:
+        """The newest snapshots of one or all tenants, without their metadata; `until` is left out."""
+        parameters = {
+            "tenant_id": tenant_id,
+            "snapshot_types": _types(snapshot_type),
+            "statuses": [str(each) for each in ([status] if status else Status)],
+            "since": since or "-infinity",
+            "until": until or "infinity",
+            "limit": limit,
+        }
+        with self._database.auditor() as connection:
+            rows = connection.execute(query("newest_snapshots"), parameters)
+            return [Snapshot.from_row(row) for row in rows]
+
+    def entities(self, snapshot: Snapshot) -> Generator[Entity]:
+        """The snapshot's entities in order, with where each was first seen, read a few at a time."""
+        with (
+            self._database.reader(snapshot.tenant_id) as connection,
+            connection.cursor(name="entities", binary=True) as cursor,
+        ):
+            cursor.itersize = _ROWS_AT_A_TIME
+            for row in cursor.execute(query("entities"), {"snapshot_id": snapshot.snapshot_id}):
+                yield Entity(**row)
 
     def bodies(self, snapshot: Snapshot, *, endpoint: str | None = None) -> Generator[bytes]:
         """The exact bytes of the snapshot's entities, of one endpoint or all, in order.

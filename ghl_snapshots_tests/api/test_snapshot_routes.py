@@ -26,6 +26,10 @@ def test_a_snapshot_is_read_as_it_was_captured(acme: Client, ledger: Ledger) -> 
     raw = acme("GET", f"/api/snapshots/{snapshot.snapshot_id}?raw=true")
     assert raw.content == b"".join(body + b"\n" for body in BODIES)
     assert raw.headers["Content-Type"] == "application/x-ndjson"
+    asked = {"Accept": "application/json-seq"}
+    framed = acme("GET", f"/api/snapshots/{snapshot.snapshot_id}?raw=true", headers=asked)
+    assert framed.content == b"".join(b"\x1e" + body + b"\n" for body in BODIES)
+    assert framed.headers["Content-Type"] == "application/json-seq"
 
 
 def test_the_etag_is_the_checksum(acme: Client, ledger: Ledger) -> None:

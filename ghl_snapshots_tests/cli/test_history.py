@@ -9,7 +9,6 @@ import psycopg
 import pytest
 
 from ghl_snapshots.core.model import Entity, RequestRecord, SnapshotType
-from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots_tests.cli.in_process import InProcess
 from ghl_snapshots_tests.ledger.captures import capture
@@ -58,19 +57,19 @@ def ghl_snapshots(url: str, ledger: Ledger, tmp_path: Path) -> InProcess:
 
 def test_when_did_this_agents_prompt_change(ghl_snapshots: InProcess) -> None:
     """The list's item changes with each capture, and does not count."""
-    done = ghl_snapshots("history", "acme", AGENT, "agent1")
+    done = ghl_snapshots("history", "acme", "agent1", "--endpoint", AGENT)
     assert done.returncode == 0, done.stderr
-    rows = [line.split("  ") for line in done.stdout.decode().splitlines()[1:]]
+    rows = [line.split("  ") for line in done.stdout.decode().splitlines()[1:-1]]
     assert [(row[0][:10], row[1][:10]) for row in rows] == [
         ("2026-03-01", "2026-03-02"),
         ("2026-03-04", "2026-03-04"),
     ]
-    raw = ghl_snapshots("history", "acme", AGENT, "agent1", "--raw").stdout.splitlines()
+    raw = ghl_snapshots("history", "acme", "agent1", "--endpoint", AGENT, "--raw").stdout.splitlines()
     assert [json.loads(line)["instructions"] for line in raw] == ["Be kind.", "Be quick."]
 
 
 def test_which_schedules_did_this_calendar_have_on_3_march(ghl_snapshots: InProcess) -> None:
-    then = ghl_snapshots("entities", "acme", SCHEDULES, "--at", "2026-03-03").stdout.splitlines()
+    then = ghl_snapshots("entities", "acme", SCHEDULES, "--as-of", "2026-03-03").stdout.splitlines()
     assert [json.loads(line)["from"] for line in then if b'"cal1"' in line] == ["09:00"]
     assert len(then) == 2
     present = ghl_snapshots("entities", "acme", SCHEDULES).stdout.splitlines()
@@ -93,13 +92,21 @@ def test_the_documented_sql_gives_the_same_answers(url: str, ghl_snapshots: InPr
     assert json.loads(body)["from"] == "09:00"
 
 
-def test_what_is_not_there_is_named(ghl_snapshots: InProcess, database: Database) -> None:
-    for arguments, words in (
-        (("history", "acme", AGENT, "nobody"), b"has an entity 'nobody'"),
-        (("history", "acme", "/nothing", "x"), b"'/nothing' is no endpoint that is captured"),
-        (("entities", "acme", "/workflows/"), b"Tenant 'acme' has no snapshot of workflows so far"),
-        (("entities", "acme", SCHEDULES, "--at", "2026-03-01"), b"has no snapshot of calendars"),
+def test_an_id_alone_gives_the_contents_of_every_endpoint(ghl_snapshots: InProcess) -> None:
+    lines = ghl_snapshots("history", "acme", "agent1", "--json").stdout.splitlines()
+    versions = [json.loads(line) for line in lines]
+    assert [version["endpoint"] for version in versions] == [LIST] * 3 + [AGENT] * 2
+    assert json.loads(versions[-1]["body"])["instructions"] == "Be quick."
+
+
+def test_what_is_not_there_is_named(ghl_snapshots: InProcess) -> None:
+    for arguments, code, words in (
+        (("history", "acme", "nobody", "--endpoint", AGENT), 1, b"has an entity 'nobody' of /conv"),
+        (("history", "acme", "x", "--endpoint", "/nothing"), 2, b"'/nothing' is no endpoint that is capt"),
+        (("history", "nobody", "agent1"), 2, b"Unknown tenant 'nobody'"),
+        (("entities", "acme", "/workflows/"), 1, b"There is no snapshot of workflows of tenant 'acme'"),
+        (("entities", "acme", SCHEDULES, "--as-of", "2026-03-01"), 1, b"captured by 2026-03-01 00:00 UTC"),
     ):
         done = ghl_snapshots(*arguments)
-        assert done.returncode == 2
+        assert done.returncode == code
         assert words in done.stderr

@@ -33,7 +33,7 @@ _REST: Final = """## Scopes
 The history of an entity goes by endpoint and id: an agent in a list and the same agent's detail are two
 entities with one id. When did an agent's prompt change?
 
-    ghl-snapshots history TENANT '/conversation-ai/agents/{{agentId}}' AGENT_ID
+    ghl-snapshots history TENANT AGENT_ID --endpoint '/conversation-ai/agents/{{agentId}}'
 
 ```sql
 SELECT min(captured_at) AS first_captured, max(captured_at) AS last_captured, digest,
@@ -46,7 +46,7 @@ GROUP BY digest, body ORDER BY first_captured;
 Which schedules did a calendar have on 3 March? (What can be booked is decided by the members' own schedules
 too, whose `calendarIds` is empty.)
 
-    ghl-snapshots entities TENANT /calendars/schedules/search --at 2026-03-04 | grep CALENDAR_ID
+    ghl-snapshots entities TENANT /calendars/schedules/search --as-of 2026-03-04 | grep CALENDAR_ID
 
 ```sql
 SELECT convert_from(body, 'UTF8') FROM ghl_snapshot_raw

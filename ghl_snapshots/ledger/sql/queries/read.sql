@@ -39,6 +39,22 @@ CROSS JOIN LATERAL (
 ) AS recent
 ORDER BY captured_at DESC, snapshot_id DESC LIMIT %(limit)s;
 
+-- newest_snapshots -- the newest snapshots of one or all tenants, by type, status and time, without their metadata
+SELECT recent.*
+FROM ghl.tenant
+CROSS JOIN unnest(%(snapshot_types)s::text[]) AS kind (name)
+CROSS JOIN LATERAL (
+    SELECT snapshot_id, tenant_id, ghl_account_id, snapshot_type, captured_at, version, status, record_count,
+        encode(checksum, 'hex') AS checksum, '{}'::jsonb AS metadata, duration_ms, api_calls, created_at,
+        created_by, source, correlation_id, seq, encode(chain, 'hex') AS chain
+    FROM ghl.snapshot
+    WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot_type = kind.name AND status = ANY(%(statuses)s)
+        AND captured_at >= %(since)s::timestamptz AND captured_at < %(until)s::timestamptz
+    ORDER BY captured_at DESC LIMIT %(limit)s
+) AS recent
+WHERE %(tenant_id)s::text IS NULL OR tenant.tenant_id = %(tenant_id)s
+ORDER BY captured_at DESC, snapshot_id DESC LIMIT %(limit)s;
+
 -- snapshots_of_account -- the newest snapshots of a GHL account, whichever tenant it belongs or belonged to
 WITH holder AS MATERIALIZED (
     SELECT tenant_id FROM ghl.tenant
@@ -65,7 +81,8 @@ ORDER BY newest.captured_at DESC, newest.seq DESC;
 -- entity_history -- every version of an entity, with the first and the last snapshot that saw it
 WITH version AS MATERIALIZED (
     SELECT id FROM ghl.entity
-    WHERE tenant_id = %(tenant_id)s AND entity_id = %(entity_id)s AND endpoint = %(endpoint)s
+    WHERE tenant_id = %(tenant_id)s AND entity_id = %(entity_id)s
+        AND (%(endpoint)s::text IS NULL OR endpoint = %(endpoint)s)
 ),
 holding AS MATERIALIZED (
     SELECT DISTINCT manifest.digest, listed.id
@@ -99,7 +116,7 @@ SELECT encode(entity.digest, 'hex') AS digest, entity.body, entity.endpoint, ent
     ) AS last_snapshot_id
 FROM sighted
 JOIN ghl.entity USING (id)
-ORDER BY first_captured_at, entity.id;
+ORDER BY endpoint, first_captured_at, entity.id;
 
 -- entity_sizes -- a payload's entities in order, each with its size and whether the payload's JSON shows it
 SELECT id, size, size <= ghl.shown_bytes(count(*) OVER (), sum(size) OVER ()) AS shown
@@ -126,6 +143,10 @@ SELECT CASE WHEN listed.shown THEN entity.body ELSE convert_to(
 FROM unnest(%(ids)s::bigint[], %(positions)s::bigint[], %(shown)s::boolean[]) AS listed (id, position, shown)
 JOIN ghl.entity ON entity.id = listed.id
 ORDER BY listed.position;
+
+-- entities -- a snapshot's entities in order, with the endpoint, location and id of this very payload
+SELECT body, endpoint, location_id, entity_id FROM ghl.ghl_snapshot_raw
+WHERE snapshot_id = %(snapshot_id)s ORDER BY position;
 
 -- actual_checksum -- a payload's checksum recomputed from its entities' bytes
 SELECT count(*) AS entities,
