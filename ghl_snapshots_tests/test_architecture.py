@@ -13,13 +13,13 @@ FLOORS = (
     {"capture", "metrics"},
     {"api"},
     {"orchestration"},
-    {"definitions"},
+    {"definitions", "downstream"},
     {"local"},
     {"cli"},
     {"__main__"},
 )
 """The rooms from the ground up; a room imports from lower floors only."""
-DAGSTER_SHELL = {"orchestration", "definitions"}
+DAGSTER_SHELL = {"orchestration", "definitions", "downstream"}
 USES_THE_SIMULATOR = {"local", "cli"}
 
 

@@ -7,6 +7,7 @@ remove what is stored.
 
 import json
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 import dagster as dg
@@ -14,6 +15,7 @@ import dagster as dg
 from ghl_snapshots.core.errors import SnapshotNotFoundError, SnapshotRefusedError
 from ghl_snapshots.core.model import Capture, Snapshot, SnapshotType
 from ghl_snapshots.ledger.append import Appended
+from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.orchestration.resources import DatabaseResource
 
 
@@ -63,12 +65,20 @@ class SnapshotIOManager(dg.ConfigurableIOManager):
             SnapshotCorruptError: stored bytes do not match their checksum.
         """
         snapshot_type = SnapshotType(context.asset_key.path[-1])
-        loaded = {tenant: self._latest(tenant, snapshot_type) for tenant in context.asset_partition_keys}
+        ledger = self.database.ledger
+        loaded = {
+            tenant: load_latest(ledger, tenant, snapshot_type) for tenant in context.asset_partition_keys
+        }
         return next(iter(loaded.values())) if len(loaded) == 1 else loaded
 
-    def _latest(self, tenant_id: str, snapshot_type: SnapshotType) -> LoadedSnapshot:
-        snapshot = self.database.ledger.latest(tenant_id, snapshot_type)
-        if snapshot is None:
-            raise SnapshotNotFoundError(f"Tenant {tenant_id} has no snapshot of {snapshot_type} yet.")
-        self.database.ledger.verify_snapshot(snapshot)
-        return LoadedSnapshot(snapshot=snapshot, bodies=tuple(self.database.ledger.bodies(snapshot)))
+
+def load_latest(
+    ledger: Ledger, tenant_id: str, snapshot_type: SnapshotType, *, as_of: datetime | None = None
+) -> LoadedSnapshot:
+    """The newest snapshot captured by that moment, with its bytes; raises like `load_input`."""
+    snapshot = ledger.latest(tenant_id, snapshot_type, as_of=as_of)
+    if snapshot is None:
+        by_then = f"by {as_of:%Y-%m-%d %H:%M %Z}" if as_of else "yet"
+        raise SnapshotNotFoundError(f"Tenant {tenant_id} has no snapshot of {snapshot_type} {by_then}.")
+    ledger.verify_snapshot(snapshot)
+    return LoadedSnapshot(snapshot=snapshot, bodies=tuple(ledger.bodies(snapshot)))

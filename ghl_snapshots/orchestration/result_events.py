@@ -33,6 +33,7 @@ def result_event(appended: Appended) -> dg.AssetMaterialization | dg.AssetObserv
     snapshot = appended.snapshot
     metadata = {
         "record_count": snapshot.record_count,
+        "dagster/row_count": snapshot.record_count,
         "status": snapshot.status.value,
         "checksum": snapshot.checksum,
         "duration_seconds": snapshot.duration_ms / 1000,

@@ -82,6 +82,7 @@ def test_a_materialization_tells_all_about_its_snapshot(product: Product) -> Non
     plotted = {name for name, value in event.metadata.items() if isinstance(value, PLOTTED)}
     assert plotted == {
         "record_count",
+        "dagster/row_count",
         "duration_seconds",
         "api_calls",
         "new_entities",

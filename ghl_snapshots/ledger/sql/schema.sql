@@ -494,6 +494,28 @@ SELECT event_id, event_type, tenant_id, ghl_account_id, correlation_id, occurred
     source, details
 FROM audit_event;
 
+-- What a column of the relations means, for `\d+` and for tools that show it.
+COMMENT ON VIEW ghl_snapshot IS 'One row for each snapshot, with its whole payload as JSONB.';
+COMMENT ON COLUMN ghl_snapshot.snapshot_id IS 'UUIDv7 as text.';
+COMMENT ON COLUMN ghl_snapshot.tenant_id IS 'Our id of the customer.';
+COMMENT ON COLUMN ghl_snapshot.ghl_account_id IS 'The customer''s location or company in GHL at the capture.';
+COMMENT ON COLUMN ghl_snapshot.captured_at IS 'When the capture began.';
+COMMENT ON COLUMN ghl_snapshot.version IS 'Schema version of the record; refuse a major version that you do not know.';
+COMMENT ON COLUMN ghl_snapshot.status IS 'success, partial_failure (something is missing) or failed (nothing was captured).';
+COMMENT ON COLUMN ghl_snapshot.record_count IS 'Number of entities in the payload.';
+COMMENT ON COLUMN ghl_snapshot.checksum IS 'SHA-256, hex, over the entities'' digests in order: equal for equal bytes.';
+COMMENT ON COLUMN ghl_snapshot.payload IS '{"data": [entity, ...], "metadata": {...}}; metadata.errors says what is missing.';
+COMMENT ON COLUMN ghl_snapshot.source IS 'What asked for it: scheduled, manual or api.';
+COMMENT ON COLUMN ghl_snapshot.correlation_id IS 'The same for all that one trigger led to.';
+COMMENT ON VIEW ghl_snapshot_raw IS 'One row for each entity of each snapshot, with its exact bytes.';
+COMMENT ON COLUMN ghl_snapshot_raw.position IS 'Place in the payload, from 0.';
+COMMENT ON COLUMN ghl_snapshot_raw.endpoint IS 'The GHL call that brought it in this snapshot.';
+COMMENT ON COLUMN ghl_snapshot_raw.location_id IS 'The location that the call was made for.';
+COMMENT ON COLUMN ghl_snapshot_raw.entity_id IS 'The entity''s id in GHL.';
+COMMENT ON COLUMN ghl_snapshot_raw.digest IS 'SHA-256 of body, hex.';
+COMMENT ON COLUMN ghl_snapshot_raw.body IS 'The bytes that GHL sent: convert_from(body, ''UTF8'')::json.';
+COMMENT ON VIEW ghl_snapshot_audit_event IS 'One row for each operation that was recorded, append-only.';
+
 -- Rights --------------------------------------------------------------------------------------------------
 
 GRANT USAGE ON SCHEMA ghl TO ghl_snapshots_writer, ghl_snapshots_reader, ghl_snapshots_auditor;
