@@ -1,7 +1,9 @@
 """The whole product in the foreground, for `ghl-snapshots dev`."""
 
 import os
+import signal
 import socket
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -16,7 +18,6 @@ from ghl_snapshots.local.environment import WORKSPACE, migrate_databases, produc
 from ghl_snapshots.local.foreground import script
 from ghl_snapshots.local.processes import Processes, Record
 from ghl_snapshots.local.simulated import simulated_ghl
-from ghl_snapshots.orchestration.instance import prepare_storage
 
 _HOST = "127.0.0.1"
 
@@ -33,6 +34,9 @@ def run(port: int, api_port: int, say: Callable[[str], None]) -> None:
     with ended_by_signals(), ExitStack() as stack:
         home = load_settings().home.absolute()
         record = stack.enter_context(Record(home / "processes.json"))
+        # Dagster takes a second to import, which a refusal should not wait for.
+        from ghl_snapshots.orchestration.instance import prepare_storage
+
         _check_free(port, "--port")
         _check_free(api_port, "--api-port")
         embedded = load_settings().database_url is None
@@ -44,10 +48,12 @@ def run(port: int, api_port: int, say: Callable[[str], None]) -> None:
             say(f"Simulated GHL  {ghl.base_url}")
         processes = stack.enter_context(Processes(record))  # entered last, to end before what they use
         for name, *arguments in (
-            ("dagster-webserver", "-h", _HOST, "-p", str(port)),
-            ("dagster-daemon", "run"),
+            ("dagster-webserver", "-h", _HOST, "-p", str(port), "--dagster-log-level", "warning"),
+            ("dagster-daemon", "run", "--log-level", "warning"),
         ):
-            command = [script(name), *arguments, "-w", str(WORKSPACE)]
+            # By default a sensor that found nothing is a line, every second.
+            logging = ("--code-server-log-level", "warning", "--log-format", _log_format())
+            command = [script(name), *arguments, *logging, "-w", str(WORKSPACE)]
             processes.start(name, command, dict(os.environ))
         api = [script("ghl-snapshots"), "api", "--host", _HOST, "--port", str(api_port)]
         processes.start("api", api, dict(os.environ))
@@ -68,9 +74,7 @@ def _watch(processes: Processes, postgres_home: Path | None, port: int, say: Cal
             )
         if ended is not None:
             name, code = ended
-            raise GhlSnapshotsError(
-                f"{name} ended by itself with exit code {code}; its last lines above say why."
-            )
+            raise GhlSnapshotsError(_describe_end(name, code))
         if not ready and _answers(port):
             ready = True
             say(f"Dagster        http://{_HOST}:{port}   (Ctrl-C ends everything)")
@@ -81,6 +85,19 @@ def _postgres_runs(home: Path) -> bool:
     from ghl_snapshots.local.postgres import EmbeddedPostgres  # which need not be installed
 
     return EmbeddedPostgres.runs_in(home)
+
+
+def _log_format() -> str:
+    """Colours where a person reads along; a file gets a JSON object a line, as from the API."""
+    return "colored" if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else "json"
+
+
+def _describe_end(name: str, code: int) -> str:
+    again = "Start `ghl-snapshots dev` again: what was captured is stored, and runs that were cut off go on."
+    if code < 0:
+        number = signal.Signals(-code).name
+        return f"{name} was killed ({number}), as the system does when memory is short. {again}"
+    return f"{name} ended by itself with exit code {code}; its last lines above say why. {again}"
 
 
 def _check_free(port: int, option: str) -> None:

@@ -109,6 +109,33 @@ def test_a_killed_postgres_ends_everything_and_is_named(tmp_path: Path) -> None:
     assert not processes_that_mention(tmp_path / "home")
 
 
+def test_a_killed_child_ends_everything_in_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+    output = tmp_path / "output"
+    dev = started(tmp_path, output)
+    try:
+        wait_for(b"Simulated GHL", output, dev)
+        wait_for(b"API  ", output, dev)
+        second = CommandLine(home=tmp_path / "home")("dev", "--port", str(free_port()))
+        assert second.returncode == 2
+        assert b"The product is running already from" in second.stderr
+        [daemon] = [
+            child
+            for child in psutil.Process(dev.pid).children()
+            if any("dagster-daemon" in part for part in child.cmdline())
+        ]
+        daemon.kill()
+        assert dev.wait(60) == 1
+    finally:
+        dev.terminate()
+        dev.wait(60)
+    lines = [line for line in output.read_text().splitlines() if line.startswith("Error: ")]
+    [line] = lines
+    assert line.startswith("Error: dagster-daemon was killed (SIGKILL)")
+    assert "Start `ghl-snapshots dev` again" in line
+    assert b"\x1b[" not in output.read_bytes(), "no colour codes in a file"
+    assert b"skipped" not in output.read_bytes(), "nor a line for each sensor that found nothing"
+
+
 def test_a_taken_port_is_named_before_anything_starts(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
