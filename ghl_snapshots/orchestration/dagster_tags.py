@@ -3,11 +3,10 @@
 CORRELATION_ID = "ghl_snapshots/correlation_id"
 SOURCE = "ghl_snapshots/source"
 REASON = "ghl_snapshots/reason"
-PRIORITY = "ghl_snapshots/priority"
 JOB = "ghl_snapshots/job"
 """On every run of a job of ours; the value says what the job does, such as `capture`."""
-TENANTS = "ghl_snapshots/tenants"
-"""Whose run it is and how many of them failed, in words, for the list of runs; the run itself sets it."""
+TENANTS = "tenants"
+"""Whose run it is, behind how many of them failed; the list of runs cuts off what is longer than a column."""
 
 # Which partitions a run covers.
 PARTITION = "dagster/partition"

@@ -131,11 +131,10 @@ class CaptureFailures:
 
 
 def describe_tenants(tenant_ids: Sequence[str], failed: int) -> str:
-    """Whose run it is and how many of them failed, such as `t00 to t49: 1 of 50 failed`."""
-    if len(tenant_ids) == 1:
-        return f"{tenant_ids[0]}: failed" if failed else tenant_ids[0]
-    named = f"{tenant_ids[0]} to {tenant_ids[-1]}"
-    return f"{named}: {failed:,} of {len(tenant_ids):,} failed" if failed else named
+    """How many failed and whose run it is, such as `1 of 50 failed: t00 to t49`."""
+    first, last = tenant_ids[0], tenant_ids[-1]
+    named = first if first == last else f"{first} to {last}"
+    return f"{failed:,} of {len(tenant_ids):,} failed: {named}" if failed else named
 
 
 def _incomplete(snapshot: Snapshot) -> CaptureFailure | None:

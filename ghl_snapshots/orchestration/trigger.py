@@ -31,7 +31,6 @@ def trigger_tags(trigger: Trigger, *, priority: Priority, reason: str | None = N
     tags = {
         dagster_tags.CORRELATION_ID: trigger.correlation_id,
         dagster_tags.SOURCE: trigger.source.value,
-        dagster_tags.PRIORITY: priority.value,
         dagster_tags.QUEUE_PRIORITY: str(_QUEUE_PRIORITY[priority]),
     }
     return {**tags, dagster_tags.REASON: reason} if reason else tags
