@@ -1,19 +1,23 @@
 """The database away or wrong: reported clearly, without the password, and working again once it is back."""
 
 import shutil
-from contextlib import ExitStack
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import Connection
+from psycopg_pool.base import AttemptWithBackoff
 
-from ghl_snapshots.core.errors import ConfigurationError, LedgerError
-from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.core.errors import ConfigurationError, DatabaseLostError, LedgerError
+from ghl_snapshots.ledger.database import READER, Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots_tests.ledger.captures import capture
 from ghl_snapshots_tests.ledger.proxies import proxied
+from ghl_snapshots_tests.waiting import eventually
 
 LIMITS = {
     "tcp_keepalives_idle": 30,
@@ -197,6 +201,34 @@ def test_a_server_that_was_away_is_used_as_soon_as_it_is_back(
             database.reader("acme") as connection,
         ):
             assert connection.execute("SELECT 1").fetchone()
+
+
+def test_a_pool_that_failed_to_connect_is_left_and_not_waited_for(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It tries again at ever longer intervals, here in an hour, although the server is back."""
+    monkeypatch.setattr(AttemptWithBackoff, "INITIAL_DELAY", 3600)
+    monkeypatch.setattr("ghl_snapshots.ledger.database._WAIT_SECONDS", 3600)
+    open_ = threading.Event()
+    open_.set()
+
+    def answer() -> object:
+        with suppress(DatabaseLostError), database.reader("acme") as connection:
+            return connection.execute("SELECT 1 AS one").fetchone()
+        return None
+
+    with (
+        ThreadPoolExecutor(1) as threads,
+        proxied(url, tmp_path / "way", lambda _data, _servers: open_.is_set()) as by_proxy,
+        Database(by_proxy) as database,
+        database.reader("acme"),  # so that the next one needs another connection
+    ):
+        pool = database._pools[READER]
+        open_.clear()
+        asked = threads.submit(eventually, answer, "the server answers")
+        eventually(lambda: pool.get_stats().get("connections_errors"), "the pool failed to connect")
+        open_.set()
+        assert asked.result(timeout=60) == {"one": 1}
 
 
 def test_a_writer_that_would_skip_foreign_keys_is_refused(url: str, superuser: Connection) -> None:
