@@ -6,6 +6,7 @@ from contextlib import ExitStack, contextmanager
 
 import dagster as dg
 import psycopg
+import pytest
 from dagster_postgres.utils import DagsterPostgresException
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy import event
@@ -73,6 +74,15 @@ def test_a_run_that_lost_the_database_is_started_again(postgres: EmbeddedPostgre
     assert (again.status, stored(product)) == (dg.DagsterRunStatus.SUCCESS, 5)
 
 
+def test_a_run_that_finds_no_database_when_it_starts_is_started_again(
+    postgres: EmbeddedPostgres, product: Product
+) -> None:
+    """Nothing of ours marks it: to Dagster it is a run that never came up, which the daemon retries."""
+    with away(postgres, product):
+        lost = run(product)
+    assert (lost.status, lost.tags[dagster_tags.WILL_RETRY]) == (dg.DagsterRunStatus.FAILURE, "true")
+
+
 def test_what_dagster_gave_up_to_write_is_written_once_its_database_is_back() -> None:
     """Its own patience is some ten seconds, a failover's length up to sixty."""
     tries = iter((DagsterPostgresException("too many retries"), OperationalError("", {}, Exception()), None))
@@ -83,6 +93,26 @@ def test_what_dagster_gave_up_to_write_is_written_once_its_database_is_back() ->
         return "written"
 
     assert once_it_is_back(write) == "written"
+
+
+def test_an_event_is_stored_once_dagsters_database_is_back(
+    postgres: EmbeddedPostgres, product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster tries six times, here without pauses, and gives up."""
+    pauses: list[None] = []
+
+    def no_pause(*_: object, **__: object) -> float:
+        pauses.append(None)
+        return 0.0
+
+    monkeypatch.setattr("dagster_postgres.utils.calculate_delay", no_pause)
+    materialization = dg.AssetMaterialization("workflows", partition="t00")
+    with product.instance() as instance, ThreadPoolExecutor(1) as threads:
+        with away(postgres, product, "_dagster"):
+            stored_ = threads.submit(instance.report_runless_asset_event, materialization)
+            eventually(lambda: len(pauses) > 5 or stored_.done(), "Dagster has given up")
+        stored_.result()
+        assert instance.get_materialized_partitions(dg.AssetKey("workflows")) == {"t00"}
 
 
 def test_the_webservers_next_request_is_answered(postgres: EmbeddedPostgres, product: Product) -> None:
