@@ -23,6 +23,14 @@ def test_runs_wait_in_a_queue_that_lets_a_few_of_them_work(product: Product) -> 
         assert limits == {("ghl_snapshots/source", "scheduled"): 3, ("dagster/backfill", None): 2}
 
 
+def test_a_run_waits_for_a_code_server_that_died(product: Product) -> None:
+    """The daemon replaces it within a minute; a run that it found none for was failed for good."""
+    with product.instance() as instance:
+        queue = instance.get_concurrency_config().run_queue_config
+    assert queue is not None
+    assert queue.max_user_code_failure_retries * queue.user_code_failure_retry_delay > 60
+
+
 def test_a_sensor_that_waits_holds_up_no_other(product: Product) -> None:
     with product.instance() as instance:
         threads = {"use_threads": True, "num_workers": 4, "num_submit_workers": 4}
