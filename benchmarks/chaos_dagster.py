@@ -171,7 +171,7 @@ def running(server: Server, port: int, tenants: Sequence[str]) -> Iterator[Dagst
         variables({**server.environment, "GHL_SNAPSHOTS_HOME": str(home)}),
         product_environment() as settings,
     ):
-        migrate_databases(settings)
+        migrate_databases(settings, print)
         prepare_storage()
         with (
             Record(home / "processes.json") as record,
