@@ -44,8 +44,8 @@ from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots_tests.command_line import CommandLine, free_port
+from ghl_snapshots_tests.file_sizes import largest_file
 from ghl_snapshots_tests.ledger.proxies import proxied
-from ghl_snapshots_tests.ledger.test_disk_full import largest_file
 from ghl_snapshots_tests.waiting import eventually
 
 TENANTS = 20

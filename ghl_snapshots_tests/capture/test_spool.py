@@ -1,11 +1,9 @@
 """What GHL answered is on disk until it is stored, where nobody else finds it and nothing of it stays."""
 
 import os
-import resource
 import stat
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.session_locks import SessionLocks
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.simulator.server import Simulator
+from ghl_snapshots_tests.file_sizes import largest_file
 from ghl_snapshots_tests.ghl.rig import rigged
 
 BODIES = (b'{"id":"a"}', b"", b'{"id":"b"}' * 110_000, b'{"id":"c"}')
@@ -40,17 +39,6 @@ def nameless_files() -> int:
             found = os.fstat(int(descriptor.name))
             count += stat.S_ISREG(found.st_mode) and not found.st_nlink
     return count
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """This process makes no file larger than so many bytes meanwhile, as on a disk that is full."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_bytes_come_back_from_a_file_that_has_no_name_and_goes_with_them(folder: Path) -> None:

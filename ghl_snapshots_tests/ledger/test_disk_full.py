@@ -5,9 +5,7 @@ server meets it where it would meet a full disk, when a table has to grow.
 """
 
 import random
-import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
@@ -21,6 +19,7 @@ from ghl_snapshots.ledger.migrate import migrate
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.ledger.verification import Verification
 from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots_tests.file_sizes import largest_file
 from ghl_snapshots_tests.ledger.captures import capture, tenant
 
 pytestmark = pytest.mark.slow
@@ -28,17 +27,6 @@ pytestmark = pytest.mark.slow
 # Above the 16 MiB of a segment of the write-ahead log, without which the server goes down.
 LARGEST_FILE = 20 * 2**20
 SEED = 4
-
-
-@contextmanager
-def largest_file(size: int) -> Iterator[None]:
-    """What is started meanwhile makes no file larger than this many bytes, for all of its life."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def captures() -> Iterator[Capture]:
