@@ -19,11 +19,11 @@ from typing import Protocol
 
 import dagster as dg
 import psutil
-import requests
 from dagster_graphql import DagsterGraphQLClient
 
 from benchmarks.measuring import Comparison
 from ghl_snapshots.core.model import SnapshotType
+from ghl_snapshots.local.dev import webserver_answers
 from ghl_snapshots.local.endings import wait_for_end
 from ghl_snapshots.local.environment import WORKSPACE, migrate_databases, product_environment, variables
 from ghl_snapshots.local.processes import Processes, Record
@@ -102,13 +102,8 @@ class Dagster:
             each.kill()
 
     def answers(self) -> bool:
-        """Whether the webserver is up and knows the product's jobs."""
-        with requests.Session() as session:
-            session.trust_env = False  # or a proxy from the environment would be asked
-            try:
-                return session.get(f"http://{_HOST}:{self.port}/server_info", timeout=2).ok
-            except requests.RequestException:
-                return False
+        """Whether the webserver is up."""
+        return webserver_answers(self.port)
 
     def launch(self, correlation_id: str, tenants: Sequence[str]) -> str:
         """Have the webserver launch a capture of the tenants; the run's id."""

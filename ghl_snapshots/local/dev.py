@@ -75,7 +75,7 @@ def _watch(processes: Processes, postgres_home: Path | None, port: int, say: Cal
         if ended is not None:
             name, code = ended
             raise GhlSnapshotsError(_describe_end(name, code))
-        if not ready and _answers(port):
+        if not ready and webserver_answers(port):
             ready = True
             say(f"Dagster        http://{_HOST}:{port}   (Ctrl-C ends everything)")
         time.sleep(0.3)
@@ -111,7 +111,8 @@ def _check_free(port: int, option: str) -> None:
             ) from None
 
 
-def _answers(port: int) -> bool:
+def webserver_answers(port: int) -> bool:
+    """Whether Dagster's webserver is up on this machine's port."""
     with requests.Session() as session:
         session.trust_env = False  # or a proxy from the environment would be asked
         try:
