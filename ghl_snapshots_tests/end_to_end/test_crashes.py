@@ -17,7 +17,7 @@ from ghl_snapshots_tests.end_to_end import graphql
 from ghl_snapshots_tests.end_to_end.conftest import Stack
 from ghl_snapshots_tests.waiting import eventually
 
-MOMENTS = (34, 0, 17)
+MOMENTS = (34, 0, 1, 17)
 """How many of the 35 snapshots are stored when the process is killed."""
 
 
