@@ -7,7 +7,6 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Final
 
 from ghl_snapshots.core.daily_quota import DailyQuota
 from ghl_snapshots.core.model import AccountKind, Entity, LeftOutReason, SnapshotType, Tenant
@@ -19,12 +18,9 @@ from ghl_snapshots.ghl.endpoint import Endpoint
 from ghl_snapshots.ghl.endpoint_fetch import EndpointFetch, fetch_endpoint
 from ghl_snapshots.ghl.endpoints import ENDPOINTS, INSTALLED_LOCATIONS, LOCATION_DETAIL, LOCATION_SEARCH
 from ghl_snapshots.ghl.fetch_target import FetchTarget
+from ghl_snapshots.ghl.limits import BURST, INTERVAL_SECONDS
 from ghl_snapshots.ghl.spool import Spool
 from ghl_snapshots.ghl.token_source import TokenSource
-
-_BURST: Final = 100
-_INTERVAL_SECONDS: Final = 10.0
-"""GHL's limit for each location or company: so many requests in so many seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -186,4 +182,4 @@ def _seconds(
     latency = sum(seen) / len(seen) if seen else 0.0
     # A company's limit holds for the tokens of its locations.
     of_one = max(location_calls, locations if locations > 1 else 0)
-    return max(planned * latency / budget.settings.concurrency, of_one // _BURST * _INTERVAL_SECONDS)
+    return max(planned * latency / budget.settings.concurrency, of_one // BURST * INTERVAL_SECONDS)

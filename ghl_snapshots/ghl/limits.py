@@ -21,6 +21,9 @@ from ghl_snapshots.core.daily_quota import DailyQuota
 from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.ghl.deadline import Deadline
 
+BURST: Final = 100
+INTERVAL_SECONDS: Final = 10.0
+"""GHL's limit for each location or company: so many requests in so many seconds, unless an answer differs."""
 _MAX_BEFORE_ANSWER: Final = 4
 """Requests of a resource that are out before an answer shows external usage."""
 _EXTERNAL_SHARE: Final = 16
@@ -49,8 +52,8 @@ class _Window:
     """What this process knows of one location's or company's limits; `lock` guards it."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
-    burst: int = 100
-    interval_seconds: float = 10.0
+    burst: int = BURST
+    interval_seconds: float = INTERVAL_SECONDS
     answered: bool = False
     in_flight: int = 0
     releases: deque[float] = field(default_factory=deque)
