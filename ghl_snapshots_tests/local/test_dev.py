@@ -1,6 +1,7 @@
 """`ghl-snapshots dev` starts the whole product and ends all of it."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -58,8 +59,11 @@ def test_one_signal_ends_every_process_at_any_time(
     # What was killed at the very end may still be about to die.
     assert not wait_for_end(family, timeout_seconds=10)
     assert not processes_that_mention(tmp_path / "home")
-    # Dagster's daemon may print a traceback of a tick that its end interrupted; ours is what counts.
-    assert f'File "{Path(ghl_snapshots.__file__).parent}'.encode() not in output.read_bytes()
+    # Dagster's processes may print a traceback of what their end interrupted, in which they call their storage,
+    # which is of our class; what else is ours counts.
+    package = re.escape(str(Path(ghl_snapshots.__file__).parent))
+    frames = re.findall(rf'File "{package}/([^"]+)', output.read_text())
+    assert set(frames) <= {"orchestration/dagster_storage.py"}
 
 
 def test_ctrl_c_during_a_token_exchange_waits_for_it_and_says_so(
