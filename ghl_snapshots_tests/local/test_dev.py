@@ -59,8 +59,8 @@ def test_one_signal_ends_every_process_at_any_time(
     # What was killed at the very end may still be about to die.
     assert not wait_for_end(family, timeout_seconds=10)
     assert not processes_that_mention(tmp_path / "home")
-    # Dagster's processes may print a traceback of what their end interrupted, in which they call their storage,
-    # which is of our class; what else is ours counts.
+    # Dagster's processes may print a traceback of what their end interrupted, in which they call a storage
+    # that is of our class; what else is ours counts.
     package = re.escape(str(Path(ghl_snapshots.__file__).parent))
     frames = re.findall(rf'File "{package}/([^"]+)', output.read_text())
     assert set(frames) <= {"orchestration/dagster_storage.py"}
