@@ -22,7 +22,7 @@ from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.orchestration import dagster_tags
 from ghl_snapshots.orchestration.descriptions import asset_description
 from ghl_snapshots.orchestration.io_manager import SnapshotIOManager
-from ghl_snapshots.orchestration.lost_database import retried_if_database_is_lost
+from ghl_snapshots.orchestration.lost_database import told_if_database_is_lost
 from ghl_snapshots.orchestration.partitions import tenants
 from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource
 from ghl_snapshots.orchestration.result_events import CaptureFailures, describe_tenants, result_event
@@ -49,7 +49,7 @@ def snapshot_asset(snapshot_type: SnapshotType, *, tenants_per_run: int, owner: 
     ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
         trigger = trigger_of(context.run, context.instance.get_run_by_id)
         failures = CaptureFailures(snapshot_type, context.log.error)
-        with retried_if_database_is_lost(context):
+        with told_if_database_is_lost():
             _mark_running(database, trigger, context.run.run_id)
             _tag_tenants(context, ghl.failed_tenants)
             enabled = _enabled(context.partition_keys, database.tenants, failures)

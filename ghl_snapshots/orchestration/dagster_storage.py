@@ -35,7 +35,8 @@ from sqlalchemy.exc import DisconnectionError
 from sqlalchemy.pool import Pool
 
 from ghl_snapshots.core.errors import ConfigurationError
-from ghl_snapshots.orchestration.lost_database import once_it_is_back
+from ghl_snapshots.orchestration import dagster_tags
+from ghl_snapshots.orchestration.lost_database import lost_the_database, once_it_is_back
 
 # Threads of a process that ask at once; one more gets a connection that is closed behind it.
 _POOL_SIZE = 5
@@ -109,6 +110,9 @@ class EventLog(PostgresEventLogStorage):
 
     def store_event(self, event: EventLogEntry) -> None:
         """Store an event once the database answers; a run goes on where it waited for that."""
+        if lost_the_database(event.dagster_event):
+            tags = {dagster_tags.RETRY_ON_FAILURE: "true"}
+            once_it_is_back(lambda: self._instance.add_run_tags(event.run_id, tags))
         once_it_is_back(lambda: super(EventLog, self).store_event(event))
 
     def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> None:

@@ -1,6 +1,6 @@
 """PostgreSQL goes away for seconds, as for a restart or a failover: what was under way is taken up again."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
@@ -18,6 +18,7 @@ from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.orchestration import dagster_storage, dagster_tags
 from ghl_snapshots.orchestration.lost_database import once_it_is_back
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions
+from ghl_snapshots.orchestration.result_events import describe_tenants
 from ghl_snapshots.simulator.faults import Fault, Hang
 from ghl_snapshots_tests.orchestration.product import Product
 from ghl_snapshots_tests.waiting import eventually
@@ -61,6 +62,18 @@ def run(product: Product) -> dg.DagsterRun:
     return ended
 
 
+def without_pauses(monkeypatch: pytest.MonkeyPatch) -> Sequence[None]:
+    """Have Dagster connect again without its pauses; a list that grows by one with each."""
+    pauses: list[None] = []
+
+    def no_pause(*_: object, **__: object) -> float:
+        pauses.append(None)
+        return 0.0
+
+    monkeypatch.setattr("dagster_postgres.utils.calculate_delay", no_pause)
+    return pauses
+
+
 def test_a_run_that_lost_the_database_is_started_again(postgres: EmbeddedPostgres, product: Product) -> None:
     last = product.tenants["t04"].ghl_account_id
     product.simulator.inject(Fault(effect=Hang(seconds=5), route="/workflows/", location_id=last, times=1))
@@ -72,6 +85,26 @@ def test_a_run_that_lost_the_database_is_started_again(postgres: EmbeddedPostgre
     assert (lost.status, lost.tags[dagster_tags.WILL_RETRY]) == (dg.DagsterRunStatus.FAILURE, "true")
     again = run(product)
     assert (again.status, stored(product)) == (dg.DagsterRunStatus.SUCCESS, 5)
+
+
+def test_a_run_is_started_again_whose_step_lost_the_database_in_a_read_of_dagsters(
+    postgres: EmbeddedPostgres, product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The step describes its tenants for the run's tags, and asks Dagster which tags the run has."""
+    tries = without_pauses(monkeypatch)
+    outage = ExitStack()
+
+    def describe_when_it_is_away(tenant_ids: Sequence[str], failed: int) -> str:
+        outage.enter_context(away(postgres, product, "_dagster"))
+        return describe_tenants(tenant_ids, failed)
+
+    monkeypatch.setattr("ghl_snapshots.orchestration.assets.describe_tenants", describe_when_it_is_away)
+    with ThreadPoolExecutor(1) as threads, outage:
+        running = threads.submit(run, product)
+        eventually(lambda: len(tries) > 12 or running.done(), "the read and a write have failed")
+        outage.close()
+        lost = running.result()
+    assert (lost.status, lost.tags[dagster_tags.WILL_RETRY]) == (dg.DagsterRunStatus.FAILURE, "true")
 
 
 def test_a_run_that_finds_no_database_when_it_starts_is_started_again(
@@ -99,18 +132,12 @@ def test_an_event_is_stored_once_dagsters_database_is_back(
     postgres: EmbeddedPostgres, product: Product, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Dagster tries six times, here without pauses, and gives up."""
-    pauses: list[None] = []
-
-    def no_pause(*_: object, **__: object) -> float:
-        pauses.append(None)
-        return 0.0
-
-    monkeypatch.setattr("dagster_postgres.utils.calculate_delay", no_pause)
+    tries = without_pauses(monkeypatch)
     materialization = dg.AssetMaterialization("workflows", partition="t00")
     with product.instance() as instance, ThreadPoolExecutor(1) as threads:
         with away(postgres, product, "_dagster"):
             stored_ = threads.submit(instance.report_runless_asset_event, materialization)
-            eventually(lambda: len(pauses) > 5 or stored_.done(), "Dagster has given up")
+            eventually(lambda: len(tries) > 5 or stored_.done(), "Dagster has given up")
         stored_.result()
         assert instance.get_materialized_partitions(dg.AssetKey("workflows")) == {"t00"}
 
