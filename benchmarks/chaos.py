@@ -1,6 +1,6 @@
 """Whether what was acknowledged is lost, doubled or altered while processes, server and network fail.
 
-python -m benchmarks.chaos [--rounds 3]
+python -m benchmarks.chaos [--rounds 3] [--markdown]
 
 Without --rounds it takes less than a minute and leaves Dagster's processes to benchmarks.chaos_dagster, whose
 table --rounds adds, some three minutes a round. Twenty tenants of a simulated GHL are captured by a process
@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ import psycopg
 import requests
 
 from benchmarks import chaos_dagster, chaos_worker
-from benchmarks.measuring import Comparison
+from benchmarks.chaos_rounds import Round, Troubles, together
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.model import AccountKind, Tenant
 from ghl_snapshots.ledger.database import Database
@@ -285,8 +285,8 @@ def triggers(product: Product) -> Iterator[None]:
         thread.join()
 
 
-def one_round(product: Product, title: str, correlation_id: str) -> tuple[int, int, int, str]:
-    """Capture all tenants through trouble: acknowledged, lost, doubled, and when the API answered again."""
+def one_round(product: Product, title: str, correlation_id: str) -> Round:
+    """Capture all tenants through trouble; `seconds` is when the API answered again."""
     before = set(product.accepted)
     with ExitStack() as stack:
         cut = "network" in title
@@ -312,37 +312,35 @@ def one_round(product: Product, title: str, correlation_id: str) -> tuple[int, i
     )
     if days_ahead and product.ask("SELECT FROM ghl.snapshot WHERE correlation_id = %s", correlation_id):
         raise RuntimeError("a capture from the future was stored")
-    again = f"{product.answered_at - back_at:.1f} s" if TROUBLES[title] is not nothing else ""
-    return len(acknowledged), len(acknowledged - stored), len(doubled) + len(rows) - len(stored), again
-
-
-def make_trouble(product: Product, rounds: int) -> tuple[Comparison, Sequence[int]]:
-    """Make trouble; a table, and what was acknowledged, lost and doubled together."""
-    table = Comparison(
-        f"{rounds} rounds, {TENANTS} tenants", "acknowledged", "lost", "doubled", "API answers after"
+    return Round(
+        acknowledged=len(acknowledged),
+        lost=len(acknowledged - stored),
+        doubled=len(doubled) + len(rows) - len(stored),
+        seconds=product.answered_at - back_at if TROUBLES[title] is not nothing else None,
     )
+
+
+def make_trouble(product: Product, rounds: int) -> Troubles:
+    """Make trouble, so many rounds of each."""
     with triggers(product):
         eventually(lambda: product.accepted, "the API answers")
-    sums = (0, 0, 0)
-    for number in range(rounds):
-        for place, title in enumerate(TROUBLES):
-            *counts, again = one_round(product, title, f"scheduled_chaos_{number}_{place}")
-            table.row(title, *counts, again)
-            sums = (sums[0] + counts[0], sums[1] + counts[1], sums[2] + counts[2])
-    table.row("together", *sums, "")
-    return table, sums
+    found = {
+        title: [one_round(product, title, f"scheduled_chaos_{number}_{place}") for number in range(rounds)]
+        for place, title in enumerate(TROUBLES)
+    }
+    return Troubles(title=f"{rounds} rounds, {TENANTS} tenants", took="API answers after", rounds=found)
 
 
 def main() -> None:
     """Make trouble, and count; exit code 1 if anything was lost, doubled or does not verify."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, help="of both tables; unset, one of the first")
-    rounds = parser.parse_args().rounds
-    parts = [partial(make_trouble, rounds=rounds or 1)]
-    if rounds:
-        parts.append(partial(chaos_dagster.make_trouble, port=free_port(), rounds=rounds))
-    tables: list[Comparison] = []
-    sums: list[Sequence[int]] = []
+    parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
+    arguments = parser.parse_args()
+    parts = [partial(make_trouble, rounds=arguments.rounds or 1)]
+    if arguments.rounds:
+        parts.append(partial(chaos_dagster.make_trouble, port=free_port(), rounds=arguments.rounds))
+    troubles: list[Troubles] = []
     unverified: list[object] = []
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -352,17 +350,15 @@ def main() -> None:
             simulator.latency_seconds = number * LATENCY_SECONDS
             # Each has a product of its own, or Dagster would run what the API was asked for before.
             with closing(Product(Path(folder) / str(number), simulator)) as product:
-                table, of_part = part(product)
-                tables.append(table)
-                sums.append(of_part)
+                troubles.append(part(product))
                 with Database(product.url) as database:
                     unverified += Verification(database, deep=True)
-    for table in tables:
-        table.print()
-    acknowledged, lost, doubled = (sum(column) for column in zip(*sums, strict=True))
-    result = f"acknowledged {acknowledged}, lost {lost}, doubled {doubled}, unverified {len(unverified)}"
-    print(result, *unverified, sep="\n")  # noqa: T201 - its output
-    sys.exit(bool(lost or doubled or unverified))
+    for each in troubles:
+        each.print(markdown=arguments.markdown)
+    sums = together([each.together for each in troubles])
+    result = f"acknowledged {sums.acknowledged}, lost {sums.lost}, doubled {sums.doubled}"
+    print(f"{result}, unverified {len(unverified)}", *unverified, sep="\n")  # noqa: T201 - its output
+    sys.exit(bool(sums.lost or sums.doubled or unverified))
 
 
 if __name__ == "__main__":

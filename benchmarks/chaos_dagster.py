@@ -21,7 +21,7 @@ import dagster as dg
 import psutil
 from dagster_graphql import DagsterGraphQLClient
 
-from benchmarks.measuring import Comparison
+from benchmarks.chaos_rounds import Round, Troubles
 from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.local.dev import webserver_answers
 from ghl_snapshots.local.endings import wait_for_end
@@ -197,8 +197,8 @@ def one_row(
     tenants: Sequence[str],
     correlation_id: str,
     trouble: Callable[[Dagster, Server, str], None],
-) -> tuple[int, int, int, str]:
-    """Capture through trouble: acknowledged, lost, doubled, and how long after it all is there."""
+) -> Round:
+    """Capture through trouble; `seconds` is how long after it all is there."""
 
     def stored() -> list[str]:
         query = (
@@ -218,25 +218,27 @@ def one_row(
         raise RuntimeError(f"run {run_id} does not begin")
     trouble(dagster, server, run_id)
     began = time.monotonic()
-    complete = wait_until(partial(has, promised))
-    after = f"{time.monotonic() - began:.0f} s" if complete else "not"
+    wait_until(partial(has, promised))
+    seconds = time.monotonic() - began
     found = stored()
-    return promised, promised - len(set(found)), len(found) - len(set(found)), after
+    return Round(
+        acknowledged=promised,
+        lost=promised - len(set(found)),
+        doubled=len(found) - len(set(found)),
+        seconds=seconds,
+    )
 
 
-def make_trouble(server: Server, *, port: int, rounds: int) -> tuple[Comparison, Sequence[int]]:
-    """Make trouble; a table, and what was acknowledged, lost and doubled together."""
+def make_trouble(server: Server, *, port: int, rounds: int) -> Troubles:
+    """Make trouble, so many rounds of each."""
     tenants = [row[0] for row in server.ask("SELECT tenant_id FROM ghl.tenant ORDER BY 1")]
-    title = f"{rounds} rounds of Dagster runs, {len(tenants)} tenants, {len(_TYPES)} types"
-    table = Comparison(title, "acknowledged", "lost", "doubled", "complete after")
-    sums = (0, 0, 0)
     with running(server, port, tenants) as dagster:
-        for number in range(rounds):
-            for place, (name, trouble) in enumerate(TROUBLES.items()):
-                *counts, after = one_row(
-                    dagster, server, tenants, f"scheduled_dagster_{number}_{place}", trouble
-                )
-                table.row(name, *counts, after)
-                sums = (sums[0] + counts[0], sums[1] + counts[1], sums[2] + counts[2])
-    table.row("together", *sums, "")
-    return table, sums
+        found = {
+            name: [
+                one_row(dagster, server, tenants, f"scheduled_dagster_{number}_{place}", trouble)
+                for number in range(rounds)
+            ]
+            for place, (name, trouble) in enumerate(TROUBLES.items())
+        }
+    title = f"{rounds} rounds of Dagster runs, {len(tenants)} tenants, {len(_TYPES)} types"
+    return Troubles(title=title, took="complete after", rounds=found)
