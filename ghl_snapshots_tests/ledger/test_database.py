@@ -183,9 +183,10 @@ def test_the_first_broken_connection_empties_the_pool(database: Database, superu
 
 
 def test_a_server_that_was_away_is_used_as_soon_as_it_is_back(
-    url: str, superuser: Connection, tmp_path: Path
+    url: str, superuser: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each use meanwhile says what is wrong, and is not told that all connections are busy."""
+    monkeypatch.setattr("ghl_snapshots.ledger.database._WAIT_SECONDS", 0.5)
     with proxied(url, tmp_path / "way", lambda _data, _servers: True) as by_proxy:
         database = Database(by_proxy)
         with database.reader("acme"):

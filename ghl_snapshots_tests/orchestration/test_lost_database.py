@@ -74,7 +74,10 @@ def without_pauses(monkeypatch: pytest.MonkeyPatch) -> Sequence[None]:
     return pauses
 
 
-def test_a_run_that_lost_the_database_is_started_again(postgres: EmbeddedPostgres, product: Product) -> None:
+def test_a_run_that_lost_the_database_is_started_again(
+    postgres: EmbeddedPostgres, product: Product, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ghl_snapshots.ledger.database._WAIT_SECONDS", 0.5)
     last = product.tenants["t04"].ghl_account_id
     product.simulator.inject(Fault(effect=Hang(seconds=5), route="/workflows/", location_id=last, times=1))
     with ThreadPoolExecutor(1) as threads, ExitStack() as outage:
