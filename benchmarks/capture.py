@@ -6,14 +6,18 @@ python -m benchmarks.capture [--locations 50] [--large 2000] [--threads 32] [--r
 About six minutes on two cores. Each row is the median of three runs, each in a process of its own against a
 simulated GHL in another; those that take long run once. The rows of one latency and number of threads take
 turns, so that a busy machine meets them alike, and `CPU/plain` is the median of each turn's ratio.
-`ideal` is calls x latency over threads or, where that takes longer, the company's rate limit; `CPU` is the
-client's alone. The first row of each is a plain loop that neither checks nor stores: the same `requests`
-library, as many threads, each location's token in hand, the first page of each list.
+`ideal` is calls x latency over threads or, where that takes longer, the company's rate limit; of a single
+location, which leaves threads idle, it is the longest chain of calls that follow from one another: so many
+were answered one after the other. `CPU` is the client's alone. The first row of each is a plain loop that
+neither checks nor stores: the same `requests` library, as many threads, each location's token in hand, the
+first page of each list.
 """
 
 import argparse
+import math
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from statistics import median
@@ -146,11 +150,13 @@ def run(row: Row) -> Done:
     sender.close()
     try:
         done: Done = answer.recv()
+        channel.send(done.began_at)
+        in_a_row = channel.recv() if row.world.locations == 1 else 0
     finally:
         client.join()
         channel.close()
         server.join()
-    return done
+    return replace(done, in_a_row=in_a_row)
 
 
 def _work(answer: Connection, base_url: str, row: Row) -> None:
@@ -167,10 +173,20 @@ def _serve(channel: Connection, world: World) -> None:
         daily_limit=10**9,
     ) as simulator:
         channel.send(simulator.base_url)
-        try:
+        with suppress(EOFError):
+            began_at = channel.recv()
+            answered = sorted(each.at.timestamp() for each in simulator.request_log)
+            channel.send(_in_a_row([at for at in answered if at > began_at], world.latency_ms / 1000))
             channel.recv()
-        except EOFError:
-            return
+
+
+def _in_a_row(moments: Sequence[float], latency_seconds: float) -> int:
+    """How many requests at most were each answered a latency after the one before."""
+    count, before = 0, -math.inf
+    for moment in moments:
+        if moment >= before + latency_seconds:
+            count, before = count + 1, moment
+    return count
 
 
 def main() -> None:
@@ -200,7 +216,7 @@ def main() -> None:
 
 
 def _cells(row: Row, done: Done, to_plain: float) -> list[str]:
-    ideal = row.world.ideal_seconds(done.calls, done.company_calls)
+    ideal = row.world.ideal_seconds(done)
     return [
         f"{row.world.locations}",
         f"{row.world.threads}",

@@ -72,18 +72,24 @@ class World:
         """One agency; the same in every process."""
         return generated_accounts(SEED, tenants=1, locations_per_agency=self.locations, sizes=TYPICAL)
 
-    def ideal_seconds(self, calls: int, company_calls: int) -> float:
-        """The shortest time for so many calls: what latency and threads allow, or the company's limit."""
-        by_latency = calls * self.latency_ms / 1000 / self.threads
-        by_limit = (max(company_calls, 1) - 1) // self.burst * self.interval_seconds
-        return max(by_latency, by_limit)
+    def ideal_seconds(self, done: "Done") -> float:
+        """The shortest time for its calls: what latency, threads and order allow, or the company's limit."""
+        latency_seconds = self.latency_ms / 1000
+        by_limit = (max(done.company_calls, 1) - 1) // self.burst * self.interval_seconds
+        return max(done.calls * latency_seconds / self.threads, done.in_a_row * latency_seconds, by_limit)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Done:
-    """What a row's work came to; `company_calls` are those that count against the company's limit."""
+    """What a row's work came to.
+
+    `company_calls` are those that count against the company's limit, `in_a_row` those of the longest chain, 0
+    where that was not looked for. `began_at` is a time in seconds since 1970.
+    """
 
     calls: int
+    began_at: float
+    in_a_row: int = 0
     company_calls: int = 0
     refused: int = 0
     records: int = 0
@@ -107,12 +113,14 @@ def median_of(runs: Sequence[Done]) -> Done:
 class Stopwatch:
     """Time and CPU of this process while `running`, without a database's start and stop."""
 
+    began_at: float = 0.0
     wall_seconds: float = 0.0
     cpu_seconds: float = 0.0
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """Measure the block."""
+        self.began_at = time.time()
         wall, cpu = time.perf_counter(), _cpu_seconds()
         yield
         self.wall_seconds, self.cpu_seconds = time.perf_counter() - wall, _cpu_seconds() - cpu
@@ -348,6 +356,7 @@ def _done(
     unit = 1024 * 1024 if sys.platform == "darwin" else 1024
     return Done(
         calls=calls,
+        began_at=stopwatch.began_at,
         company_calls=company_calls,
         refused=refused,
         records=records,

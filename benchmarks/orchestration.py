@@ -2,13 +2,14 @@
 
 python -m benchmarks.orchestration [--tenants 1 10 100 1000] [--jobs hourly daily] [--markdown]
 
-Some ten minutes on two cores. One location a tenant, a simulated GHL at 20 ms in another process, everything
-stored in an embedded PostgreSQL. A run is a process of its own that loads the product, executes the job over
-a range of partitions and keeps its events in Dagster's storage, as those that the daemon launches do, three
-at a time, which is what dagster.yaml leaves to scheduled runs. Its CPU is that process's with its imports,
-PostgreSQL's is beside it, the daemon's and the simulator's are not measured. `hourly, new` finds everything
-new, `hourly` afterwards nothing changed, and `daily` three of its five types new. The rows of one tenant a
-run are reckoned up from a sample of a few; `beyond the start` leaves out what a run over one tenant costs.
+Some ten minutes on two cores. One typical location a tenant, a simulated GHL at 20 ms in another process, all
+of it stored in an embedded PostgreSQL. A run is a process of its own that loads the product, executes the job
+over a range of partitions and keeps its events in Dagster's storage, as those that the daemon launches do,
+three at a time, which is what dagster.yaml leaves to scheduled runs. Its CPU is that process's with its
+imports, PostgreSQL's is beside it, the daemon's and the simulator's are not measured. `hourly, new` finds
+everything new, `hourly` afterwards nothing changed, and `daily` three of its five types new. The rows of one
+tenant a run are reckoned up from a sample of a few; `beyond the start` leaves out what a run over one tenant
+costs.
 """
 
 import argparse
@@ -33,6 +34,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.capture_work import TYPICAL
 from ghl_snapshots.capture.composition import open_database
 from ghl_snapshots.core.model import AccountKind, Tenant
 from ghl_snapshots.ledger.tenants import TenantRegistry
@@ -86,7 +88,7 @@ class Cost:
 
 def simulate(tenants: int, parent: Connection) -> None:
     """Serve the accounts until the parent closes its end."""
-    accounts = generated_accounts(SEED, tenants=tenants)
+    accounts = generated_accounts(SEED, tenants=tenants, sizes=TYPICAL)
     with Simulator(accounts, latency_seconds=LATENCY_SECONDS, burst_limit=10**9) as simulator:
         tokens = [(place.location_id, place.private_integration_token) for place in accounts.single_locations]
         parent.send((simulator.base_url, tokens))
