@@ -44,6 +44,7 @@ lock: ## Pin the newest allowed dependencies (needs uv)
 
 # Strict, or what the advisory service does not know would pass for clean. requirements-dev.txt holds the other file too.
 audit: ## Look the pinned dependencies up among known vulnerabilities (needs uv and an advisory service)
+	@command -v uvx >/dev/null || { echo "uvx is not on PATH; it comes with uv." >&2; exit 1; }
 	uvx pip-audit --requirement requirements-dev.txt --require-hashes --disable-pip --strict
 
 clean: ## Remove .venv and all local data, the captures in the embedded PostgreSQL included
