@@ -31,7 +31,7 @@ from ghl_snapshots.capture.composition import open_database
 from ghl_snapshots.core.model import AccountKind, SnapshotType, Tenant
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.tenants import TenantRegistry
-from ghl_snapshots.local.environment import migrate_databases, product_environment, variables
+from ghl_snapshots.local.environment import product_environment, variables
 from ghl_snapshots.orchestration.instance import prepare_storage
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions
 from ghl_snapshots_tests.ledger.captures import capture
@@ -59,7 +59,8 @@ def registered(tenants: int) -> Iterator[None]:
         }
         stack.enter_context(variables(environment))
         settings = stack.enter_context(product_environment())
-        migrate_databases(settings, print)
+        # By its command, which has not changed since the commits to compare with.
+        subprocess.run([sys.executable, "-m", "ghl_snapshots", "migrate"], stdout=sys.stderr, check=True)
         prepare_storage()
         made = [
             Tenant(
