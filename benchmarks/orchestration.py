@@ -151,8 +151,8 @@ def executed(spec: ScheduleSpec, batch: Sequence[str]) -> tuple[float, float]:
     """One run in a process of its own; the CPU seconds and megabytes that it took."""
     tags = {
         **TenantRange(first=batch[0], last=batch[-1]).tags(),
-        "ghl_snapshots/correlation_id": f"scheduled_benchmark_{time.time_ns()}",
-        "ghl_snapshots/source": "scheduled",
+        "dagster/ghl_snapshots_correlation_id": f"scheduled_benchmark_{time.time_ns()}",
+        "dagster/ghl_snapshots_source": "scheduled",
     }
     job = ["-m", "ghl_snapshots.definitions", "-j", spec.job_name, "--tags", json.dumps(tags)]
     program = [sys.executable, "-m", "dagster", "job", "execute", *job]

@@ -129,8 +129,8 @@ def run_cpu() -> float:
     """CPU seconds of a run over the first batch, in a process of its own."""
     tags = {
         **TenantRange(first="tenant_000000", last=f"tenant_{A_RUN - 1:06}").tags(),
-        "ghl_snapshots/correlation_id": "scheduled_benchmark_1",
-        "ghl_snapshots/source": "scheduled",
+        "dagster/ghl_snapshots_correlation_id": "scheduled_benchmark_1",
+        "dagster/ghl_snapshots_source": "scheduled",
     }
     command = [sys.executable, "-m", "dagster", "job", "execute", *_MODULE, "-j", "critical_snapshot"]
     process = subprocess.Popen(

@@ -46,7 +46,7 @@ def dagster_yaml(base: str, settings: Settings) -> str:
 def _queue(runs: int) -> dict[str, Any]:
     """A slot stays free of scheduled batches, and backfills get half of them, as far as there are enough."""
     limits = [
-        {"key": "ghl_snapshots/source", "value": "scheduled", "limit": max(1, runs - 1)},
+        {"key": "dagster/ghl_snapshots_source", "value": "scheduled", "limit": max(1, runs - 1)},
         {"key": "dagster/backfill", "limit": max(1, runs // 2)},
     ]
     return {"max_concurrent_runs": runs, "tag_concurrency_limits": limits}

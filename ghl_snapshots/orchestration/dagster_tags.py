@@ -1,12 +1,17 @@
-"""The tags of our runs: our own, and Dagster's, which have no public names in its API."""
+"""The tags of our runs: our own, and Dagster's, which have no public names in its API.
 
-CORRELATION_ID = "ghl_snapshots/correlation_id"
-SOURCE = "ghl_snapshots/source"
-REASON = "ghl_snapshots/reason"
-JOB = "ghl_snapshots/job"
-"""On every run of a job of ours; the value says what the job does, such as `capture`."""
+The list of runs shows tags that do not begin with `dagster/`, *View all tags* shows both. So what says at a
+glance whose run it is has a name of its own, and what only identifies the run is under Dagster's prefix.
+"""
+
 TENANTS = "tenants"
 """Whose run it is, behind how many of them failed; the list of runs cuts off what is longer than a column."""
+REASON = "reason"
+
+CORRELATION_ID = "dagster/ghl_snapshots_correlation_id"
+SOURCE = "dagster/ghl_snapshots_source"
+JOB = "dagster/ghl_snapshots_job"
+"""On every run of a job of ours; the value says what the job does, such as `capture`."""
 
 # Which partitions a run covers.
 PARTITION = "dagster/partition"

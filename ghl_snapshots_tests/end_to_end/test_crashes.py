@@ -11,6 +11,7 @@ import pytest
 from ghl_snapshots.capture.composition import open_database
 from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.ledger.verification import Verification
+from ghl_snapshots.orchestration import dagster_tags
 from ghl_snapshots.orchestration.partitions import TenantRange
 from ghl_snapshots.simulator.faults import Fault, Hang
 from ghl_snapshots_tests.end_to_end import graphql
@@ -59,7 +60,7 @@ def test_a_run_killed_at_any_moment_is_completed_by_another_one(stack: Stack) ->
     stack.product.simulator.inject(held_back)
     for moment in MOMENTS:
         trigger = f"scheduled_killed_{moment}"
-        tags = {**whole, "ghl_snapshots/correlation_id": trigger, "ghl_snapshots/source": "scheduled"}
+        tags = {**whole, dagster_tags.CORRELATION_ID: trigger, dagster_tags.SOURCE: "scheduled"}
         run_id = graphql.launch(stack.webserver, list(SnapshotType), tags)
         pid = graphql.worker_pid(stack.webserver, run_id)
         eventually(partial(has_stored, stack, trigger, moment), "it is time to kill")

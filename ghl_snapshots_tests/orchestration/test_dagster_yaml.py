@@ -20,7 +20,7 @@ def test_runs_wait_in_a_queue_that_lets_a_few_of_them_work(product: Product) -> 
         limits = {
             (limit["key"], limit.get("value")): limit["limit"] for limit in queue.tag_concurrency_limits
         }
-        assert limits == {("ghl_snapshots/source", "scheduled"): 3, ("dagster/backfill", None): 2}
+        assert limits == {("dagster/ghl_snapshots_source", "scheduled"): 3, ("dagster/backfill", None): 2}
 
 
 def test_a_run_waits_for_a_code_server_that_died(product: Product) -> None:

@@ -50,9 +50,9 @@ def test_a_request_becomes_a_run_that_carries_all_of_it(product: Product) -> Non
     assert run.run_key == request.request_id
     assert {key.to_user_string() for key in run.asset_selection or []} == {"workflows", "pipelines"}
     assert run.tags["dagster/asset_partition_range_start"] == "t01"
-    assert run.tags["ghl_snapshots/correlation_id"] == request.request_id
-    assert run.tags["ghl_snapshots/source"] == "api"
-    assert run.tags["ghl_snapshots/reason"] == "before a migration"
+    assert run.tags["dagster/ghl_snapshots_correlation_id"] == request.request_id
+    assert run.tags["dagster/ghl_snapshots_source"] == "api"
+    assert run.tags["reason"] == "before a migration"
     assert run.tags["dagster/priority"] == "10"
     [add] = result.dynamic_partitions_requests or []
     assert list(add.partition_keys) == ["t01"]

@@ -23,8 +23,8 @@ pytestmark = pytest.mark.slow
 
 TICK = "scheduled_daily_1703123456789"
 TAGS = {
-    "ghl_snapshots/correlation_id": TICK,
-    "ghl_snapshots/source": "scheduled",
+    "dagster/ghl_snapshots_correlation_id": TICK,
+    "dagster/ghl_snapshots_source": "scheduled",
     **TenantRange(first="t00", last="t01").tags(),
 }
 QUIET = {"loggers": {"console": {"config": {"log_level": "CRITICAL"}}}}
@@ -157,7 +157,7 @@ def test_a_request_of_the_api_ends_with_its_run(product: Product) -> None:
     new_request = NewRequest(tenant_id="t00", ghl_account_id=product.tenants["t00"].ghl_account_id)
     with open_database(product.settings) as database:
         request = SnapshotRequests(database).accept(new_request, now=datetime.now(UTC), limit=10)
-    api = {"ghl_snapshots/correlation_id": request.request_id, "ghl_snapshots/source": "api"}
+    api = {"dagster/ghl_snapshots_correlation_id": request.request_id, "dagster/ghl_snapshots_source": "api"}
     executed(product, "critical_snapshot", **api)
     assert sorted(events(product, request.request_id)) == ["t00", "t01"]
     with open_database(product.settings) as database:

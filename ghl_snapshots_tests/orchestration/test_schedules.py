@@ -57,8 +57,8 @@ def test_a_tick_asks_for_one_run_per_batch_under_one_correlation_id(product: Pro
         request.tags.items() >= batch.tags().items() for request, batch in zip(requests, batches, strict=True)
     )
     expected = f"scheduled_daily_{round(NOW.timestamp() * 1000)}"
-    assert {request.tags["ghl_snapshots/correlation_id"] for request in requests} == {expected}
-    assert {request.tags["ghl_snapshots/source"] for request in requests} == {"scheduled"}
+    assert {request.tags["dagster/ghl_snapshots_correlation_id"] for request in requests} == {expected}
+    assert {request.tags["dagster/ghl_snapshots_source"] for request in requests} == {"scheduled"}
 
 
 def test_a_tick_evaluated_twice_asks_by_the_same_run_keys(product: Product) -> None:

@@ -65,7 +65,7 @@ def test_every_enabled_tenant_gets_a_partition_and_its_first_capture_in_one_run(
     [request], _ = evaluated(product)
     assert partitions(product) == ["t00", "t01", "t02", "t04"]
     assert request.tags.items() >= TenantRange(first="t00", last="t04").tags().items()
-    assert request.tags["ghl_snapshots/correlation_id"].startswith("scheduled_first_")
+    assert request.tags["dagster/ghl_snapshots_correlation_id"].startswith("scheduled_first_")
 
 
 def test_a_tenant_that_was_ever_captured_is_not_asked_for_again(product: Product) -> None:

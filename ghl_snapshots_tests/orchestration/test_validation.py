@@ -16,7 +16,7 @@ TRIGGER = "scheduled_weekly_1703123456789"
 @pytest.fixture
 def batches(product: Product) -> list[dg.DagsterRun]:
     """Two runs of one weekly tick, both waiting in the queue."""
-    tags = {"dagster/schedule_name": "weekly_validation", "ghl_snapshots/correlation_id": TRIGGER}
+    tags = {"dagster/schedule_name": "weekly_validation", "dagster/ghl_snapshots_correlation_id": TRIGGER}
     job = definitions().resolve_job_def("full_snapshot")
     with product.instance() as instance:
         return [instance.create_run_for_job(job, tags=tags) for _ in range(2)]
@@ -92,7 +92,7 @@ def test_it_does_not_matter_how_the_captures_ended(
 
 def test_a_daily_capture_is_followed_by_the_cheap_checks(product: Product) -> None:
     tick = "scheduled_daily_1703123456789"
-    tags = {"dagster/schedule_name": "daily_full", "ghl_snapshots/correlation_id": tick}
+    tags = {"dagster/schedule_name": "daily_full", "dagster/ghl_snapshots_correlation_id": tick}
     with product.instance() as instance:
         run = instance.create_run_for_job(definitions().resolve_job_def("full_snapshot"), tags=tags)
         instance.report_run_canceled(run)
