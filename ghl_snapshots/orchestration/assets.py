@@ -15,7 +15,7 @@ import dagster as dg
 
 from ghl_snapshots.capture.locked_captures import CaptureFailure
 from ghl_snapshots.core.errors import RequestNotFoundError
-from ghl_snapshots.core.model import SnapshotType, Source, Tenant
+from ghl_snapshots.core.model import Snapshot, SnapshotType, Source, Status, Tenant
 from ghl_snapshots.ledger.append import Appended
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests
 from ghl_snapshots.ledger.tenants import TenantRegistry
@@ -26,7 +26,7 @@ from ghl_snapshots.orchestration.lost_database import told_if_database_is_lost
 from ghl_snapshots.orchestration.partitions import tenants
 from ghl_snapshots.orchestration.resources import DatabaseResource, GhlResource
 from ghl_snapshots.orchestration.result_events import CaptureFailures, describe_tenants, result_event
-from ghl_snapshots.orchestration.trigger import Trigger, trigger_of
+from ghl_snapshots.orchestration.trigger import Trigger, resumed_triggers, trigger_of
 
 GROUP = "ghl_snapshots"
 IO_MANAGER_KEY = "snapshots"
@@ -48,12 +48,13 @@ def snapshot_asset(snapshot_type: SnapshotType, *, tenants_per_run: int, owner: 
         snapshots: dg.ResourceParam[SnapshotIOManager],
     ) -> Iterator[dg.AssetMaterialization | dg.AssetObservation]:
         trigger = trigger_of(context.run, context.instance.get_run_by_id)
+        resumed = resumed_triggers(context.run, context.instance.get_run_by_id)
         failures = CaptureFailures(snapshot_type, context.log.error)
         with told_if_database_is_lost():
             _mark_running(database, trigger, context.run.run_id)
             _tag_tenants(context, ghl.failed_tenants)
             enabled = _enabled(context.partition_keys, database.tenants, failures)
-            stored = _stored_before(database, trigger, snapshot_type, enabled)
+            stored = _stored_before(database, trigger, resumed, snapshot_type, enabled)
             missing = [tenant for tenant in enabled if tenant.tenant_id not in stored]
             with closing(ghl.capture_all(missing, snapshot_type, trigger, store=snapshots.store)) as results:
                 for result in chain(stored.values(), results):
@@ -113,12 +114,23 @@ def _enabled(tenant_ids: Sequence[str], registry: TenantRegistry, failures: Capt
 
 
 def _stored_before(
-    database: DatabaseResource, trigger: Trigger, snapshot_type: SnapshotType, tenants_: Sequence[Tenant]
+    database: DatabaseResource,
+    trigger: Trigger,
+    resumed: Collection[str],
+    snapshot_type: SnapshotType,
+    tenants_: Sequence[Tenant],
 ) -> Mapping[str, Appended]:
-    """What the same trigger has stored already, such as by a run that died; that is not captured again."""
-    snapshots = database.ledger.stored_for_trigger(
-        trigger.correlation_id, snapshot_type, [tenant.tenant_id for tenant in tenants_]
-    )
+    """What is not captured again: what the same trigger has stored, such as by a run that died, and what was
+    complete of those whose failures are executed again.
+    """
+    tenant_ids = [tenant.tenant_id for tenant in tenants_]
+    snapshots: dict[str, Snapshot] = {}
+    for correlation_id in resumed:
+        before = database.ledger.stored_for_trigger(correlation_id, snapshot_type, tenant_ids)
+        snapshots.update(
+            {tenant_id: one for tenant_id, one in before.items() if one.status is Status.SUCCESS}
+        )
+    snapshots.update(database.ledger.stored_for_trigger(trigger.correlation_id, snapshot_type, tenant_ids))
     return {
         tenant_id: Appended(snapshot=snapshot, already_stored=True)
         for tenant_id, snapshot in snapshots.items()

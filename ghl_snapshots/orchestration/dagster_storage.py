@@ -9,6 +9,9 @@ And the daemon that retries failed runs is given an event only when it is settle
 failure first and the run's new status after it; a daemon that looks in between finds a run that has not
 failed, goes on to the next event and never retries that one.
 
+And a run that is executed again is created with tags of its own where those of the run before do not fit; see
+reexecution.py.
+
 Dagster's own commands (`dg check defs`, `dagster definitions validate`) read the dagster.yaml of the folder
 that they are started in and open its storage, also in a fresh clone and in CI, where there is no database.
 Only where no DAGSTER_HOME says that this is an installation do they get a temporary one.
@@ -27,8 +30,8 @@ from itertools import takewhile
 from typing import Any
 
 import psycopg2  # type: ignore[import-untyped]  # it has no types
-from dagster import DagsterEventType, EventLogEntry
-from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
+from dagster import DagsterEventType, DagsterRun, EventLogEntry
+from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage, PostgresRunStorage
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DisconnectionError
@@ -37,6 +40,7 @@ from sqlalchemy.pool import Pool
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.orchestration import dagster_tags
 from ghl_snapshots.orchestration.lost_database import lost_the_database, once_it_is_back
+from ghl_snapshots.orchestration.reexecution import put_right
 
 # Threads of a process that ask at once; one more gets a connection that is closed behind it.
 _POOL_SIZE = 5
@@ -66,7 +70,8 @@ class Storage(DagsterPostgresStorage):
             pool_pre_ping=True,
         )
         self._event_log_storage = EventLog(postgres_url, engine)
-        self._run_storage._engine = self._schedule_storage._engine = engine
+        self._run_storage = Runs(postgres_url, engine)
+        self._schedule_storage._engine = engine
 
     @classmethod
     def config_type(cls) -> dict[str, Any]:
@@ -99,6 +104,18 @@ class Storage(DagsterPostgresStorage):
             config_yaml=f"base_dir: {json.dumps(_temporary_folder())}\n",
         )
         return in_files.rehydrate(as_type=object)
+
+
+class Runs(PostgresRunStorage):
+    """Dagster's runs."""
+
+    def __init__(self, postgres_url: str, engine: Engine) -> None:
+        super().__init__(postgres_url)
+        self._engine = engine
+
+    def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
+        """Store a new run; Dagster goes on with the one that this returns."""
+        return super().add_run(put_right(dagster_run, self._instance))
 
 
 class EventLog(PostgresEventLogStorage):

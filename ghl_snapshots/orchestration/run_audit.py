@@ -3,20 +3,22 @@
 A run cannot do so itself, since one that is killed writes nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
 import dagster as dg
 
 from ghl_snapshots.core.errors import RequestNotFoundError
-from ghl_snapshots.core.model import SnapshotType, Source
+from ghl_snapshots.core.model import SnapshotType, Source, Status
 from ghl_snapshots.ledger.full_runs import FinishedRun, record_full_run
+from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.snapshot_requests import SnapshotRequests
 from ghl_snapshots.orchestration.failures import failures_of_run
 from ghl_snapshots.orchestration.finished_runs import finished_since
+from ghl_snapshots.orchestration.reexecution import planned
 from ghl_snapshots.orchestration.resources import DatabaseResource
-from ghl_snapshots.orchestration.trigger import first_attempt, trigger_of
+from ghl_snapshots.orchestration.trigger import first_attempt, resumed_triggers, trigger_of
 
 _MAX_ERROR_LENGTH = 2000
 
@@ -32,7 +34,7 @@ def run_audit(context: dg.SensorEvaluationContext, database: DatabaseResource) -
     finished = finished_since(context.instance, context.cursor, now=datetime.now(UTC))
     appended = 0
     for record in finished.records:
-        run = full_run(context.instance, record)
+        run = full_run(context.instance, database.ledger, record)
         if run.planned:
             appended += record_full_run(database.database, run)
             _end_request(context.instance, database, run)
@@ -40,7 +42,7 @@ def run_audit(context: dg.SensorEvaluationContext, database: DatabaseResource) -
     return dg.SkipReason(f"{appended} events of {len(finished.records)} finished runs.")
 
 
-def full_run(instance: dg.DagsterInstance, record: dg.RunRecord) -> FinishedRun:
+def full_run(instance: dg.DagsterInstance, ledger: Ledger, record: dg.RunRecord) -> FinishedRun:
     """A finished run, from the start of the first of those that it continues."""
     run = record.dagster_run
     first = first_attempt(run, instance.get_run_by_id)
@@ -54,19 +56,20 @@ def full_run(instance: dg.DagsterInstance, record: dg.RunRecord) -> FinishedRun:
         source=trigger.source,
         status=run.status.value,
         duration_ms=round((ends_at - began_at) * 1000),
-        planned=_planned(instance, first.run_id),
+        planned=_planned(instance, ledger, first),
     )
 
 
-def _planned(instance: dg.DagsterInstance, run_id: str) -> Mapping[str, set[SnapshotType]]:
-    """What Dagster noted at the run's creation; the partitions may be others by now."""
-    kind = dg.DagsterEventType.ASSET_MATERIALIZATION_PLANNED
-    planned: dict[str, set[SnapshotType]] = {}
-    for record in instance.get_records_for_run(run_id, of_type={kind}).records:
-        event = record.event_log_entry.dagster_event
-        if event and event.partition and event.asset_key and event.asset_key.path[-1] in set(SnapshotType):
-            planned.setdefault(event.partition, set()).add(SnapshotType(event.asset_key.path[-1]))
-    return planned
+def _planned(
+    instance: dg.DagsterInstance, ledger: Ledger, first: dg.DagsterRun
+) -> Mapping[str, Collection[SnapshotType]]:
+    """What the run had to capture: all that was planned, except for what was captured when it began."""
+    captures = planned(instance, first.run_id)
+    for correlation_id in resumed_triggers(first, instance.get_run_by_id):
+        for snapshot in ledger.of_trigger(correlation_id):
+            if snapshot.status is Status.SUCCESS:
+                captures.get(snapshot.tenant_id, set()).discard(snapshot.snapshot_type)
+    return {tenant_id: types for tenant_id, types in captures.items() if types}
 
 
 def _end_request(instance: dg.DagsterInstance, database: DatabaseResource, run: FinishedRun) -> None:

@@ -51,6 +51,15 @@ def trigger_of(run: dg.DagsterRun, run_of: Callable[[str], dg.DagsterRun | None]
     return Trigger(source=_source(first.tags.get(dagster_tags.SOURCE)), correlation_id=correlation_id)
 
 
+def resumed_triggers(run: dg.DagsterRun, run_of: Callable[[str], dg.DagsterRun | None]) -> list[str]:
+    """Correlation ids of the triggers whose failures the run re-executes; none if it executes all again."""
+    first = first_attempt(run, run_of)
+    if first.parent_run_id is None or dagster_tags.FROM_FAILURE not in first.tags:
+        return []
+    before = run_of(first.parent_run_id)
+    return [trigger_of(before, run_of).correlation_id, *resumed_triggers(before, run_of)] if before else []
+
+
 def first_attempt(run: dg.DagsterRun, run_of: Callable[[str], dg.DagsterRun | None]) -> dg.DagsterRun:
     """The run that this one continues by way of automatic retries; itself if it is none of these."""
     if run.parent_run_id is None or dagster_tags.RETRY_NUMBER not in run.tags:

@@ -86,9 +86,9 @@ def launch_job(webserver: Webserver, job_name: str) -> str:
     return str(answer["run"]["runId"])
 
 
-def reexecute(webserver: Webserver, run_id: str) -> str:
+def reexecute(webserver: Webserver, run_id: str, strategy: str = "ALL_STEPS") -> str:
     """Execute a run again as its page's button does; the new run's id."""
-    params = {"parentRunId": run_id, "strategy": "ALL_STEPS"}
+    params = {"parentRunId": run_id, "strategy": strategy}
     answer = webserver.query(_REEXECUTE, params=params)["launchRunReexecution"]
     assert "run" in answer, answer
     return str(answer["run"]["runId"])

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 
 from ghl_snapshots.core.model import SnapshotType
+from ghl_snapshots.definitions import all_definitions
 from ghl_snapshots.ghl.endpoints import endpoints_of
 from ghl_snapshots.orchestration.checks import CHECKS
 from ghl_snapshots.orchestration.failures import failures_of_run
+from ghl_snapshots.orchestration.launch import capture_now
 from ghl_snapshots.orchestration.partitions import TenantRange
 from ghl_snapshots_tests.end_to_end import graphql
 from ghl_snapshots_tests.end_to_end.conftest import Stack
@@ -135,6 +137,35 @@ def test_no_run_on_demand_hides_the_last_check_results(
     graphql.finished_backfill(stack.webserver, backfill_id)
     after = {kind: graphql.check_statuses(stack.webserver, f"ledger/{kind}") for kind in SnapshotType}
     assert after == before
+
+
+def test_from_failure_captures_what_failed_though_the_last_tenant_was_disabled_since(
+    stack: Stack, without_scopes: Callable[..., None]
+) -> None:
+    """Of a run of the command line; of the tags the list of runs shows one, outside of Dagster's prefix."""
+    without_scopes("t48", "opportunities.readonly")
+    critical = [SnapshotType.PIPELINES, SnapshotType.WORKFLOWS]
+    [run_id] = capture_now(all_definitions(), ["t47", "t48", "t49"], critical, reason="test").run_ids
+    stack.product.location("t48").scopes.add("opportunities.readonly")
+    with stack.product.registry() as registry, stack.product.instance() as instance:
+        registry.set_enabled("t49", enabled=False)
+        try:
+            instance.delete_dynamic_partition("tenants", "t49")
+            again = graphql.reexecute(stack.webserver, run_id, "FROM_FAILURE")
+            run = graphql.finished_run(stack.webserver, again)
+        finally:
+            registry.set_enabled("t49", enabled=True)
+            instance.add_dynamic_partitions("tenants", ["t49"])
+    assert run["status"] == "SUCCESS"
+    shown = {tag["key"]: tag["value"] for tag in run["tags"]}
+    assert {key: value for key, value in shown.items() if not key.startswith("dagster/")} == {
+        "tenants": "t47 to t48"
+    }
+    trigger = shown["dagster/ghl_snapshots_correlation_id"]
+    rows = stack.product.rows(
+        "SELECT tenant_id, snapshot_type FROM ghl_snapshot WHERE correlation_id = %s", trigger
+    )
+    assert [(row["tenant_id"], row["snapshot_type"]) for row in rows] == [("t48", "pipelines")]
 
 
 def test_the_captured_assets_have_no_checks_that_a_launch_could_select(stack: Stack) -> None:
