@@ -137,6 +137,9 @@ class EventLog(PostgresEventLogStorage):
         super().optimize_for_webserver(statement_timeout, pool_recycle, max_overflow)
         # Of all storages: a restarted server has cut it, and the next request would be answered with that.
         event.listen(Pool, "checkout", _replace_if_broken)
+        # Until somebody has looked at a run's raw output, the page of the deployment's configuration would
+        # not say where it is kept.
+        _ = self._instance.compute_log_manager
 
     def get_logs_for_all_runs_by_log_id(
         self,

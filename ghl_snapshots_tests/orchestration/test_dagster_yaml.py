@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import yaml
+
 from ghl_snapshots_tests.orchestration.product import Product
 
 
@@ -61,3 +63,10 @@ def test_local_files_stay_below_dagsters_home(product: Product) -> None:
         assert Path(instance.storage_directory()).is_relative_to(home)
         assert "base_dir" in instance.get_ref().compute_logs_data.config_yaml
         assert str(home) in instance.get_ref().compute_logs_data.config_yaml
+
+
+def test_the_ui_says_where_the_raw_output_of_runs_is(product: Product) -> None:
+    """What the webserver shows under Deployment, Configuration."""
+    with product.instance() as instance:
+        instance.optimize_for_webserver(statement_timeout=5000, pool_recycle=60, max_overflow=20)
+        assert yaml.safe_load(instance.info_str())["compute_logs"]["class"] == "LocalComputeLogManager"
