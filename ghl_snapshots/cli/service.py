@@ -134,7 +134,13 @@ def execute(context: typer.Context) -> None:
     _run_program(context.args, {})
 
 
-@commands.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+@commands.command(
+    context_settings={
+        "allow_extra_args": True,
+        "ignore_unknown_options": True,
+        "allow_interspersed_args": False,  # `dagster api grpc -h 0.0.0.0` has a -h of its own
+    }
+)
 def dagster(context: typer.Context) -> None:
     """Run one of Dagster's own commands on the product's instance, such as `dagster asset list`.
 

@@ -377,6 +377,7 @@ def test_dagsters_own_commands_run_on_the_products_instance(
     assert (info.returncode, b"event_log_storage: EventLog\n" in info.stdout) == (0, True), info.stderr
     assert f"$DAGSTER_HOME: {ghl_snapshots.home}/dagster\n".encode() in info.stdout
     assert process("dagster", "no-such-command").returncode == 2
+    assert b"Serve the Dagster inter-process API" in process("dagster", "api", "grpc", "--help").stdout
     exported = ghl_snapshots("env").stdout.decode()
     assert f"export DAGSTER_HOME={ghl_snapshots.home}/dagster\n" in exported
     assert "export GHL_SNAPSHOTS_DAGSTER_DATABASE_URL='postgresql+psycopg2://" in exported
