@@ -31,7 +31,7 @@ settings.register_profile("full", deadline=None)
 settings.register_profile("quick", deadline=None, max_examples=20)
 settings.load_profile("full")
 
-OWN_STACKS = {"test_hosts.py", "test_secrets.py", "test_unattended.py"}
+OWN_STACKS = {"test_hosts.py", "test_k8s.py", "test_secrets.py", "test_unattended.py"}
 """The files of end_to_end/ that start a webserver and a daemon of their own; the others share them."""
 
 

@@ -20,6 +20,7 @@ class RunLauncher(StrEnum):
 
     PROCESS = "process"
     CELERY = "celery"
+    K8S = "k8s"
 
 
 class Settings(BaseSettings, CaptureSettings):
@@ -79,8 +80,8 @@ class Settings(BaseSettings, CaptureSettings):
     )
     run_launcher: RunLauncher = Field(
         default=RunLauncher.PROCESS,
-        description="What starts runs: process (beside the webserver and the daemon) or celery (on the "
-        "machines where `ghl-snapshots worker` runs).",
+        description="What starts runs: process (beside the webserver and the daemon), celery (on the "
+        "machines where `ghl-snapshots worker` runs) or k8s (a Kubernetes Job each).",
     )
     celery_broker_url: SecretStr | None = Field(
         default=None,

@@ -10,16 +10,37 @@ from typing import Any
 import yaml
 
 from ghl_snapshots.core.settings import RunLauncher, Settings
+from ghl_snapshots.core.tokens import EXCHANGE_SECONDS
 
 CELERY_BROKER = "GHL_SNAPSHOTS_CELERY_BROKER_URL"
 CELERY_RESULTS = "GHL_SNAPSHOTS_CELERY_RESULTS_URL"
 _WRITTEN = "# Written by ghl-snapshots from its own dagster.yaml and the settings, at every start.\n"
 
+_K8S: Mapping[str, Any] = {
+    # Image, namespace, secrets, volumes, resources are those of the code location's Deployment. A Job is told
+    # its instance and mounts no dagster.yaml; the launcher wants these three all the same.
+    "instance_config_map": "",
+    "dagster_home": "",
+    "service_account_name": "default",
+    "security_context": {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"drop": ["ALL"]},
+        "readOnlyRootFilesystem": True,
+        "runAsNonRoot": True,
+    },
+    # A run that is canceled or evicted ends after the token exchange under way.
+    "run_k8s_config": {"pod_spec_config": {"terminationGracePeriodSeconds": int(EXCHANGE_SECONDS) + 30}},
+}
 _LAUNCHERS: Mapping[RunLauncher, Mapping[str, Any]] = {
     RunLauncher.CELERY: {
         "module": "ghl_snapshots.orchestration.celery_launcher",
         "class": "CeleryLauncher",
         "config": {"broker": {"env": CELERY_BROKER}, "backend": {"env": CELERY_RESULTS}},
+    },
+    RunLauncher.K8S: {
+        "module": "ghl_snapshots.orchestration.k8s_launcher",
+        "class": "K8sLauncher",
+        "config": _K8S,
     },
 }
 _NO_COMPUTE_LOGS = {

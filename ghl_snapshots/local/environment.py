@@ -173,6 +173,8 @@ def _dagster(settings: Settings) -> dict[str, str]:
         values["DAGSTER_HOME"] = str(folder)
     if settings.compute_logs is not None:
         _require("dagster_aws", "aws", "GHL_SNAPSHOTS_COMPUTE_LOGS")
+    if settings.run_launcher is RunLauncher.K8S:
+        _require("dagster_k8s", "k8s", "GHL_SNAPSHOTS_RUN_LAUNCHER=k8s")
     return values | _celery(settings, values[_DAGSTER_DATABASE])
 
 

@@ -31,6 +31,9 @@ RETRY_NUMBER = "dagster/retry_number"
 CODE_LOCATION = ".dagster/repository"
 """The webserver lists a run under its code location by it; Dagster sets it where it launches the run."""
 
+IMAGE = "dagster/image"
+"""On a run that Dagster's launcher has made a Kubernetes Job for."""
+
 # How a run is queued and retried.
 QUEUE_PRIORITY = "dagster/priority"
 MAX_RETRIES = "dagster/max_retries"

@@ -47,9 +47,8 @@ def test_a_single_slot_is_left_to_the_schedules() -> None:
 
 
 def test_raw_output_on_other_machines_is_kept_nowhere_rather_than_where_nobody_finds_it() -> None:
-    assert (
-        written(Settings(run_launcher=RunLauncher.CELERY))["compute_logs"]["class"] == "NoOpComputeLogManager"
-    )
+    for launcher in (RunLauncher.CELERY, RunLauncher.K8S):
+        assert written(Settings(run_launcher=launcher))["compute_logs"]["class"] == "NoOpComputeLogManager"
     assert "compute_logs" not in written(Settings())
 
 
