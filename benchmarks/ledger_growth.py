@@ -27,7 +27,7 @@ HOURS_AT_A_TIME = 1000
 
 GROW = """
 INSERT INTO ghl.snapshot
-SELECT captured_at + hour * interval '1 hour', created_at + hour * interval '1 hour', 1 + hour,
+SELECT captured_at + hour * interval '1 hour', created_at + hour * interval '1 hour', 1 + hour, 0,
     record_count, duration_ms, api_calls, uuidv7()::text, tenant_id, ghl_account_id, snapshot_type,
     version, status, checksum,
     provenance, sent_after_us, took_ms, ARRAY[gen_random_uuid()], created_by, source,

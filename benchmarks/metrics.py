@@ -25,7 +25,7 @@ from ghl_snapshots_tests.ledger.captures import capture, tenant
 # A chain's later snapshots repeat its first one; neither links nor the counters' values are measured here.
 MULTIPLY = """
 INSERT INTO ghl.snapshot
-SELECT captured_at + number * interval '1 minute', created_at, seq + number, record_count, duration_ms,
+SELECT captured_at + number * interval '1 minute', created_at, seq + number, 0, record_count, duration_ms,
     api_calls, gen_random_uuid()::text, tenant_id, ghl_account_id, snapshot_type, version, status, checksum,
     provenance, sent_after_us, took_ms, trace_ids, created_by, source, correlation_id || number, chain
 FROM ghl.snapshot, generate_series(1, %s) AS number

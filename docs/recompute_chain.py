@@ -47,6 +47,7 @@ def row_text(row: dict[str, Any]) -> str:
             ",".join("" if trace_id is None else str(trace_id) for trace_id in row["trace_ids"]),
             row["duration_ms"],
             row["api_calls"],
+            row["new_bytes"],
             moment(row["created_at"]),
             row["created_by"],
             row["source"],

@@ -96,7 +96,7 @@ def append_in(connection: Connection[DictRow], capture: Capture) -> Appended:
         return Appended(snapshot=existing, already_stored=True, payload_bytes=size)
     _check_account(connection, capture)
     growth = store_payload(connection, capture)
-    added = _add_snapshot(connection, capture)
+    added = _add_snapshot(connection, capture, new_bytes=growth.new_bytes)
     snapshot = _snapshot_of_trigger(connection, capture)
     if snapshot is None:
         raise LedgerError(f"The snapshot of trigger {capture.correlation_id} was stored but is not there.")
@@ -133,10 +133,10 @@ def _check_account(connection: Connection[DictRow], capture: Capture) -> None:
         )
 
 
-def _add_snapshot(connection: Connection[DictRow], capture: Capture) -> bool:
+def _add_snapshot(connection: Connection[DictRow], capture: Capture, *, new_bytes: int) -> bool:
     """Add the row at the end of its chain; False if the trigger has led to a snapshot meanwhile."""
     provenance = store_provenance(connection, capture)
-    row = {**_columns(capture), "provenance": provenance}
+    row = {**_columns(capture), "provenance": provenance, "new_bytes": new_bytes}
     return connection.execute(query("add_snapshot"), row).rowcount == 1
 
 

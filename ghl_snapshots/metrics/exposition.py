@@ -10,12 +10,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.openmetrics import exposition as openmetrics_exposition
 from prometheus_client.samples import Exemplar
 
+from ghl_snapshots.core.model import Status
 from ghl_snapshots.core.snapshot_requests import RequestStatus
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.metrics.totals import Counter, Measurements, NewestCapture, measure
 
 _Family = TypeVar("_Family", CounterMetricFamily, GaugeMetricFamily)
 Labels = tuple[str, ...]
+_STATUS_NUMBERS = {None: 0, Status.FAILED: 1, Status.PARTIAL_FAILURE: 2, Status.SUCCESS: 3}
+"""The worse the lower, so that the lowest of all tenants is the worst."""
 _EXEMPLAR_LABEL = "correlation_id"
 _MOST_EXEMPLAR_CHARACTERS = 128
 """By OpenMetrics, names and values of its labels together."""
@@ -52,6 +55,12 @@ class _Collector:
         yield self._durations()
         yield self._counter("records", "ghl_snapshot_records", "Records captured.", "snapshot_type")
         yield self._counter(
+            "new_bytes",
+            "ghl_snapshot_new_bytes",
+            "Bytes of the entities stored, each content of a tenant once, before PostgreSQL compresses them.",
+            "snapshot_type",
+        )
+        yield self._counter(
             "errors",
             "ghl_snapshot_errors",
             "Parts missing from captures, by the kind of error.",
@@ -66,6 +75,7 @@ class _Collector:
             ((tuple(row.labels), row.value) for row in self._counters["api_calls"]),
         )
         yield self._last_successes()
+        yield from self._latest_captures()
         yield from self._full_runs()
         yield self._remaining_quotas()
         yield self._requests()
@@ -135,6 +145,36 @@ class _Collector:
                 for row in self._measured.last_successes
             ),
             min,
+        )
+
+    def _latest_captures(self) -> Iterator[GaugeMetricFamily]:
+        rows = [
+            ((row.snapshot_type, *self._tenant(row.tenant_id)), row) for row in self._measured.latest_captures
+        ]
+        names = self._names("snapshot_type")
+        yield _family(
+            GaugeMetricFamily,
+            "ghl_snapshot_latest_status",
+            "How the newest capture of an enabled tenant went: 0 there is none yet, 1 failed, "
+            "2 partial_failure, 3 success.",
+            names,
+            ((labels, _STATUS_NUMBERS[row.status]) for labels, row in rows),
+            min,
+        )
+        yield _family(
+            GaugeMetricFamily,
+            "ghl_snapshot_last_good_timestamp_seconds",
+            "When the newest capture of an enabled tenant that holds anything began; 0 if there is none yet.",
+            names,
+            ((labels, row.good_at.timestamp() if row.good_at else 0) for labels, row in rows),
+            min,
+        )
+        yield _family(
+            GaugeMetricFamily,
+            "ghl_snapshot_latest_records",
+            "Records of the newest capture of an enabled tenant that holds anything.",
+            names,
+            ((labels, row.record_count) for labels, row in rows),
         )
 
     def _full_runs(self) -> Iterator[GaugeMetricFamily]:

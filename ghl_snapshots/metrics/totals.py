@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+from ghl_snapshots.core.model import Status
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.queries import query
 
@@ -43,6 +44,18 @@ class LastSuccess:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LatestCapture:
+    """How an enabled tenant's newest capture of a type went, and what the newest good one has."""
+
+    tenant_id: str
+    snapshot_type: str
+    status: Status | None
+    """None if there is no capture yet."""
+    good_at: datetime | None
+    record_count: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LastFullRun:
     """How an enabled tenant's newest run over all types went; `duration_ms` is its captures' together."""
 
@@ -78,6 +91,7 @@ class Measurements:
     counters: Sequence[Counter]
     newest_captures: Sequence[NewestCapture]
     last_successes: Sequence[LastSuccess]
+    latest_captures: Sequence[LatestCapture]
     last_full_runs: Sequence[LastFullRun]
     remaining_quotas: Sequence[RemainingQuota]
     requests: Mapping[str, int]
@@ -100,6 +114,10 @@ def measure(database: Database) -> Measurements:
             counters=[Counter(**row) for row in connection.execute(query("counters"))],
             newest_captures=[NewestCapture(**row) for row in connection.execute(query("newest_captures"))],
             last_successes=[LastSuccess(**row) for row in connection.execute(query("last_successes"))],
+            latest_captures=[
+                LatestCapture(**{**row, "status": Status(row["status"]) if row["status"] else None})
+                for row in connection.execute(query("latest_captures"))
+            ],
             last_full_runs=[LastFullRun(**row) for row in connection.execute(query("last_full_runs"))],
             remaining_quotas=[RemainingQuota(**row) for row in connection.execute(query("daily_quotas"))],
             requests={

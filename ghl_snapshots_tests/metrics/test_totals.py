@@ -232,6 +232,47 @@ def test_the_newest_complete_capture_of_every_enabled_tenant_is_reported(
     assert value(together, name, {"snapshot_type": "workflows"}) == NOON.timestamp()
 
 
+def test_the_newest_capture_and_the_newest_that_holds_anything_are_reported(
+    database: Database, ledger: Ledger
+) -> None:
+    """As `ghl-snapshots status` has them."""
+    status, good, records = (
+        f"ghl_snapshot_{name}" for name in ("latest_status", "last_good_timestamp_seconds", "latest_records")
+    )
+    own = {"tenant_id": "acme", "snapshot_type": "workflows"}
+
+    def reported() -> list[float | None]:
+        found = samples(database)
+        return [value(found, name, own) for name in (status, good, records)]
+
+    assert reported() == [0, 0, 0]
+    for hours, outcome, expected in (
+        (0, Status.SUCCESS, [3, NOON.timestamp(), 2]),
+        (1, Status.PARTIAL_FAILURE, [2, NOON.timestamp() + 3600, 2]),
+        (2, Status.FAILED, [1, NOON.timestamp() + 3600, 2]),
+    ):
+        bodies = () if outcome is Status.FAILED else (b"{}", b'{"id":"w"}')
+        moment = NOON + timedelta(hours=hours)
+        ledger.append(capture("acme", bodies, captured_at=moment, status=outcome))
+        assert reported() == expected
+    assert value(samples(database, tenant_label=False), status, {"snapshot_type": "workflows"}) == 0
+    TenantRegistry(database).set_enabled("acme", enabled=False)
+    assert reported() == [None, None, None]
+
+
+def test_the_bytes_of_an_entity_count_for_the_capture_that_stored_it_first(
+    database: Database, ledger: Ledger
+) -> None:
+    def stored(tenant_id: str) -> float | None:
+        return value(samples(database), "ghl_snapshot_new_bytes_total", {"tenant_id": tenant_id})
+
+    ledger.append(capture("acme", [b'{"id":"1"}']))
+    ledger.append(capture("acme", [b'{"id":"1"}', b'{"id":"22"}']))
+    ledger.append(capture("acme", [b'{"id":"1"}']))
+    ledger.append(capture("zenith", [b'{"id":"1"}']))
+    assert [stored("acme"), stored("zenith")] == [21, 10]
+
+
 def test_what_claims_to_be_later_than_now_hides_nothing(
     database: Database, ledger: Ledger, superuser: Connection
 ) -> None:

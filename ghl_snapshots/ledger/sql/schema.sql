@@ -107,6 +107,8 @@ CREATE TABLE snapshot (
     created_at timestamptz NOT NULL,
     -- Place in the chain; the trigger sets it and the chain value, whatever a writer sends.
     seq bigint NOT NULL,
+    -- Bytes of the entities that this capture stored first; those of the others were there.
+    new_bytes bigint NOT NULL CHECK (new_bytes >= 0),
     record_count integer NOT NULL CHECK (record_count >= 0),
     duration_ms integer NOT NULL CHECK (duration_ms >= 0),
     api_calls integer NOT NULL CHECK (api_calls >= 0),
@@ -168,7 +170,7 @@ AS $$
         to_char(row_.captured_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), row_.version, row_.status,
         row_.record_count, encode(row_.checksum, 'hex'), encode(row_.provenance, 'hex'),
         array_to_string(row_.sent_after_us, ',', ''), array_to_string(row_.took_ms, ',', ''),
-        array_to_string(row_.trace_ids, ',', ''), row_.duration_ms, row_.api_calls,
+        array_to_string(row_.trace_ids, ',', ''), row_.duration_ms, row_.api_calls, row_.new_bytes,
         to_char(row_.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), row_.created_by, row_.source,
         row_.correlation_id, row_.seq
     )::text
@@ -643,6 +645,7 @@ AS $$
             width_bucket(row_.duration_ms - 1, ghl.duration_bounds())::text], 1::bigint),
         ('duration_ms', ARRAY[(row_.status = 'success')::text], row_.duration_ms),
         ('records', '{}', row_.record_count),
+        ('new_bytes', '{}', row_.new_bytes),
         ('last_success', '{}', CASE row_.status WHEN 'success' THEN
             (extract(epoch FROM row_.captured_at) * 1000000)::bigint END)
 $$;

@@ -34,11 +34,11 @@ ON CONFLICT (tenant_id, digest) DO NOTHING;
 -- add_snapshot -- append a snapshot, unless its trigger has led to one meanwhile
 INSERT INTO ghl.snapshot (
     snapshot_id, tenant_id, ghl_account_id, snapshot_type, captured_at, version, status, record_count,
-    checksum, provenance, sent_after_us, took_ms, trace_ids, duration_ms, api_calls, source, correlation_id
+    checksum, provenance, sent_after_us, took_ms, trace_ids, duration_ms, api_calls, new_bytes, source, correlation_id
 ) VALUES (
     %(snapshot_id)s, %(tenant_id)s, %(ghl_account_id)s, %(snapshot_type)s, %(captured_at)s, %(version)s,
     %(status)s, %(record_count)s, %(checksum)s, %(provenance)s, %(sent_after_us)s, %(took_ms)s::integer[],
-    %(trace_ids)s::uuid[], %(duration_ms)s, %(api_calls)s, %(source)s, %(correlation_id)s
+    %(trace_ids)s::uuid[], %(duration_ms)s, %(api_calls)s, %(new_bytes)s, %(source)s, %(correlation_id)s
 )
 ON CONFLICT (correlation_id, tenant_id, snapshot_type) DO NOTHING;
 

@@ -30,6 +30,25 @@ LEFT JOIN (
     AND last_success_at <= ghl.latest_moment()
 WHERE enabled;
 
+-- latest_captures -- for every enabled tenant and type how its newest capture went, and the newest that holds anything
+SELECT tenant.tenant_id, kind.snapshot_type, latest.status, good.captured_at AS good_at,
+    coalesce(good.record_count, 0) AS record_count
+FROM ghl.tenant
+CROSS JOIN ghl.snapshot_type AS kind
+LEFT JOIN LATERAL (
+    SELECT status FROM ghl.snapshot
+    WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.snapshot_type = kind.snapshot_type
+        AND captured_at <= ghl.latest_moment()
+    ORDER BY captured_at DESC, seq DESC LIMIT 1
+) AS latest ON true
+LEFT JOIN LATERAL (
+    SELECT captured_at, record_count FROM ghl.snapshot
+    WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.snapshot_type = kind.snapshot_type
+        AND captured_at <= ghl.latest_moment() AND status <> 'failed'
+    ORDER BY captured_at DESC, seq DESC LIMIT 1
+) AS good ON true
+WHERE tenant.enabled;
+
 -- daily_quotas -- requests that GHL still allows today, as far as it has said so
 SELECT DISTINCT owned.tenant_id, resource_id AS resource, remaining
 FROM ghl.daily_quota
