@@ -37,9 +37,22 @@ def test_only_metrics_that_the_product_has_are_asked_for(name: str) -> None:
     assert {metric for metric in asked if f'"{metric.removesuffix("_total")}"' not in metrics} == set()
 
 
-def test_the_dashboard_is_json_with_a_query_in_every_panel() -> None:
-    dashboard = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))
-    assert all(panel["targets"][0]["expr"] for panel in dashboard["panels"])
+def test_the_dashboards_panels_have_an_id_a_place_and_a_query_of_their_own() -> None:
+    """Grafana lays panels that overlap over each other, and takes one of two with the same id."""
+    panels = json.loads((FOLDER / "dashboard.json").read_text(encoding="utf-8"))["panels"]
+    assert len({panel["id"] for panel in panels}) == len(panels)
+    taken: set[tuple[int, int]] = set()
+    for panel in panels:
+        assert (panel["type"] == "row") != bool(panel.get("targets"))
+        place = panel["gridPos"]
+        cells = {
+            (place["x"] + column, place["y"] + line)
+            for column in range(place["w"])
+            for line in range(place["h"])
+        }
+        assert taken.isdisjoint(cells), panel["title"]
+        assert place["x"] + place["w"] <= 24
+        taken |= cells
 
 
 def _base(metric: str) -> str:

@@ -18,12 +18,14 @@ import requests
 import yaml
 
 from ghl_snapshots.core.audit_events import AuditEvent
+from ghl_snapshots.core.cron import Cron
 from ghl_snapshots.core.daily_quota import DailyQuota
 from ghl_snapshots.core.model import SnapshotType, Source, Status
 from ghl_snapshots.ledger.audit import AuditTrail
 from ghl_snapshots.ledger.daily_quotas import DailyQuotas
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
+from ghl_snapshots.ledger.status import statuses
 from ghl_snapshots_tests.api.conftest import Api
 from ghl_snapshots_tests.ledger.captures import ENDPOINT, capture
 from ghl_snapshots_tests.waiting import eventually
@@ -143,7 +145,9 @@ def scraped(
 
 
 @pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed: apt-get install prometheus")
-def test_a_real_prometheus_tells_what_captures_were(scraped: Prometheus, now: datetime) -> None:
+def test_a_real_prometheus_tells_what_captures_were(
+    scraped: Prometheus, database: Database, now: datetime
+) -> None:
     """In one test, for the sake of its start: the series, the rules, an alert, every panel's queries."""
     own = 'tenant_id="acme", snapshot_type="workflows"'
     for expression, value in (
@@ -176,6 +180,41 @@ def test_a_real_prometheus_tells_what_captures_were(scraped: Prometheus, now: da
     [group] = scraped.get("rules")["groups"]
     assert {rule["health"] for rule in group["rules"]} == {"ok"}
     assert len(group["rules"]) == len(re.findall("- alert:", (DEPLOY / "alerts.yml").read_text("utf-8")))
-    for panel in json.loads((DEPLOY / "dashboard.json").read_text(encoding="utf-8"))["panels"]:
-        for target in panel["targets"]:
-            assert scraped.series(target["expr"].replace("$tenant", ".*")), panel["title"]
+    check_dashboard(scraped, database)
+
+
+def check_dashboard(scraped: Prometheus, database: Database) -> None:
+    """Each panel has data, its legends' labels are there, and the tables say what `status` says."""
+    dashboard = json.loads((DEPLOY / "dashboard.json").read_text(encoding="utf-8"))
+    for variable in dashboard["templating"]["list"][1:]:
+        metric, label = re.fullmatch(r"label_values\((\w+), (\w+)\)", variable["query"]).groups()  # type: ignore[union-attr]
+        assert scraped.get(f"label/{label}/values", **{"match[]": metric}) == ["acme", "zenith"]
+    given: dict[str, list[dict[str, Any]]] = {}
+    for panel in dashboard["panels"]:
+        for target in panel.get("targets", ()):
+            series = scraped.series(target["expr"].replace("$tenant", ".*").replace("$one", "acme"))
+            assert series, f"{panel['title']}: {target['expr']}"
+            named = set(re.findall(r"{{(\w+)}}", target.get("legendFormat", "")))
+            assert all(named <= each["metric"].keys() for each in series), panel["title"]
+            given[panel["title"] + target["refId"]] = series
+    cells = {
+        title: {
+            (each["metric"]["tenant_id"], each["metric"]["snapshot_type"]): float(each["value"][1])
+            for each in given[f"{title}A"]
+        }
+        for title in ("State", "Age")
+    }
+    [texts] = next(panel for panel in dashboard["panels"] if panel["title"] == "State")["fieldConfig"][
+        "defaults"
+    ]["mappings"]
+    words = {None: "none", Status.FAILED: "FAILED", Status.PARTIAL_FAILURE: "partial", Status.SUCCESS: "ok"}
+    now = datetime.now(UTC)
+    standing = statuses(
+        database, dict.fromkeys(SnapshotType, Cron(expression="0 * * * *", timezone="UTC")), now=now
+    )
+    assert {key: texts["options"][f"{number:.0f}"]["text"] for key, number in cells["State"].items()} == {
+        (one.tenant_id, one.snapshot_type.value): words[one.status] for one in standing
+    }
+    assert cells["Age"].keys() == {
+        (one.tenant_id, one.snapshot_type.value) for one in standing if one.good_at
+    }
