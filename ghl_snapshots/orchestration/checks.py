@@ -44,23 +44,23 @@ CHECKS = (
         daily=True,
         description="Every enabled tenant was captured within the window of its schedule: the longest time "
         "from one tick to the next and a quarter more, at least an hour (2 hours for an hourly schedule, 30 "
-        "for a daily one). **Red:** these tenants' snapshots are stale. Look at their latest failed runs and "
-        "at the schedules; then materialize the named partitions.",
+        "for a daily one). **Failed:** these tenants' snapshots are stale. Look at their latest failed runs "
+        "and at the schedules; then materialize the named partitions.",
     ),
     Check(
         name="latest_complete",
         severity=dg.AssetCheckSeverity.WARN,
         daily=True,
-        description="The latest capture of every enabled tenant is a success. **Red:** something is missing"
-        " in them; do what the first cause says, such as granting a scope. `ghl-snapshots show` on the named "
-        "snapshot lists all causes.",
+        description="The latest capture of every enabled tenant is a success. **Failed:** something is "
+        "missing in them; do what the first cause says, such as granting a scope. `ghl-snapshots show` on "
+        "the named snapshot lists all causes.",
     ),
     Check(
         name="nothing_left_out",
         severity=dg.AssetCheckSeverity.WARN,
         daily=True,
         description="The latest capture of every enabled tenant has everything of each location, and nothing "
-        "twice. **Red:** the capture is complete as far as GHL lets it be, and this is what it is "
+        "twice. **Failed:** the capture is complete as far as GHL lets it be, and this is what it is "
         "without: a call whose scope the credential lacks (grant the one that is named), a feature that the "
         "customer's plan lacks, a location without the app (install it there) or suspended in GHL, a call "
         "that GHL has not (absent); or what GHL listed more than once. "
@@ -72,7 +72,7 @@ CHECKS = (
         severity=dg.AssetCheckSeverity.WARN,
         daily=True,
         description="Every location of an agency that was captured in the last seven days still is. "
-        "**Red:** the app was uninstalled from it, or it was suspended or removed in GHL; its earlier "
+        "**Failed:** the app was uninstalled from it, or it was suspended or removed in GHL; its earlier "
         "snapshots stay. Ask the customer whether that was meant.",
     ),
     Check(
@@ -81,7 +81,7 @@ CHECKS = (
         daily=True,
         description="No tenant has less than a fifth of the records that were usual in the last 30 days, in "
         "all or of one GHL call. "
-        "**Red:** ask the customer whether that was meant; the earlier snapshots still hold "
+        "**Failed:** ask the customer whether that was meant; the earlier snapshots still hold "
         "what was there.",
     ),
     Check(
@@ -89,14 +89,14 @@ CHECKS = (
         severity=dg.AssetCheckSeverity.ERROR,
         daily=True,
         description="No snapshot claims to be captured later than it is by the database server's clock. "
-        "**Red:** that clock was wrong when they were stored, or is now; until their moment comes they are "
-        "taken for the latest.",
+        "**Failed:** that clock was wrong when they were stored, or is now; until their moment comes they "
+        "are taken for the latest.",
     ),
     Check(
         name="not_always_changing",
         severity=dg.AssetCheckSeverity.WARN,
         daily=True,
-        description="No entity had a new content in each of the last five captures. **Red:** GHL sends "
+        description="No entity had a new content in each of the last five captures. **Failed:** GHL sends "
         "something in it that changes by itself, such as a trace id, so that its history shows changes that "
         "nobody made. Nothing is filtered; leave that field out when you compare.",
     ),
@@ -104,7 +104,7 @@ CHECKS = (
         name="counts_match",
         severity=dg.AssetCheckSeverity.ERROR,
         daily=False,
-        description="Every snapshot's record count is the number of entities in its payload. **Red:** the "
+        description="Every snapshot's record count is the number of entities in its payload. **Failed:** the "
         "database was altered past its triggers; run `ghl-snapshots verify` and compare with a "
         "backup.",
     ),
@@ -113,7 +113,7 @@ CHECKS = (
         severity=dg.AssetCheckSeverity.ERROR,
         daily=False,
         description="Every stored checksum is recomputed from the bytes, and every tenant's chain holds. "
-        "**Red:** what is named is not what was captured; keep the database as it is and compare "
+        "**Failed:** what is named is not what was captured; keep the database as it is and compare "
         "with a backup.",
     ),
     Check(
@@ -121,15 +121,16 @@ CHECKS = (
         severity=dg.AssetCheckSeverity.ERROR,
         daily=False,
         description="Every captured entity lies in a location that the same capture listed, or in the "
-        "tenant's own. **Red:** the credential reads another account's data; disable the tenant and correct "
-        "its account or credential. What is named stays in the ledger: see whose it is before you use it.",
+        "tenant's own. **Failed:** the credential reads another account's data; disable the tenant and "
+        "correct its account or credential. What is named stays in the ledger: see whose it is before you "
+        "use it.",
     ),
     Check(
         name="no_silent_drift",
         severity=dg.AssetCheckSeverity.WARN,
         daily=False,
         description="What the weekly capture saw equals what was last stored before it, or a newer snapshot"
-        " explains the difference. **Red:** something changed and changed back, or a capture "
+        " explains the difference. **Failed:** something changed and changed back, or a capture "
         "erred; compare the two named snapshots.",
     ),
     Check(
@@ -137,7 +138,7 @@ CHECKS = (
         severity=dg.AssetCheckSeverity.WARN,
         daily=False,
         description="At least nine in ten of the scheduled captures of the last seven days took place. "
-        "**Red:** the daemon was down or behind; look at the schedules' ticks and at the run "
+        "**Failed:** the daemon was down or behind; look at the schedules' ticks and at the run "
         "queue.",
     ),
     Check(
@@ -146,7 +147,7 @@ CHECKS = (
         severity=dg.AssetCheckSeverity.ERROR,
         daily=False,
         description="The triggers, rights and row security that keep the ledger append-only are in place. "
-        "**Red:** somebody with the owner's rights took them away; find out who, put them back as the "
+        "**Failed:** somebody with the owner's rights took them away; find out who, put them back as the "
         "release's schema.sql has them, and see by `ghl-snapshots verify --deep` what was changed since.",
     ),
 )

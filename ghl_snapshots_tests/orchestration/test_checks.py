@@ -275,5 +275,5 @@ def test_a_guard_that_was_taken_away_is_found(captured: Product, deed: str) -> N
 
 
 def test_every_check_says_what_a_red_one_means() -> None:
-    assert all("**Red:**" in check.description for check in CHECKS)
+    assert all("**Failed:**" in check.description for check in CHECKS)
     assert len({check.name for check in CHECKS}) == len(CHECKS)
