@@ -18,7 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, chdir, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -47,6 +47,8 @@ def registered(tenants: int) -> Iterator[None]:
     """The product with so many tenants, each with a partition, and no run that starts."""
     with ExitStack() as stack:
         folder = stack.enter_context(tempfile.TemporaryDirectory())
+        # Python looks in the current folder first, and the commit to compare with is elsewhere.
+        stack.enter_context(chdir(folder))
         environment = {
             "GHL_SNAPSHOTS_HOME": folder,
             "GHL_BASE_URL": "http://127.0.0.1:9",  # where nobody listens
