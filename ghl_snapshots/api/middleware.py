@@ -129,8 +129,8 @@ def _problem_response(context: RequestContext, error: GhlSnapshotsError) -> Resp
 
 def _counted(context: RequestContext, problem: ProblemError) -> ProblemError:
     """The answer to a refused call, and its audit event if it gets one."""
-    caller = context.key.key_id if context.key else context.address
-    refusal = context.services.refusals.count(caller, known=context.key is not None)
+    key_id = context.key.key_id if context.key else None
+    refusal = context.services.refusals.count(key_id=key_id, address=context.address)
     if refusal.wait_seconds:
         return ProblemError(
             ProblemKind.RATE_LIMITED,

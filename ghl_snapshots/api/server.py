@@ -46,16 +46,22 @@ def serve(settings: Settings, *, host: str, port: int, say: Callable[[str], None
             metrics_token=settings.metrics_token.get_secret_value() if settings.metrics_token else None,
             metrics_tenant_label=settings.metrics_tenant_label,
         )
-        config = uvicorn.Config(
-            application(services),
-            host=host,
-            port=port,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            timeout_graceful_shutdown=10,
-        )
-        uvicorn.Server(config).run()
+        uvicorn.Server(server_config(services, host=host, port=port)).run()
+
+
+def server_config(services: Services, *, host: str = _LOOPBACK, port: int = 0) -> uvicorn.Config:
+    """How uvicorn serves the application."""
+    return uvicorn.Config(
+        application(services),
+        host=host,
+        port=port,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        # A caller's address is the one that was seen; who writes X-Forwarded-For is not known.
+        proxy_headers=False,
+        timeout_graceful_shutdown=10,
+    )
 
 
 def _is_loopback(host: str) -> bool:

@@ -12,8 +12,8 @@ import pytest
 import requests
 import uvicorn
 
-from ghl_snapshots.api.application import application
 from ghl_snapshots.api.refusals import Refusals
+from ghl_snapshots.api.server import server_config
 from ghl_snapshots.api.services import Services
 from ghl_snapshots.core.api_keys import KeyRole
 from ghl_snapshots.ledger.api_keys import ApiKeys
@@ -69,10 +69,7 @@ def served(services: Services) -> Iterator[str]:
     """The URL of the application while it is served."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
-        config = uvicorn.Config(
-            application(services), log_config=None, access_log=False, timeout_graceful_shutdown=3
-        )
-        server = uvicorn.Server(config)
+        server = uvicorn.Server(server_config(services))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
         thread.start()
         try:

@@ -151,6 +151,34 @@ def test_calls_without_a_key_are_one_event_a_minute_and_counted(
     assert second["unrecorded"] == 14
 
 
+def test_strangers_are_sixty_events_a_minute_however_many_addresses_they_have() -> None:
+    """A network of IPv6 is one caller; the events of those with a key have nothing to do with it."""
+    seconds = [100.0]
+    refusals = Refusals(clock=lambda: seconds[0])
+    for number in range(3000):
+        refusals.count(key_id=None, address=f"2001:db8:{number:x}::1")
+    assert not refusals.count(key_id=None, address="203.0.113.7").recorded
+    seconds[0] += 61
+    counted = [refusals.count(key_id=None, address=f"10.0.{n // 256}.{n % 256}") for n in range(3000)]
+    assert sum(each.recorded for each in counted) == 60
+    seconds[0] += 61
+    assert refusals.count(key_id=None, address="2001:db8::1").recorded
+    assert not refusals.count(key_id=None, address="2001:db8::2").recorded
+    assert refusals.count(key_id="2001:db8::", address="2001:db8::3").recorded
+
+
+def test_an_address_that_a_caller_writes_is_not_believed(
+    serving: Callable[..., Api], superuser: Connection
+) -> None:
+    """Or it would have as many as it likes, and could hide behind another's."""
+    api = serving(refusals=Refusals())
+    api.client("acme")
+    for number in range(5):
+        api.keyless("GET", "/api/snapshots", headers={"X-Forwarded-For": f"203.0.113.{number}"})
+    [(details, _)] = refusals(superuser)
+    assert details["address"] == "127.0.0.1"
+
+
 def test_refused_calls_with_a_key_are_limited_and_its_good_ones_are_not(
     serving: Callable[..., Api], superuser: Connection
 ) -> None:
