@@ -69,6 +69,7 @@ class Storage(DagsterPostgresStorage):
             max_overflow=-1,
             pool_pre_ping=True,
         )
+        event.listen(engine, "connect", _pin)
         self._event_log_storage = EventLog(postgres_url, engine)
         self._run_storage = Runs(postgres_url, engine)
         self._schedule_storage._engine = engine
@@ -137,6 +138,7 @@ class EventLog(PostgresEventLogStorage):
         super().optimize_for_webserver(statement_timeout, pool_recycle, max_overflow)
         # Of all storages: a restarted server has cut it, and the next request would be answered with that.
         event.listen(Pool, "checkout", _replace_if_broken)
+        event.listen(Pool, "connect", _pin)
         # Until somebody has looked at a run's raw output, the page of the deployment's configuration would
         # not say where it is kept.
         _ = self._instance.compute_log_manager
@@ -147,15 +149,25 @@ class EventLog(PostgresEventLogStorage):
         dagster_event_type: DagsterEventType | set[DagsterEventType] | None = None,
         limit: int | None = None,
     ) -> Mapping[int, EventLogEntry]:
-        """The next events by id, up to the first that is not settled; only the retrying daemon asks."""
-        settled = time.time() - SETTLED_SECONDS
+        """The next events by id, up to the first that is not settled; only the retrying daemon asks.
+
+        One that is far in the future is of a machine whose clock is wrong, and nothing waits for it.
+        """
+        now = time.time()
         events = super().get_logs_for_all_runs_by_log_id(after_cursor, dagster_event_type, limit)
-        return dict(takewhile(lambda item: item[1].timestamp <= settled, events.items()))
+        return dict(takewhile(lambda item: abs(now - item[1].timestamp) >= SETTLED_SECONDS, events.items()))
 
     def dispose(self) -> None:
         """Close the connections."""
         super().dispose()
         self._engine.dispose()
+
+
+def _pin(connection: DBAPIConnection, *_: object) -> None:
+    """Have the server write what it acknowledges, launched runs above all, whatever its defaults."""
+    with closing(connection.cursor()) as cursor:
+        cursor.execute("SET synchronous_commit = on")
+    connection.commit()
 
 
 def _replace_if_broken(connection: DBAPIConnection, *_: object) -> None:

@@ -9,9 +9,14 @@ from typing import Any
 import dagster as dg
 import psycopg
 from dagster import DagsterEvent, DagsterEventType, EventLogEntry
+from dagster_postgres import PostgresEventLogStorage, PostgresRunStorage
+from psycopg.conninfo import conninfo_to_dict
+from sqlalchemy import event, text
+from sqlalchemy.pool import Pool
 
 from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.definitions import all_definitions
+from ghl_snapshots.orchestration import dagster_storage
 from ghl_snapshots.orchestration.dagster_storage import SETTLED_SECONDS
 from ghl_snapshots.orchestration.launch import capture_now
 from ghl_snapshots_tests.orchestration.product import Product
@@ -103,7 +108,40 @@ def test_a_failure_is_retried_only_when_the_status_of_its_run_is_written(product
     before, now = time.time() - 2 * SETTLED_SECONDS, time.time()
     with product.instance() as instance:
         log = instance.event_log_storage
-        for run_id, timestamp in (("settled", before), ("young", now), ("later", before)):
+        clock_ahead = now + 400 * 86_400
+        for run_id, timestamp in (
+            ("settled", before),
+            ("wrong clock", clock_ahead),
+            ("another", before),
+            ("young", now),
+            ("later", before),
+        ):
             log.store_event(failure(run_id, timestamp))
         found = log.get_logs_for_all_runs_by_log_id(dagster_event_type=DagsterEventType.RUN_FAILURE)
-    assert [event.run_id for event in found.values()] == ["settled"]
+    assert [event.run_id for event in found.values()] == ["settled", "wrong clock", "another"]
+
+
+def commits_of(instance: dg.DagsterInstance) -> set[str]:
+    """When a commit of runs and of events is acknowledged."""
+    found = set()
+    for storage in (instance.run_storage, instance.event_log_storage):
+        assert isinstance(storage, PostgresRunStorage | PostgresEventLogStorage)
+        connected = storage.connect() if isinstance(storage, PostgresRunStorage) else storage._connect()
+        with connected as connection:
+            found.add(str(connection.scalar(text("SHOW synchronous_commit"))))
+    return found
+
+
+def test_a_run_that_was_accepted_is_written_whatever_the_servers_default(product: Product) -> None:
+    """Of the runs' connections and of the webserver's, which launches them."""
+    name = conninfo_to_dict(product.superuser_url)["dbname"]
+    with psycopg.connect(product.superuser_url, autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {name}_dagster SET synchronous_commit = off")
+    try:
+        with product.instance() as instance:
+            assert commits_of(instance) == {"on"}
+            instance.optimize_for_webserver(statement_timeout=5000, pool_recycle=3600, max_overflow=5)
+            assert commits_of(instance) == {"on"}
+    finally:
+        event.remove(Pool, "checkout", dagster_storage._replace_if_broken)
+        event.remove(Pool, "connect", dagster_storage._pin)

@@ -158,3 +158,4 @@ def test_the_webservers_next_request_is_answered(postgres: EmbeddedPostgres, pro
                     pass
     finally:
         event.remove(Pool, "checkout", dagster_storage._replace_if_broken)
+        event.remove(Pool, "connect", dagster_storage._pin)
