@@ -97,6 +97,7 @@ class CaptureEngine:
 
         Raises:
             SpoolError: the disk has no room for them.
+            DatabaseLostError: the database that holds the tenant's tokens is away.
         """
         captured_at, started = self._clock(), self._monotonic()
         settings, problem = self._settings_of(tenant)

@@ -5,7 +5,7 @@ from datetime import timedelta
 from typing import Final
 
 from ghl_snapshots.capture.composition import exchange_budget, token_exchange
-from ghl_snapshots.core.errors import GhlSnapshotsError
+from ghl_snapshots.core.errors import DatabaseLostError, GhlSnapshotsError
 from ghl_snapshots.core.settings import Settings
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
@@ -23,7 +23,7 @@ def refresh_tokens(settings: Settings, database: Database, tenant_ids: Iterable[
 
     Raises:
         ConfigurationError: the settings name no OAuth app.
-        LedgerError: the database does not answer.
+        DatabaseLostError: the database is away, and what was not refreshed is refreshed the next time.
     """
     registry, store = TenantRegistry(database), OAuthTokens(database, settings.encryption_keys_text)
     failures: dict[str, str] = {}
@@ -32,6 +32,8 @@ def refresh_tokens(settings: Settings, database: Database, tenant_ids: Iterable[
             try:
                 tenant = registry.get(tenant_id)
                 exchange.refresh(tenant, good_for=EXPIRES_WITHIN, budget=exchange_budget(settings, tenant))
+            except DatabaseLostError:
+                raise
             except GhlSnapshotsError as error:
                 failures[tenant_id] = str(error)
                 store.record_failed_refresh(tenant_id, error)

@@ -8,6 +8,7 @@ from pathlib import Path
 from ghl_snapshots.core.errors import (
     ConfigurationError,
     CredentialError,
+    DatabaseLostError,
     ErrorKind,
     ForeignAnswerError,
     GhlError,
@@ -102,6 +103,7 @@ def fetch_endpoint(
 
     Raises:
         SpoolError: the disk has no room for what GHL answered.
+        DatabaseLostError: the database that holds the tokens is away.
     """
 
     def fetch(paging: Mapping[str, str]) -> Fetched:
@@ -127,8 +129,8 @@ def fetch_endpoint(
         except ListChangedError:
             best = _Pass()
             follow(best, is_repeated=True)
-    except SpoolError:
-        raise
+    except (SpoolError, DatabaseLostError):
+        raise  # they say nothing about GHL
     except Exception as raised:  # noqa: BLE001 (one account's oddity must not cost another's capture)
         failure = raised
         # Of two that met a change the later one is nearer to what the list is.

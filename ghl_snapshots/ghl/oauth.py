@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 
-from ghl_snapshots.core.errors import CredentialError, GhlError, LedgerError
+from ghl_snapshots.core.errors import CredentialError, DatabaseLostError, GhlError, LedgerError
 from ghl_snapshots.core.model import Tenant
 from ghl_snapshots.core.tokens import AccessToken
 from ghl_snapshots.ghl.budget import Budget
@@ -50,6 +50,7 @@ class OAuthAccount(TokenSource):
         Raises:
             GhlError: GHL refuses the refresh token or does not answer.
             CredentialError: the tenant has no tokens, or the database does not give or take them.
+            DatabaseLostError: the database is away, which says nothing about the credential.
         """
         with self._lock, self._database_trouble():
             self._check_failure()
@@ -93,6 +94,8 @@ class OAuthAccount(TokenSource):
         """Turn what the token store raises into what the credential's user can make sense of."""
         try:
             yield
+        except DatabaseLostError:
+            raise
         except LedgerError as error:
             self.budget.deadline.check()
             raise CredentialError(
