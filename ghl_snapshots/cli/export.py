@@ -1,6 +1,5 @@
 """`ghl-snapshots export`: a tenant's configuration at a moment as a folder of files."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -33,8 +32,8 @@ def export(
     The same configuration gives the same files, so that the folder can be put under git and compared.
     `sha256sum --check SHA256SUMS` proves them.
     """
-    moment = in_utc(as_of) or datetime.now(UTC)
     with checked_database() as (_, database):
+        moment = in_utc(as_of) or database.now()
         TenantRegistry(database).get(tenant)
         exported = export_tenant(Ledger(database), tenant, to, as_of=moment)
         details = {"exported": [snapshot.snapshot_id for snapshot in exported], "asOf": iso(moment)}

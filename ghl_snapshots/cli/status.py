@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Annotated
 
@@ -39,8 +39,8 @@ def status(
     # Dagster takes a second to import, which no other command should wait for.
     from ghl_snapshots.orchestration.schedules import crons
 
-    now = datetime.now(UTC)
     with checked_database() as (settings, database):
+        now = database.now()
         if tenant is not None:
             TenantRegistry(database).get(tenant)
         found = statuses(database, crons(settings), now=now, tenant_id=tenant)

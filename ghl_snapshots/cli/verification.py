@@ -96,7 +96,7 @@ def create(
     """Write a signed statement of the newest snapshot of every chain."""
     private_key = checkpoint.private_key(_key_text(key))
     with checked_database() as (_, database):
-        text = checkpoint.create_checkpoint(database, private_key, datetime.now(UTC))
+        text = checkpoint.create_checkpoint(database, private_key, database.now())
         details = {"sha256": hashlib.sha256(text.encode()).hexdigest()}
         AuditTrail(database).record(by_hand(EventType.CHECKPOINT_CREATED, details=details))
     if output is None:

@@ -13,6 +13,8 @@ Whatever ends processes leaves them as much time, since GHL gives the answer to 
 """
 
 _EARLY: Final = timedelta(minutes=5)
+LONGEST_LIFE: Final = timedelta(days=1)
+"""Of GHL's tokens. What seems to live much longer was stored by a machine whose clock was wrong."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +28,7 @@ class AccessToken:
 
     def good(self, now: datetime) -> bool:
         """Whether it may still be used."""
-        return now + self.early < self.expires_at
+        return now + self.early < self.expires_at < now + 2 * LONGEST_LIFE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +41,7 @@ class RefusedLocation:
 
     def good(self, now: datetime) -> bool:
         """Whether it may still be believed."""
-        return now < self.expires_at
+        return now < self.expires_at < now + 2 * LONGEST_LIFE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

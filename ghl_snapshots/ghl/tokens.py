@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from ghl_snapshots.core.tokens import AccessToken
+from ghl_snapshots.core.tokens import LONGEST_LIFE, AccessToken
 from ghl_snapshots.ghl.json_slices import malformed
 
 _LONGEST_EARLY: Final = timedelta(minutes=5)
@@ -25,4 +25,5 @@ def read_access_token(answer: Mapping[str, Any], now: datetime) -> AccessToken:
         raise malformed("the answer holds no access_token")
     text = str(answer.get("expires_in", ""))
     life = timedelta(seconds=int(text) if _LIFE.fullmatch(text) else _DEFAULT_LIFE_SECONDS)
+    life = min(life, LONGEST_LIFE)
     return AccessToken(value=value, expires_at=now + life, early=min(_LONGEST_EARLY, life / 10))

@@ -9,7 +9,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import dagster as dg
 import requests
@@ -17,6 +17,7 @@ import requests
 from ghl_snapshots.core.settings import Settings, load_settings
 from ghl_snapshots.orchestration.failures import failures_of_run
 from ghl_snapshots.orchestration.finished_runs import cursor_at, finished_since
+from ghl_snapshots.orchestration.resources import DatabaseResource
 
 _SILENCE = timedelta(days=1)
 _TIMEOUT_SECONDS = (5, 10)
@@ -51,9 +52,9 @@ class Alert:
     description="Posts failed runs and red checks to the webhook of GHL_SNAPSHOTS_ALERT_WEBHOOK; does "
     "nothing where that is not set. The same alert is not repeated within a day.",
 )
-def alerts(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+def alerts(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SkipReason:
     """Post one message on all that went wrong since the last time."""
-    settings, now = load_settings(), datetime.now(UTC)
+    settings, now = load_settings(), database.database.now()
     if settings.alert_webhook is None:
         # What fails before there is a webhook is not posted when there is one.
         finished = finished_since(context.instance, cursor_at(now), now=now)

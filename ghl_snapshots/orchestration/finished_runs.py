@@ -42,10 +42,11 @@ def finished_since(
     """The product's runs that finished since the cursor and that no other run continues.
 
     The cursor does not move past a run of which it is undecided whether another takes its place. `look_back`
-    limits how old a run may be.
+    limits how old a run may be. `now` is the database server's, or a daemon whose clock is ahead for a while
+    would move past runs that finish afterwards.
     """
     position = json.loads(cursor or cursor_at(now - _FIRST_LOOK_BACK))
-    since, seen = datetime.fromisoformat(position["since"]), frozenset(position["seen"])
+    since, seen = min(datetime.fromisoformat(position["since"]), now), frozenset(position["seen"])
     since = max(since, now - look_back) if look_back else since
     records = instance.get_run_records(
         dg.RunsFilter(statuses=FINISHED, updated_after=since - _OVERLAP),

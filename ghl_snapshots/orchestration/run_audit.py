@@ -5,7 +5,6 @@ A run cannot do so itself, since one that is killed writes nothing.
 
 from collections.abc import Collection, Mapping
 from contextlib import suppress
-from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -31,7 +30,7 @@ _MAX_ERROR_LENGTH = 2000
 )
 def run_audit(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SkipReason:
     """Record every run that finished since the last time; a run that comes again is not recorded again."""
-    finished = finished_since(context.instance, context.cursor, now=datetime.now(UTC))
+    finished = finished_since(context.instance, context.cursor, now=database.database.now())
     appended = 0
     for record in finished.records:
         run = full_run(context.instance, database.ledger, record)

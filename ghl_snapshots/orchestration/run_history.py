@@ -7,7 +7,7 @@ newest materialization of a partition, or the last verdict of a check.
 
 import time
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import dagster as dg
 
@@ -80,9 +80,9 @@ def _materializations(instance: dg.DagsterInstance, run_id: str) -> Iterator[dg.
 
 @dg.op
 def delete_old_runs(context: dg.OpExecutionContext, database: DatabaseResource) -> None:
-    """Delete what is older than the settings say; `database` shows that this run's process lives."""
+    """Delete what is older than the settings say, by the clock of the database's server."""
     days = load_settings().run_history_days
-    deleted = delete_runs(context.instance, before=datetime.now(UTC) - timedelta(days=days))
+    deleted = delete_runs(context.instance, before=database.database.now() - timedelta(days=days))
     context.log.info("%d runs that are older than %d days were deleted.", deleted, days)
 
 

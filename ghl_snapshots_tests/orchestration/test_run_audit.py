@@ -139,6 +139,16 @@ def test_a_run_is_looked_at_once(product: Product) -> None:
         assert finished_since(instance, again.cursor, now=later).records == []
 
 
+def test_a_clock_that_was_ahead_for_a_while_hides_no_run(product: Product) -> None:
+    """The cursor of an evaluation by it lies in the future."""
+    now = datetime.now(UTC)
+    with product.instance() as instance:
+        ahead = finished_since(instance, None, now=now + timedelta(days=400))
+    executed(product, "critical_snapshot")
+    with product.instance() as instance:
+        assert len(finished_since(instance, ahead.cursor, now=datetime.now(UTC)).records) == 1
+
+
 def test_runs_that_capture_nothing_are_not_recorded(product: Product) -> None:
     with product.instance() as instance:
         definitions().resolve_job_def("daily_checks").execute_in_process(instance=instance, run_config=QUIET)

@@ -19,6 +19,8 @@ from ghl_snapshots_tests.orchestration.sensing import evaluated
 
 REFRESH = "/oauth/token"
 SOON, LATER = timedelta(hours=1), timedelta(hours=3)
+WRONG = timedelta(days=400)
+"""What a machine with a wrong clock has stored."""
 
 
 @pytest.fixture
@@ -29,11 +31,11 @@ def store(product: Product, monkeypatch: pytest.MonkeyPatch) -> Iterator[OAuthTo
     monkeypatch.setenv("GHL_OAUTH_CLIENT_SECRET", accounts.client_secret)
     monkeypatch.setenv("GHL_SNAPSHOTS_ENCRYPTION_KEYS", KEY)
     with product.registry() as registry:
-        for tenant_id in ("t00", "t01", "t02", "t03"):
+        for tenant_id in ("t00", "t01", "t02", "t03", "t04"):
             registry.update(replace(product.tenants[tenant_id], credential="oauth"))
     with open_database(product.settings) as database:
         store = OAuthTokens(database, KEY)
-        for tenant_id, life in (("t00", SOON), ("t01", SOON), ("t02", LATER), ("t03", None)):
+        for tenant_id, life in (("t00", SOON), ("t01", SOON), ("t02", LATER), ("t03", None), ("t04", WRONG)):
             access = AccessToken(value="x", expires_at=now() + life) if life else None
             with store.locked(tenant_id) as locked:
                 locked.install(
@@ -62,16 +64,16 @@ def run(product: Product, tenant_ids: list[str]) -> dg.ExecuteInProcessResult:
 
 
 def test_tokens_that_expire_soon_are_refreshed_once(product: Product, store: OAuthTokens) -> None:
-    assert asked(product) == ["t03", "t00", "t01"]
-    assert run(product, ["t00", "t01", "t02", "t03"]).success
-    for tenant_id in ("t00", "t01", "t03"):
+    assert asked(product) == ["t03", "t00", "t01", "t04"]
+    assert run(product, ["t00", "t01", "t02", "t03", "t04"]).success
+    for tenant_id in ("t00", "t01", "t03", "t04"):
         stored = store.load(tenant_id)
         assert stored
         assert stored.access
         assert stored.access.expires_at - now() > EXPIRES_WITHIN
     assert [request.status for request in product.simulator.request_log if request.route == REFRESH] == [
         200
-    ] * 3
+    ] * 4
     assert asked(product) == []
 
 
@@ -79,7 +81,7 @@ def test_a_refused_refresh_token_costs_no_other_and_is_left_alone_for_an_hour(
     product: Product, store: OAuthTokens
 ) -> None:
     product.simulator.tokens.spend_refresh_token(product.location("t00").refresh_token)
-    result = run(product, ["t00", "t01", "t03"])
+    result = run(product, ["t00", "t01", "t03", "t04"])
     assert not result.success
     [failed] = [event for event in result.all_events if event.is_step_failure]
     assert failed.step_failure_data.user_failure_data

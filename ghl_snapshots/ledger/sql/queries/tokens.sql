@@ -16,7 +16,9 @@ SET refresh_token = EXCLUDED.refresh_token, access_token = EXCLUDED.access_token
 -- expiring_tokens -- enabled tenants whose access token expires soon and whose refresh did not fail lately
 SELECT tenant_id FROM ghl.tenant JOIN ghl.oauth_token USING (tenant_id)
 WHERE enabled AND credential = 'oauth'
-    AND (access_expires_at IS NULL OR access_expires_at < clock_timestamp() + %(within)s)
+    -- GHL's live for a day, so one that seems to live longer was stored by a machine whose clock was wrong.
+    AND (access_expires_at IS NULL OR access_expires_at NOT BETWEEN clock_timestamp() + %(within)s
+        AND clock_timestamp() + interval '2 days')
     AND NOT EXISTS (
         SELECT FROM ghl.audit_event AS failed
         WHERE failed.tenant_id = tenant.tenant_id AND failed.occurred_at > clock_timestamp() - interval '1 hour'
@@ -27,7 +29,8 @@ LIMIT %(limit)s;
 
 -- location_tokens -- the encrypted tokens and the refusals of a tenant's locations, the known ones left out
 SELECT location_id, token, refusal, expires_at FROM ghl.location_token
-WHERE tenant_id = %(tenant_id)s AND expires_at > clock_timestamp() AND location_id <> ALL (%(known)s::text[]);
+WHERE tenant_id = %(tenant_id)s AND expires_at > clock_timestamp()
+    AND expires_at < clock_timestamp() + interval '2 days' AND location_id <> ALL (%(known)s::text[]);
 
 -- store_location_tokens -- store locations' encrypted tokens and refusals in the place of older ones
 INSERT INTO ghl.location_token (tenant_id, location_id, token, refusal, expires_at)
