@@ -8,9 +8,10 @@ of its own, and an API takes triggers, while in each row of the table something 
 without root: SIGKILL; a limit on the size of files (RLIMIT_FSIZE) for a full disk, which the server meets in
 its log and ends by; a proxy that is cut; a capture whose clock was set ahead.
 
-Lost is what was acknowledged and is not there, doubled what is there twice for a trigger, unverified what a
-deep verification names at the end. Two things need root and are left out: a file system that is full for all
-processes, and a clock that jumps below a process, Dagster's daemon above all, instead of in a capture.
+Lost is what was acknowledged and is not there, doubled what is there twice for a trigger or was acknowledged
+under two ids, unverified what a deep verification names at the end. Two things need root and are left out: a
+file system that is full for all processes, and a clock that jumps below a process, Dagster's daemon above
+all, instead of in a capture.
 """
 
 import argparse
@@ -176,10 +177,11 @@ class Work:
         self.process.kill()
         self.process.wait()
 
-    def acknowledged(self) -> Mapping[str, str]:
-        """Snapshot ids by tenant; a line that a killed process did not finish counts for nothing."""
+    def acknowledged(self) -> set[tuple[str, str]]:
+        """Tenants and snapshot ids; a line that a killed process did not finish counts for nothing."""
         lines = self._output.read_bytes().decode().splitlines(keepends=True)
-        return dict(line.split() for line in lines if line.endswith("\n"))
+        pairs = (line.split() for line in lines if line.endswith("\n"))
+        return {(tenant_id, snapshot_id) for tenant_id, snapshot_id in pairs}
 
     def is_under_way(self) -> bool:
         """Whether some captures are acknowledged."""
@@ -300,7 +302,8 @@ def one_round(product: Product, title: str, correlation_id: str) -> Round:
         back_at = time.monotonic()
         work.finish()
         eventually(lambda: product.answered_at > back_at, "the API answers again")
-    snapshots = set(work.acknowledged().values()) - {chaos_worker.REFUSED}
+    taken = {pair for pair in work.acknowledged() if pair[1] != chaos_worker.REFUSED}
+    snapshots, tenants = {snapshot_id for _, snapshot_id in taken}, {tenant_id for tenant_id, _ in taken}
     acknowledged = snapshots | (product.accepted - before)
     rows = product.ask(
         "SELECT snapshot_id FROM ghl.snapshot UNION ALL SELECT request_id FROM ghl.snapshot_request"
@@ -315,7 +318,7 @@ def one_round(product: Product, title: str, correlation_id: str) -> Round:
     return Round(
         acknowledged=len(acknowledged),
         lost=len(acknowledged - stored),
-        doubled=len(doubled) + len(rows) - len(stored),
+        doubled=len(doubled) + len(rows) - len(stored) + len(snapshots) - len(tenants),
         seconds=product.answered_at - back_at if TROUBLES[title] is not nothing else None,
     )
 
