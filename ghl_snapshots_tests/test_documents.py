@@ -279,6 +279,22 @@ def test_what_is_not_run_here_or_only_mentioned_exists() -> None:
     assert not unused, "no command begins so any more"
 
 
+def test_links_between_the_documents_lead_somewhere_and_readme_has_them_all() -> None:
+    linked: set[str] = set()
+    for file in (ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")):
+        for link in re.findall(r"\]\((?!http)([^)]+)\)", file.read_text(encoding="utf-8")):
+            name, _, anchor = link.partition("#")
+            target = file.parent / name if name else file
+            assert target.exists(), f"{file.name}: {link}"
+            if anchor:
+                headings = re.findall(r"^#+ (.*)", target.read_text(encoding="utf-8"), re.MULTILINE)
+                anchors = {re.sub(r"[^\w -]", "", each.lower()).replace(" ", "-") for each in headings}
+                assert anchor in anchors, f"{file.name}: {link}"
+            if file.name == "README.md":
+                linked.add(name)
+    assert {f"docs/{file.name}" for file in (ROOT / "docs").glob("*.md")} <= linked
+
+
 def test_the_documents_workspace_is_the_products() -> None:
     [workspace] = fenced("docs/downstream.md", "yaml")
     [ours] = yaml.safe_load((ROOT / "workspace.yaml").read_text())["load_from"]

@@ -108,7 +108,7 @@ class Settings(BaseSettings, CaptureSettings):
     )
     alert_webhook: SecretStr | None = Field(
         default=None,
-        description="Where failed runs and red checks are posted, as JSON that Slack understands.",
+        description="Where failed runs and failed checks are posted, as JSON that Slack understands.",
     )
     ui_url: HttpUrl | None = Field(
         default=None, description="Where people open Dagster's UI, for the links in alerts."

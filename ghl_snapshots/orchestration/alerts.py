@@ -49,7 +49,7 @@ class Alert:
     name="alerts",
     minimum_interval_seconds=30,
     default_status=dg.DefaultSensorStatus.RUNNING,
-    description="Posts failed runs and red checks to the webhook of GHL_SNAPSHOTS_ALERT_WEBHOOK; does "
+    description="Posts failed runs and failed checks to the webhook of GHL_SNAPSHOTS_ALERT_WEBHOOK; does "
     "nothing where that is not set. The same alert is not repeated within a day.",
 )
 def alerts(context: dg.SensorEvaluationContext, database: DatabaseResource) -> dg.SkipReason:
@@ -83,12 +83,12 @@ def alerts_of(instance: dg.DagsterInstance, run: dg.DagsterRun, settings: Settin
     if run.status is dg.DagsterRunStatus.FAILURE:
         causes = "\n".join(failures_of_run(instance, run.run_id)) or "It gave no cause."
         yield Alert(title=f"A run of {run.job_name.strip('_')} failed", problem=causes, link=link)
-    red = sorted(_red_checks(instance, run.run_id))
-    if red:
-        yield Alert(title=f"Red checks: {len(red)}", problem="\n".join(red), link=link)
+    failed = sorted(_failed_checks(instance, run.run_id))
+    if failed:
+        yield Alert(title=f"Failed checks: {len(failed)}", problem="\n".join(failed), link=link)
 
 
-def _red_checks(instance: dg.DagsterInstance, run_id: str) -> Iterator[str]:
+def _failed_checks(instance: dg.DagsterInstance, run_id: str) -> Iterator[str]:
     kind = dg.DagsterEventType.ASSET_CHECK_EVALUATION
     for record in instance.get_records_for_run(run_id, of_type={kind}).records:
         event = record.event_log_entry.dagster_event

@@ -133,7 +133,7 @@ def test_red_checks_are_told_with_their_tenants(product: Product, webhook: Webho
     with product.instance() as instance:
         definitions().resolve_job_def("daily_checks").execute_in_process(instance=instance, run_config=QUIET)
     evaluated(product, alerts, cursor)
-    assert webhook.texts[1].startswith("*Red checks: 1*\nledger/calendars latest_complete (WARN): ")
+    assert webhook.texts[1].startswith("*Failed checks: 1*\nledger/calendars latest_complete (WARN): ")
     assert ": 1 fault of 1 tenant: t01\n" in webhook.texts[1]
 
 
