@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 
 COMMAND = Path(sys.executable).parent / "ghl-snapshots"
-_OURS = ("GHL_", "DAGSTER_", "DEMO_")
+_STEERING = ("GHL_", "DAGSTER_", "DEMO_", "COLUMNS", "NO_COLOR", "FORCE_COLOR")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +23,7 @@ class CommandLine:
 
     def environment(self) -> dict[str, str]:
         """The environment of the test run, without variables that steer the product."""
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(_STEERING)}
         return {**inherited, "GHL_SNAPSHOTS_HOME": str(self.home), **self.variables}
 
     def __call__(self, *arguments: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:

@@ -137,7 +137,11 @@ def _of_location(
                     prefetch_pool=pool,
                     max_concurrency=concurrency,
                 )
-                yield from fetch.run().fetches
+                try:
+                    yield from fetch.run().fetches
+                except BaseException:
+                    budget.deadline.cancel()  # or the pool would wait for the answers that are under way
+                    raise
 
 
 def _is_company(tenant: Tenant) -> bool:

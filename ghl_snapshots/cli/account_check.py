@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from ghl_snapshots.capture.account_check import AccountCheck, CallCheck
-from ghl_snapshots.core.summary import columns, counted
+from ghl_snapshots.core.summary import counted
+from ghl_snapshots.local.terminal import table
 
 _HEADINGS = ("call", "scope", "")
 
@@ -11,7 +12,7 @@ _HEADINGS = ("call", "scope", "")
 def describe_check(check: AccountCheck) -> Iterator[str]:
     """Whose account it is, every call with what came of it, and what a full capture takes, line by line."""
     yield f"The credential is asked about {check.account}, {counted(check.locations, 'location')}."
-    yield from columns([_HEADINGS, *(_row(call) for call in check.calls)])
+    yield from table([_HEADINGS, *(_row(call) for call in check.calls)])
     if check.quota is not None:
         of = f" of {check.quota.daily:,}" if check.quota.daily else ""
         yield f"Left of the day's requests: {check.quota.remaining:,}{of}."

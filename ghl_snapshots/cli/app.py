@@ -26,7 +26,10 @@ from ghl_snapshots.core.errors import ConfigurationError, GhlSnapshotsError, Unk
 
 
 class _Program(TyperGroup):
-    """The commands; an error raised on purpose is one line on stderr and an exit code, not a traceback."""
+    """The commands; an error raised on purpose is one line on stderr and an exit code, not a traceback.
+
+    So is Ctrl-C; what was done by then is the text of the KeyboardInterrupt, where a command says it.
+    """
 
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer has no public name for click's own types
         """Run the command that was asked for."""
@@ -36,6 +39,10 @@ class _Program(TyperGroup):
             typer.echo(f"Error: {error}", err=True)
             wrong_usage = isinstance(error, ConfigurationError | UnknownTenantError)
             raise typer.Exit(2 if wrong_usage else 1) from None
+        except KeyboardInterrupt as interrupt:
+            done = f": {interrupt}" if str(interrupt) else ""
+            typer.echo(f"Stopped{done}.", err=True)
+            raise typer.Exit(130) from None
         except Exception as error:
             # Wherever it comes up, in our files, in PostgreSQL's or in Dagster's.
             if not (reason := _full_disk(error)):

@@ -9,8 +9,8 @@ import typer
 from ghl_snapshots.cli.database import checked_database
 from ghl_snapshots.core.audit_events import AuditEvent, EventType
 from ghl_snapshots.core.model import iso
-from ghl_snapshots.core.summary import columns
 from ghl_snapshots.ledger.audit import AuditTrail
+from ghl_snapshots.local.terminal import table
 
 commands = typer.Typer()
 
@@ -41,7 +41,7 @@ def audit(
     if as_json:
         lines = [json.dumps(_document(event), ensure_ascii=False) for event in events]
     elif events:
-        lines = list(columns([_HEADINGS, *(_row(event) for event in events)]))
+        lines = list(table([_HEADINGS, *(_row(event) for event in events)]))
     else:
         lines = ["No audit event matches."]
     for line in lines:

@@ -9,11 +9,12 @@ from ghl_snapshots.cli.database import checked_database, report
 from ghl_snapshots.cli.history import AsOf, in_utc
 from ghl_snapshots.core.audit_events import EventType
 from ghl_snapshots.core.model import SnapshotType, iso
-from ghl_snapshots.core.summary import columns
+from ghl_snapshots.core.signals import ended_by_signals
 from ghl_snapshots.ledger.audit import AuditTrail, by_hand
 from ghl_snapshots.ledger.export import export_tenant
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.tenants import TenantRegistry
+from ghl_snapshots.local.terminal import table
 
 commands = typer.Typer()
 
@@ -32,7 +33,7 @@ def export(
     The same configuration gives the same files, so that the folder can be put under git and compared.
     `sha256sum --check SHA256SUMS` proves them.
     """
-    with checked_database() as (_, database):
+    with ended_by_signals(), checked_database() as (_, database):
         moment = in_utc(as_of) or database.now()
         TenantRegistry(database).get(tenant)
         exported = export_tenant(Ledger(database), tenant, to, as_of=moment)
@@ -48,7 +49,7 @@ def export(
         )
         for snapshot in exported
     ]
-    for line in columns([_HEADINGS, *rows]):
+    for line in table([_HEADINGS, *rows]):
         typer.echo(line)
     missing = [kind for kind in SnapshotType if kind not in {one.snapshot_type for one in exported}]
     if missing:

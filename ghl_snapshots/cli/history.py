@@ -14,13 +14,14 @@ from ghl_snapshots.core.audit_events import EventType
 from ghl_snapshots.core.errors import ConfigurationError, SnapshotNotFoundError
 from ghl_snapshots.core.model import Snapshot, SnapshotType, Status, iso
 from ghl_snapshots.core.snapshot_json import raw_lines
-from ghl_snapshots.core.summary import columns, counted
+from ghl_snapshots.core.summary import counted
 from ghl_snapshots.ghl.endpoint import Endpoint
 from ghl_snapshots.ghl.endpoints import ENDPOINTS
 from ghl_snapshots.ledger.audit import AuditTrail, by_hand
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import EntityVersion, Ledger
 from ghl_snapshots.ledger.tenants import TenantRegistry
+from ghl_snapshots.local.terminal import table
 
 commands = typer.Typer()
 list_commands = typer.Typer(help="List what was captured.", no_args_is_help=True)
@@ -74,7 +75,7 @@ def list_(
             )
             for snapshot in found
         ]
-        lines = list(columns([_HEADINGS, *rows]))
+        lines = list(table([_HEADINGS, *rows]))
     else:
         lines = ["No snapshot matches."]
     for line in lines:
@@ -182,7 +183,7 @@ def _table(versions: Sequence[EntityVersion]) -> Sequence[str]:
         for version in versions
     ]
     return [
-        *columns([_VERSION_HEADINGS, *rows]),
+        *table([_VERSION_HEADINGS, *rows]),
         f"{counted(len(versions), 'version')}; --json prints the texts",
     ]
 

@@ -7,8 +7,8 @@ import typer
 from ghl_snapshots.cli.database import checked_database, migrated_database
 from ghl_snapshots.core.api_keys import ApiKey, KeyRole
 from ghl_snapshots.core.model import iso
-from ghl_snapshots.core.summary import columns
 from ghl_snapshots.ledger.api_keys import ApiKeys
+from ghl_snapshots.local.terminal import table
 
 commands = typer.Typer(help="Create, list and revoke the keys of the HTTP API.", no_args_is_help=True)
 
@@ -42,7 +42,7 @@ def list_() -> None:
     if not keys:
         typer.echo("No keys yet. Create one: ghl-snapshots keys create --tenant acme --role trigger")
         return
-    for line in columns([_HEADINGS, *(_row(key) for key in keys)]):
+    for line in table([_HEADINGS, *(_row(key) for key in keys)]):
         typer.echo(line)
 
 

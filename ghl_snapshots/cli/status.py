@@ -11,14 +11,15 @@ import typer
 
 from ghl_snapshots.cli.database import checked_database
 from ghl_snapshots.core.model import Status
-from ghl_snapshots.core.summary import columns, counted
+from ghl_snapshots.core.summary import counted
 from ghl_snapshots.ledger.status import CaptureStatus, statuses
 from ghl_snapshots.ledger.tenants import TenantRegistry
+from ghl_snapshots.local.terminal import table, width
 
 commands = typer.Typer()
 
 _HEADINGS = ("tenant", "type", "state", "age", "records", "next", "without")
-_WIDTH = 20
+_SHORTEST = 20
 _WORDS = {Status.SUCCESS: "ok", Status.PARTIAL_FAILURE: "partial", Status.FAILED: "FAILED"}
 
 
@@ -60,13 +61,16 @@ def status(
 
 
 def _grid(found: Sequence[CaptureStatus], now: datetime) -> Iterator[str]:
-    """A line for each tenant with a cell for each type, no wider than 80 columns."""
-    rows = [
-        (_shortened(tenant_id), *(_cell(one, now) for one in of_tenant))
+    """A line for each tenant with a cell for each type; of a long id what the terminal has room for."""
+    cells = {
+        tenant_id: [_cell(one, now) for one in of_tenant]
         for tenant_id, of_tenant in groupby(found, key=lambda one: one.tenant_id)
-    ]
+    }
     kinds = list(dict.fromkeys(one.snapshot_type.value for one in found))
-    return columns([("tenant", *kinds), *rows]) if rows else iter(())
+    taken = sum(2 + max(map(len, column)) for column in zip(kinds, *cells.values(), strict=True))
+    room = max(_SHORTEST, columns - taken) if (columns := width()) else None
+    rows = [(_shortened(tenant_id, room), *row) for tenant_id, row in cells.items()]
+    return table([("tenant", *kinds), *rows]) if rows else iter(())
 
 
 def _cell(one: CaptureStatus, now: datetime) -> str:
@@ -76,7 +80,7 @@ def _cell(one: CaptureStatus, now: datetime) -> str:
 def _details(found: Sequence[CaptureStatus], now: datetime) -> Iterator[str]:
     rows = [
         (
-            _shortened(one.tenant_id),
+            one.tenant_id,
             one.snapshot_type.value,
             _state(one),
             _age(one, now),
@@ -86,7 +90,7 @@ def _details(found: Sequence[CaptureStatus], now: datetime) -> Iterator[str]:
         )
         for one in found
     ]
-    return columns([_HEADINGS, *rows]) if rows else iter(())
+    return table([_HEADINGS, *rows]) if rows else iter(())
 
 
 def _state(one: CaptureStatus) -> str:
@@ -107,8 +111,12 @@ def _span(span: timedelta) -> str:
     return f"{minutes // 60}h" if minutes < 48 * 60 else f"{minutes // (24 * 60)}d"
 
 
-def _shortened(tenant_id: str) -> str:
-    return tenant_id if len(tenant_id) <= _WIDTH else f"{tenant_id[: _WIDTH - 1]}…"
+def _shortened(tenant_id: str, room: int | None) -> str:
+    """The id with its middle left out, since the ends are what ids differ in."""
+    if room is None or len(tenant_id) <= room:
+        return tenant_id
+    head = room // 2
+    return f"{tenant_id[:head]}…{tenant_id[-(room - head - 1) :]}"
 
 
 def _totals(found: Sequence[CaptureStatus]) -> str:

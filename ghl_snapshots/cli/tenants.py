@@ -17,10 +17,10 @@ from ghl_snapshots.core.capture_settings import parsed_overrides
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.model import AccountKind, Tenant
 from ghl_snapshots.core.signals import ended_by_signals
-from ghl_snapshots.core.summary import columns
 from ghl_snapshots.core.tokens import StoredTokens
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.tenants import TenantRegistry
+from ghl_snapshots.local.terminal import table
 
 commands = typer.Typer(
     help="Add, change, list and disable the tenants that are captured.", no_args_is_help=True
@@ -124,7 +124,7 @@ def list_() -> None:
             "ghl-snapshots tenants add acme --account LOCATION_ID --credential env:ACME_GHL_TOKEN"
         )
         return
-    for line in columns([_HEADINGS, *(_row(tenant) for tenant in tenants)]):
+    for line in table([_HEADINGS, *(_row(tenant) for tenant in tenants)]):
         typer.echo(line)
 
 

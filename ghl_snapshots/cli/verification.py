@@ -2,24 +2,24 @@
 
 import hashlib
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from ghl_snapshots.cli.database import checked_database
 from ghl_snapshots.core.audit_events import EventType
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.model import SnapshotType, iso
 from ghl_snapshots.core.settings import load_settings
+from ghl_snapshots.core.summary import counted
 from ghl_snapshots.ledger import checkpoint, findings
 from ghl_snapshots.ledger.audit import AuditTrail, by_hand
 from ghl_snapshots.ledger.verification import Verification
+from ghl_snapshots.local.terminal import progress
 
 commands = typer.Typer()
 checkpoint_commands = typer.Typer(
@@ -46,16 +46,21 @@ def verify(
     """Recompute chains, checksums and digests and print what does not match; exit code 1 if anything."""
     console = _console()
     since = since.replace(tzinfo=UTC) if since else None
-    with checked_database() as (_, database), _progress(console) as on_progress:
+    with checked_database() as (_, database), progress(console) as advance:
         walk = Verification(
             database,
             tenant_id=tenant,
             snapshot_type=type_,
             since=since,
             deep=deep,
-            on_progress=on_progress,
+            on_progress=lambda at: advance(at.done, at.total, at.tenant_id or "entities"),
         )
-        problems = _print_findings(console, walk)
+        try:
+            problems = _print_findings(console, walk)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(
+                f"{counted(walk.checked.snapshots, 'snapshot')} verified, the others not"
+            ) from None
         details = {
             "deep": deep,
             "snapshotType": type_,
@@ -139,17 +144,6 @@ def _print_findings(console: Console, found: Iterable[findings.Finding]) -> int:
 
 def _format_count(problems: int) -> str:
     return {0: "no problem found", 1: "1 problem found"}.get(problems, f"{problems:,} problems found")
-
-
-@contextmanager
-def _progress(console: Console) -> Iterator[Callable[[findings.Progress], None]]:
-    """A progress bar on a terminal, nothing elsewhere."""
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task("verifying", total=None)
-        yield lambda at: bar.update(
-            task, completed=at.done, total=at.total, description=at.tenant_id or "entities"
-        )
 
 
 def _key_text(path: Path | None) -> bytes:

@@ -12,18 +12,21 @@ _HEADINGS = ("tenant", "type", "status", "records", "calls", "seconds", "checksu
 # What differs between two errors with the same cause: which call it was, how many others, numbers.
 _CALL = re.compile(r"^\S+(?: of location \S+)?: | \(and [^()]* for the same reason\)$")
 _NUMBER = re.compile(r"\d+(?:\.\d+)?")
-_ROW = "{:<{width}}  {:<10}  {:<15}  {:>7}  {:>5}  {:>7}  {}"
+_TEXT_WIDTHS, _NUMBER_WIDTHS = (10, 15), (7, 5, 7)
+"""Of the columns of `row` between the tenant and the checksum."""
+_GAP, _INDENT = "  ", "    "
 
 
-def heading(tenant_ids: Iterable[str]) -> str:
+def heading(tenant_ids: Iterable[str], *, width: int | None = None) -> str:
     """The headings of the columns of `row`."""
-    return _format(tenant_ids, *_HEADINGS)
+    return _format(tenant_ids, width, *_HEADINGS)
 
 
-def row(snapshot: Snapshot, tenant_ids: Iterable[str]) -> str:
+def row(snapshot: Snapshot, tenant_ids: Iterable[str], *, width: int | None = None) -> str:
     """One snapshot: tenant, type, status, size, cost, and the first 12 digits of the checksum."""
     return _format(
         tenant_ids,
+        width,
         snapshot.tenant_id,
         snapshot.snapshot_type.value,
         snapshot.status.value,
@@ -76,11 +79,22 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
-def columns(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """The rows with aligned cells, whole however narrow the terminal is."""
+def columns(rows: Sequence[Sequence[str]], *, width: int | None = None) -> Iterator[str]:
+    """The rows with aligned cells; what is wider than `width` goes on in indented lines, nothing is cut."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for cells in rows:
-        yield "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+        yield from _aligned([cell.ljust(size) for cell, size in zip(cells, widths, strict=True)], width)
+
+
+def _aligned(cells: Sequence[str], width: int | None) -> Iterator[str]:
+    line = cells[0]
+    for cell in cells[1:]:
+        if width is not None and len(line) + len(_GAP) + len(cell) > width:
+            yield line.rstrip()
+            line = _INDENT + cell
+        else:
+            line += _GAP + cell
+    yield line.rstrip()
 
 
 def _causes(
@@ -110,5 +124,10 @@ def _describe(item: _Item) -> str:
     return f"{item['endpoint'] or 'all calls'}{location}: {item['message']}"
 
 
-def _format(tenant_ids: Iterable[str], *cells: str) -> str:
-    return _ROW.format(*cells, width=max(map(len, [_HEADINGS[0], *tenant_ids])))
+def _format(tenant_ids: Iterable[str], width: int | None, *cells: str) -> str:
+    tenant, kind, status, *numbers, checksum = cells
+    longest = max(map(len, [_HEADINGS[0], *tenant_ids]))
+    widths = (longest, *_TEXT_WIDTHS)
+    texts = [text.ljust(size) for text, size in zip((tenant, kind, status), widths, strict=True)]
+    figures = [text.rjust(size) for text, size in zip(numbers, _NUMBER_WIDTHS, strict=True)]
+    return "\n".join(_aligned([*texts, *figures, checksum], width))

@@ -20,6 +20,7 @@ from urllib.parse import quote
 
 from ghl_snapshots.core.errors import ConfigurationError, SnapshotNotFoundError
 from ghl_snapshots.core.model import Entity, Snapshot, SnapshotType
+from ghl_snapshots.core.signals import deferred_signals
 from ghl_snapshots.ledger.ledger import Ledger
 
 SUMS, LIST = "SHA256SUMS", "entities.json"
@@ -31,7 +32,7 @@ _MAX_NAME = 120
 def export_tenant(ledger: Ledger, tenant_id: str, folder: Path, *, as_of: datetime) -> list[Snapshot]:
     """Write what was captured of the tenant by that moment, in the place of an earlier export; the snapshots.
 
-    The folder changes only when all is written and verified; what is not ours in it stays, such as .git.
+    The folder changes only when all is written and verified, and as a whole; what is not ours in it stays.
 
     Raises:
         SnapshotNotFoundError: nothing was captured by then.
@@ -50,7 +51,8 @@ def export_tenant(ledger: Ledger, tenant_id: str, folder: Path, *, as_of: dateti
         fresh = Path(mkdtemp(prefix=".export-", dir=folder))
         try:
             _write(ledger, snapshots, fresh)
-            _replace(folder, fresh)
+            with deferred_signals():
+                _replace(folder, fresh)
         finally:
             shutil.rmtree(fresh, ignore_errors=True)
     except OSError as error:

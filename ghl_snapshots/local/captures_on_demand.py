@@ -3,41 +3,51 @@
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ghl_snapshots.core import summary
 from ghl_snapshots.core.model import Snapshot, SnapshotType
+from ghl_snapshots.local.terminal import progress, width
 
 
 def capture(tenant_ids: Sequence[str], snapshot_types: Sequence[SnapshotType], *, reason: str) -> int:
-    """Capture the tenants in a Dagster run and print each snapshot; the exit code, 0 if all are complete."""
+    """Capture the tenants in a Dagster run and print each snapshot; the exit code, 0 if all are complete.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; says how many snapshots are stored.
+    """
     # Dagster takes a second to import, which no other command should wait for.
     from ghl_snapshots.definitions import all_definitions
     from ghl_snapshots.orchestration.launch import capture_now
 
     console = _Console(soft_wrap=True, highlight=False)
-    console.print(summary.heading(tenant_ids), style="bold")
+    console.print(summary.heading(tenant_ids, width=width()), style="bold")
     began = time.monotonic()
+    stored, total = 0, len(tenant_ids) * len(snapshot_types)
     seen: dict[tuple[str, str], Snapshot] = {}
-    with _progress(console, len(tenant_ids) * len(snapshot_types)) as advance:
+    with progress(console) as advance:
+        advance(0, total, "capturing")
 
         def print_row(snapshot: Snapshot) -> None:
-            console.print(summary.row(snapshot, tenant_ids), markup=False)
+            nonlocal stored
+            console.print(summary.row(snapshot, tenant_ids, width=width()), markup=False)
             for error in summary.describe_errors(snapshot):
                 earlier = seen.setdefault((snapshot.tenant_id, summary.cause_key(error)), snapshot)
                 line = error if earlier is snapshot else f"for the same reason as {earlier.snapshot_type}"
                 console.print(f"  {line}", style="red", markup=False)
             for left_out in summary.describe_left_out(snapshot):
                 console.print(f"  {left_out}", style="yellow", markup=False)
-            advance()
+            stored += 1
+            advance(stored, total, "capturing")
 
-        result = capture_now(
-            all_definitions(), tenant_ids, snapshot_types, reason=reason, on_snapshot=print_row
-        )
+        try:
+            result = capture_now(
+                all_definitions(), tenant_ids, snapshot_types, reason=reason, on_snapshot=print_row
+            )
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"{stored:,} of {total:,} snapshots were captured and stored") from None
     seconds = time.monotonic() - began
     console.print(summary.totals(result.snapshots, seconds=seconds, new_bytes=result.new_bytes))
     for failure in result.failures if not result.snapshots else ():
@@ -53,12 +63,3 @@ class _Console(Console):
         self.quiet = True
         # What is still buffered would fail again when the program ends.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-@contextmanager
-def _progress(console: Console, total: int) -> Iterator[Callable[[], None]]:
-    """A bar below the lines on a terminal; elsewhere the lines are progress enough."""
-    columns = (TextColumn("capturing"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        task = progress.add_task("capturing", total=total)
-        yield lambda: progress.advance(task)

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ghl_snapshots.core.model import Snapshot, SnapshotType, Source, Status
-from ghl_snapshots.core.summary import cause_key, describe_errors, describe_left_out
+from ghl_snapshots.core.summary import cause_key, columns, describe_errors, describe_left_out
 
 
 def error(endpoint: str, message: str) -> dict[str, Any]:
@@ -75,3 +75,16 @@ def test_the_same_cause_in_another_type_has_the_same_key() -> None:
     [workflows] = describe_errors(replace(snapshot(other), snapshot_type=SnapshotType.WORKFLOWS))
     assert cause_key(calendars) == cause_key(workflows)
     assert cause_key(calendars) != cause_key("/workflows/ of location loc1: missing scope")
+
+
+def test_a_table_that_is_wider_than_the_terminal_goes_on_below_and_is_cut_nowhere() -> None:
+    rows = [("tenant", "type", "snapshot"), ("acme", "workflows", "01a2258c-591c"), ("northwind", "ai", "x")]
+    assert list(columns(rows, width=24)) == [
+        "tenant     type",
+        "    snapshot",
+        "acme       workflows",
+        "    01a2258c-591c",
+        "northwind  ai",
+        "    x",
+    ]
+    assert list(columns(rows, width=36)) == list(columns(rows))

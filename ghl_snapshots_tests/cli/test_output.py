@@ -1,0 +1,140 @@
+"""What is printed can be read in a narrow terminal, and by another program."""
+
+import os
+import pty
+import re
+import signal
+import subprocess
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import Connection
+
+from ghl_snapshots.core.api_keys import KeyRole
+from ghl_snapshots.core.model import SnapshotType
+from ghl_snapshots.ledger.api_keys import ApiKeys
+from ghl_snapshots.ledger.database import Database
+from ghl_snapshots.ledger.ledger import Ledger
+from ghl_snapshots.simulator.server import Simulator
+from ghl_snapshots_tests.cli.in_process import InProcess
+from ghl_snapshots_tests.command_line import COMMAND, CommandLine
+from ghl_snapshots_tests.held_answers import TIMEOUT_SECONDS, hold_back
+from ghl_snapshots_tests.ledger.captures import capture
+from ghl_snapshots_tests.waiting import eventually
+
+LISTINGS = [
+    ["tenants", "list"],
+    ["keys", "list"],
+    ["snapshots", "list"],
+    ["history", "acme", "w1"],
+    ["export", "acme", "--to", "{folder}"],
+    ["status"],
+    ["status", "--problems"],
+    ["audit"],
+]
+
+
+@pytest.fixture
+def ghl_snapshots(url: str, database: Database, tmp_path: Path) -> CommandLine:
+    """The command line over a capture of acme's workflows."""
+    moment = datetime(2026, 3, 3, 2, tzinfo=UTC)
+    Ledger(database).append(
+        capture("acme", [b'{"id":"w1"}'], captured_at=moment, snapshot_type=SnapshotType.WORKFLOWS)
+    )
+    ApiKeys(database).create(["acme"], KeyRole.READ, note="for the warehouse")
+    return InProcess(home=tmp_path / "home", variables={"GHL_SNAPSHOTS_DATABASE_URL": url})
+
+
+@pytest.mark.parametrize("command", LISTINGS, ids=" ".join)
+def test_a_listing_fits_into_sixty_columns_and_loses_nothing(
+    ghl_snapshots: CommandLine, tmp_path: Path, command: list[str]
+) -> None:
+    arguments = [part.format(folder=tmp_path / "exported") for part in command]
+    narrow = replace(ghl_snapshots, variables={**ghl_snapshots.variables, "COLUMNS": "60"})
+    whole, lines = (run(*arguments).stdout.decode() for run in (ghl_snapshots, narrow))
+    assert max(map(len, lines.splitlines())) <= 60
+    assert words(lines) == words(whole)
+
+
+def words(text: str) -> list[str]:
+    """All but the ages, which grow meanwhile."""
+    return [re.sub(r"^\d+[mhd]$", "", word) for word in text.split()]
+
+
+def test_a_listing_whose_reader_stops_early_says_nothing_of_it(ghl_snapshots: CommandLine) -> None:
+    process = CommandLine(home=ghl_snapshots.home, variables=ghl_snapshots.variables)
+    assert process.piped_into_head("config") == b""
+
+
+@pytest.mark.parametrize(
+    ("where", "variable", "red"),
+    [("terminal", "TERM", 1), ("terminal", "NO_COLOR", 0), ("pipe", "TERM", 0), ("pipe", "FORCE_COLOR", 1)],
+)
+def test_only_a_terminal_gets_colours_unless_the_user_says_otherwise(
+    ghl_snapshots: CommandLine, superuser: Connection, where: str, variable: str, red: int
+) -> None:
+    """And only a terminal a progress bar. What `verify` finds is red."""
+    superuser.execute("ALTER TABLE ghl.snapshot DISABLE TRIGGER USER")
+    superuser.execute("UPDATE ghl.snapshot SET record_count = 2")
+    process = CommandLine(
+        home=ghl_snapshots.home,
+        variables={**ghl_snapshots.variables, "TERM": "xterm-256color", variable: "xterm-256color"},
+    )
+    printed = in_terminal(process, "verify") if where == "terminal" else process("verify").stdout
+    assert b"4 problems found" in printed
+    assert min(printed.count(b"\x1b[31m"), 1) == red
+    assert (b"\x1b[?25l" in printed) == (where == "terminal"), "a bar hides the cursor"
+
+
+def in_terminal(process: CommandLine, *arguments: str) -> bytes:
+    """What a command prints into a terminal."""
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(
+        [COMMAND, *arguments], env=process.environment(), stdin=theirs, stdout=theirs, stderr=theirs
+    ) as running:
+        os.close(theirs)
+        printed = b""
+        with suppress(OSError):  # the terminal's other end is closed
+            while chunk := os.read(ours, 65_536):
+                printed += chunk
+        running.wait()
+    os.close(ours)
+    return printed
+
+
+def test_ctrl_c_ends_what_only_reads(ghl_snapshots: CommandLine, url: str, tmp_path: Path) -> None:
+    process = CommandLine(home=ghl_snapshots.home, variables=ghl_snapshots.variables)
+    output = tmp_path / "output"
+    with psycopg.connect(url) as locking, psycopg.connect(url, autocommit=True) as watching:
+        locking.execute("LOCK TABLE ghl.entity IN ACCESS EXCLUSIVE MODE")
+        verify = process.start("verify", "--deep", output=output)
+        eventually(
+            lambda: watching.execute("SELECT FROM pg_locks WHERE NOT granted").rowcount, "verify has to wait"
+        )
+        verify.send_signal(signal.SIGINT)
+        assert verify.wait(TIMEOUT_SECONDS) == 130
+    assert output.read_text() == "Stopped: 0 snapshots verified, the others not.\n"
+
+
+def test_ctrl_c_ends_a_capture_and_says_what_is_stored(
+    ghl_snapshots: CommandLine, simulator: Simulator, tmp_path: Path
+) -> None:
+    location = next(iter(simulator.accounts.single_locations))
+    variables = {"GHL_BASE_URL": simulator.base_url, "TOKEN": location.private_integration_token}
+    process = CommandLine(home=ghl_snapshots.home, variables={**ghl_snapshots.variables, **variables})
+    account = ("--account", location.location_id, "--credential", "env:TOKEN")
+    InProcess(home=process.home, variables=process.variables)("tenants", "add", "mill", *account)
+    held = hold_back(simulator, "/workflows/")
+    output = tmp_path / "output"
+    types = ("--type", "pipelines", "--type", "workflows")
+    snapshot = process.start("snapshot", "--tenant", "mill", *types, output=output)
+    assert held.reached.wait(TIMEOUT_SECONDS), output.read_text()
+    eventually(lambda: "success" in output.read_text(), "the pipelines are stored")
+    snapshot.send_signal(signal.SIGINT)
+    assert snapshot.wait(TIMEOUT_SECONDS) == 130
+    held.released.set()
+    assert output.read_text().endswith("Stopped: 1 of 2 snapshots were captured and stored.\n")
