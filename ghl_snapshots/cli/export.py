@@ -14,7 +14,7 @@ from ghl_snapshots.ledger.audit import AuditTrail, by_hand
 from ghl_snapshots.ledger.export import export_tenant
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.tenants import TenantRegistry
-from ghl_snapshots.local.terminal import table
+from ghl_snapshots.local.terminal import progress, table
 
 commands = typer.Typer()
 
@@ -36,7 +36,8 @@ def export(
     with ended_by_signals(), checked_database() as (_, database):
         moment = in_utc(as_of) or database.now()
         TenantRegistry(database).get(tenant)
-        exported = export_tenant(Ledger(database), tenant, to, as_of=moment)
+        with progress("exporting"):
+            exported = export_tenant(Ledger(database), tenant, to, as_of=moment)
         details = {"exported": [snapshot.snapshot_id for snapshot in exported], "asOf": iso(moment)}
         AuditTrail(database).record(by_hand(EventType.READ, tenant_id=tenant, details=details))
     rows = [

@@ -1,7 +1,7 @@
 """Which tenants a command means: by id, by pattern, from a file, or all of them."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -49,10 +49,15 @@ def _matches(wanted: str, tenants: dict[str, bool], enabled: Sequence[str]) -> S
     return [wanted]
 
 
-def _lines(file: Path) -> Iterator[str]:
+def _lines(file: Path) -> Sequence[str]:
     """A tenant or pattern a line; `-` is standard input, and # begins a remark."""
     try:
         text = sys.stdin.read() if str(file) == "-" else file.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigurationError(f"{file} cannot be read: {error}.") from None
-    yield from filter(None, (line.partition("#")[0].strip() for line in text.splitlines()))
+    except OSError as error:
+        raise ConfigurationError(f"{file} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{file} is not UTF-8 text.") from None
+    lines = list(filter(None, (line.partition("#")[0].strip() for line in text.splitlines())))
+    if not lines:
+        raise ConfigurationError(f"{file} names no tenant.")
+    return lines

@@ -20,7 +20,7 @@ from ghl_snapshots.core.signals import ended_by_signals
 from ghl_snapshots.core.tokens import StoredTokens
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.tenants import TenantRegistry
-from ghl_snapshots.local.terminal import table
+from ghl_snapshots.local.terminal import progress, table
 
 commands = typer.Typer(
     help="Add, change, list and disable the tenants that are captured.", no_args_is_help=True
@@ -75,7 +75,9 @@ def add(
 def check(tenant: _TenantId) -> None:
     """Ask GHL what a tenant's credential may read; exit code 1 if a snapshot would be incomplete."""
     with ended_by_signals(), migrated_database() as (settings, database):  # it may exchange a refresh token
-        found = check_account(settings, database, TenantRegistry(database).get(tenant))
+        registered = TenantRegistry(database).get(tenant)
+        with progress("asking GHL"):
+            found = check_account(settings, database, registered)
     for line in describe_check(found):
         typer.echo(line)
     raise typer.Exit(0 if found.is_complete else 1)

@@ -46,7 +46,7 @@ def verify(
     """Recompute chains, checksums and digests and print what does not match; exit code 1 if anything."""
     console = _console()
     since = since.replace(tzinfo=UTC) if since else None
-    with checked_database() as (_, database), progress(console) as advance:
+    with checked_database() as (_, database), progress("verifying", console=console) as advance:
         walk = Verification(
             database,
             tenant_id=tenant,

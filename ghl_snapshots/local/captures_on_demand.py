@@ -27,8 +27,8 @@ def capture(tenant_ids: Sequence[str], snapshot_types: Sequence[SnapshotType], *
     began = time.monotonic()
     stored, total = 0, len(tenant_ids) * len(snapshot_types)
     seen: dict[tuple[str, str], Snapshot] = {}
-    with progress(console) as advance:
-        advance(0, total, "capturing")
+    with progress("capturing", console=console) as advance:
+        advance(0, total)
 
         def print_row(snapshot: Snapshot) -> None:
             nonlocal stored
@@ -40,7 +40,7 @@ def capture(tenant_ids: Sequence[str], snapshot_types: Sequence[SnapshotType], *
             for left_out in summary.describe_left_out(snapshot):
                 console.print(f"  {left_out}", style="yellow", markup=False)
             stored += 1
-            advance(stored, total, "capturing")
+            advance(stored, total)
 
         try:
             result = capture_now(

@@ -3,16 +3,21 @@
 import os
 import shutil
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from ghl_snapshots.core.summary import columns
 
-Advance = Callable[[int, int | None, str], None]
-"""Called with how much is done, of how much if that is known, and what is under way."""
+
+class Advance(Protocol):
+    """Moves a bar."""
+
+    def __call__(self, done: int, total: int, name: str = ...) -> None:
+        """So much is done of the total; `name` is what is under way, unchanged by default."""
 
 
 def width() -> int | None:
@@ -28,9 +33,13 @@ def table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
 
 
 @contextmanager
-def progress(console: Console) -> Iterator[Advance]:
-    """A bar below the lines of `console`, or on standard error where only that is a terminal; else none."""
+def progress(name: str, *, console: Console | None = None) -> Iterator[Advance]:
+    """A bar below the lines of `console`, or on standard error where only that is a terminal; else none.
+
+    It shows that something goes on until it is told how much is done.
+    """
     # Not as rich sees it, for which FORCE_COLOR makes a terminal of a pipe.
+    console = console or Console()
     shown = console if sys.stdout.isatty() else Console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(
@@ -40,5 +49,5 @@ def progress(console: Console) -> Iterator[Advance]:
         redirect_stdout=shown is console,
         disable=not (sys.stdout.isatty() or sys.stderr.isatty()),
     ) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total, name: bar.update(task, completed=done, total=total, description=name)
+        task = bar.add_task(name, total=None)
+        yield lambda done, total, name=name: bar.update(task, completed=done, total=total, description=name)

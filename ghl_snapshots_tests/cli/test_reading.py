@@ -97,7 +97,8 @@ def test_a_moment_is_exported_and_an_earlier_export_replaced(
         (("--all", "--tenant", "acme"), b"Say which tenants"),
         (("--tenant", "nobody*"), b"No enabled tenant matches 'nobody*'"),
         (("--tenant", "acme*", "--tenant", "nobody"), b"Unknown tenant 'nobody'"),
-        (("--file", "no-such-file"), b"no-such-file cannot be read"),
+        (("--file", "no-such-file"), b"no-such-file cannot be read: No such file or directory."),
+        (("--file", "/dev/null"), b"/dev/null names no tenant."),
     ],
 )
 def test_what_means_no_tenant_is_refused_before_anything_is_captured(
