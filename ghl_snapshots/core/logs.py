@@ -1,6 +1,7 @@
 """Logs: one JSON object a line, or readable lines on a terminal."""
 
 import logging
+import os
 import sys
 
 import structlog
@@ -29,8 +30,11 @@ def _add_handler(logger: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True, key="timestamp"),
         structlog.processors.format_exc_info,
     ]
-    terminal = sys.stdout.isatty()
-    renderer: Processor = structlog.dev.ConsoleRenderer() if terminal else structlog.processors.JSONRenderer()
+    # `ghl-snapshots dev` reads what its processes print, and passes it on to a terminal.
+    terminal = sys.stdout.isatty() or os.environ.get("FORCE_COLOR")
+    renderer: Processor = structlog.processors.JSONRenderer()
+    if terminal and not os.environ.get("NO_COLOR"):
+        renderer = structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -14,12 +14,14 @@ import requests
 from ghl_snapshots.core.errors import ConfigurationError, GhlSnapshotsError
 from ghl_snapshots.core.settings import load_settings
 from ghl_snapshots.core.signals import ended_by_signals
-from ghl_snapshots.local.environment import WORKSPACE, migrate_databases, product_environment
+from ghl_snapshots.local.environment import WORKSPACE, make_private, migrate_databases, product_environment
 from ghl_snapshots.local.foreground import script
-from ghl_snapshots.local.processes import Processes, Record
+from ghl_snapshots.local.processes import DELAY_SECONDS, Processes, Record
 from ghl_snapshots.local.simulated import simulated_ghl
 
 _HOST = "127.0.0.1"
+_LOG_FORMAT = "DAGSTER_CLI_API_GRPC_LOG_FORMAT"
+"""Of the code servers, to which webserver and daemon do not pass theirs on."""
 
 
 def run(port: int, api_port: int, say: Callable[[str], None]) -> None:
@@ -33,6 +35,7 @@ def run(port: int, api_port: int, say: Callable[[str], None]) -> None:
     """
     with ended_by_signals(), ExitStack() as stack:
         home = load_settings().home.absolute()
+        make_private(home)
         record = stack.enter_context(Record(home / "processes.json"))
         # Dagster takes a second to import, which a refusal should not wait for.
         from ghl_snapshots.orchestration.instance import prepare_storage
@@ -46,17 +49,23 @@ def run(port: int, api_port: int, say: Callable[[str], None]) -> None:
         if "GHL_BASE_URL" not in os.environ:
             ghl = stack.enter_context(simulated_ghl(settings))
             say(f"Simulated GHL  {ghl.base_url}")
-        processes = stack.enter_context(Processes(record))  # entered last, to end before what they use
+        processes = stack.enter_context(Processes(record))  # ends before what they use
+        stack.callback(
+            say,
+            f"Ending; what the processes say of it is in {record.last_words}. Runs go on at the next start.",
+        )
+        environment = _environment()
         for name, *arguments in (
             ("dagster-webserver", "-h", _HOST, "-p", str(port), "--dagster-log-level", "warning"),
             ("dagster-daemon", "run", "--log-level", "warning"),
         ):
-            # By default a sensor that found nothing is a line, every second.
-            logging = ("--code-server-log-level", "warning", "--log-format", _log_format())
+            # By default a sensor that found nothing is a line, every second. And a code server warns each
+            # minute, when the daemon has replaced it and asks it nothing any more.
+            logging = ("--code-server-log-level", "error", "--log-format", environment[_LOG_FORMAT])
             command = [script(name), *arguments, *logging, "-w", str(WORKSPACE)]
-            processes.start(name, command, dict(os.environ))
+            processes.start(name, command, environment)
         api = [script("ghl-snapshots"), "api", "--host", _HOST, "--port", str(api_port)]
-        processes.start("api", api, dict(os.environ))
+        processes.start("api", api, environment)
         say(f"API            http://{_HOST}:{api_port}/docs")
         _watch(processes, home if embedded else None, port, say)
 
@@ -74,11 +83,12 @@ def _watch(processes: Processes, postgres_home: Path | None, port: int, say: Cal
             )
         if ended is not None:
             name, code = ended
+            processes.print_output(name)
             raise GhlSnapshotsError(_describe_end(name, code))
         if not ready and webserver_answers(port):
             ready = True
             say(f"Dagster        http://{_HOST}:{port}   (Ctrl-C ends everything)")
-        time.sleep(0.3)
+        time.sleep(DELAY_SECONDS / 2)
 
 
 def _postgres_runs(home: Path) -> bool:
@@ -87,9 +97,11 @@ def _postgres_runs(home: Path) -> bool:
     return EmbeddedPostgres.runs_in(home)
 
 
-def _log_format() -> str:
-    """Colours where a person reads along; a file gets a JSON object a line, as from the API."""
-    return "colored" if sys.stderr.isatty() and not os.environ.get("NO_COLOR") else "json"
+def _environment() -> dict[str, str]:
+    """Colours where a person reads along; a file gets a JSON object a line."""
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        return {**os.environ, "FORCE_COLOR": "1", _LOG_FORMAT: "colored"}
+    return {**os.environ, _LOG_FORMAT: "json"}
 
 
 def _describe_end(name: str, code: int) -> str:

@@ -46,7 +46,7 @@ def product_environment() -> Iterator[Settings]:
         ConfigurationError: a setting is wrong, or the embedded PostgreSQL does not start.
     """
     settings = load_settings()
-    _make_private(settings.home)
+    make_private(settings.home)
     with ExitStack() as stack:
         if settings.database_url is None:
             server = stack.enter_context(_embedded_server(settings))
@@ -131,7 +131,7 @@ def _embedded_server(settings: Settings) -> "EmbeddedPostgres":
     return EmbeddedPostgres(settings.home)
 
 
-def _make_private(home: Path) -> None:
+def make_private(home: Path) -> None:
     """Make the home folder, where the key of an embedded database is, for this user only, whatever the umask.
 
     Raises:

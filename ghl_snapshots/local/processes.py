@@ -3,6 +3,9 @@
 Each child leads a session of its own, so that Ctrl-C reaches the supervisor only, which then ends the
 children. It holds a lock on a file with their process ids: a second supervisor of the same home is refused,
 and the next one after a supervisor was killed first ends the processes it left.
+
+What the children print is passed on until they are ended. A process of Dagster's that is broken off, or has
+lost the database, prints tracebacks which say nothing else; those go to a file.
 """
 
 import fcntl
@@ -11,6 +14,8 @@ import logging
 import os
 import signal
 import subprocess
+import sys
+import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +29,9 @@ from ghl_snapshots.core.tokens import EXCHANGE_SECONDS
 from ghl_snapshots.local.endings import wait_for_end
 
 _GRACE_SECONDS = 15
+_READ_SECONDS = 2
+DELAY_SECONDS = 0.6
+"""After which what a child has printed is passed on, if all is still well then."""
 _log = logging.getLogger(__name__)
 
 
@@ -64,6 +72,11 @@ class Record:
             self._file.close()
             self._file = None
 
+    @property
+    def last_words(self) -> Path:
+        """The file beside it for what the children print when they are ended."""
+        return self._path.with_name("last_words.log")
+
     def note(self, running: Sequence[psutil.Process]) -> None:
         """Record these processes instead of those before."""
         if self._file is None:
@@ -79,7 +92,10 @@ class Processes:
 
     def __init__(self, record: Record) -> None:
         self._record = record
+        self._last_words: IO[bytes] | None = None
+        self._ending = threading.Event()
         self._children: dict[str, subprocess.Popen[bytes]] = {}
+        self._readers: dict[str, threading.Thread] = {}
 
     def __enter__(self) -> Self:
         """Start with no child."""
@@ -89,19 +105,30 @@ class Processes:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End every child and all that they started."""
-        _end(self._alive())
-        for child in self._children.values():
-            child.wait()
+        with self._record.last_words.open("wb") as self._last_words:
+            self._ending.set()
+            _end(self._alive())
+            for child in self._children.values():
+                child.wait()
+            for reader in self._readers.values():
+                reader.join(_READ_SECONDS)
         self._record.note([])
 
     def start(
         self, name: str, command: Sequence[str], environment: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
-        """Start a child whose output goes where ours goes; one of the same name must have ended."""
+        """Start a child; one of the same name must have ended."""
         child = subprocess.Popen(
-            command, env=dict(environment), stdin=subprocess.DEVNULL, start_new_session=True
+            command,
+            env=dict(environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         self._children[name] = child
+        self._readers[name] = threading.Thread(target=self._pass_on, args=(child.stdout,), daemon=True)
+        self._readers[name].start()
         self._record.note(self._alive())
         return child
 
@@ -112,6 +139,19 @@ class Processes:
             if code is not None:
                 return name, code
         return None
+
+    def print_output(self, name: str) -> None:
+        """Have all printed that a child which has ended said; what it started may live, and say more."""
+        self._readers[name].join(_READ_SECONDS)
+
+    def _pass_on(self, output: IO[bytes]) -> None:
+        with output:
+            while text := os.read(output.fileno(), 65_536):
+                self._ending.wait(DELAY_SECONDS)
+                target = self._last_words or sys.stdout.buffer
+                with suppress(OSError, ValueError):  # the children go on without a reader of ours
+                    target.write(text)
+                    target.flush()
 
     def _alive(self) -> list[psutil.Process]:
         return [psutil.Process(child.pid) for child in self._children.values() if child.poll() is None]

@@ -30,6 +30,20 @@ with Record(Path(sys.argv[1])) as record, Processes(record) as processes:
     os.kill(os.getpid(), signal.SIGKILL)
 """
 
+SUPERVISOR_OF_SPEAKERS = """
+import os, sys, time
+from pathlib import Path
+from ghl_snapshots.local.processes import Processes, Record
+breaking_off = "import signal, sys; signal.signal(signal.SIGTERM, lambda *_: sys.exit('why'));"
+breaking_off += "open(sys.argv[1], 'w').close(); signal.pause()"
+with Record(Path(sys.argv[1])) as record, Processes(record) as processes:
+    processes.start("failed", [sys.executable, "-c", "print('last line')"], os.environ).wait()
+    processes.print_output("failed")
+    processes.start("broken off", [sys.executable, "-c", breaking_off, sys.argv[2]], os.environ)
+    while not Path(sys.argv[2]).exists():
+        time.sleep(0.05)
+"""
+
 # Ends a while after it was asked to, as a run does whose token exchange is under way.
 EXCHANGING = """
 import signal, sys
@@ -54,6 +68,17 @@ def is_running(pid: int) -> bool:
         return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
+
+
+def test_what_children_print_is_passed_on_until_they_are_ended(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", SUPERVISOR_OF_SPEAKERS, tmp_path / "record", tmp_path / "up"],
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout == b"last line\n"
+    assert (tmp_path / "last_words.log").read_bytes() == b"why\n"
 
 
 def test_children_end_when_the_group_ends(tmp_path: Path) -> None:
