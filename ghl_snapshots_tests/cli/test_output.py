@@ -138,3 +138,24 @@ def test_ctrl_c_ends_a_capture_and_says_what_is_stored(
     assert snapshot.wait(TIMEOUT_SECONDS) == 130
     held.released.set()
     assert output.read_text().endswith("Stopped: 1 of 2 snapshots were captured and stored.\n")
+
+
+@pytest.mark.parametrize(
+    ("shell", "asked"),
+    [
+        ("bash", {"COMP_WORDS": "ghl-snapshots snapshot --ty", "COMP_CWORD": "2"}),
+        ("zsh", {"_TYPER_COMPLETE_ARGS": "ghl-snapshots snapshot --ty"}),
+        (
+            "fish",
+            {
+                "_TYPER_COMPLETE_ARGS": "ghl-snapshots snapshot --ty",
+                "_TYPER_COMPLETE_FISH_ACTION": "get-args",
+            },
+        ),
+    ],
+)
+def test_a_shell_completes_options(tmp_path: Path, shell: str, asked: dict[str, str]) -> None:
+    variables = {"_GHL_SNAPSHOTS_COMPLETE": f"complete_{shell}", **asked}
+    done = InProcess(home=tmp_path / "home", variables=variables)()
+    assert b"--type" in done.stdout
+    assert not (tmp_path / "home").exists()
