@@ -41,6 +41,8 @@ lint: .venv/dev.stamp ## Check style, format and types
 lock: ## Pin the newest allowed dependencies (needs uv)
 	$(COMPILE) --extra build --extra local pyproject.toml -o requirements.txt
 	$(COMPILE) --extra build --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	$(COMPILE) --extra build --extra celery --extra k8s --extra aws -c requirements-dev.txt pyproject.toml \
+		-o requirements-image.txt
 
 # Strict, or what the advisory service does not know would pass for clean. requirements-dev.txt holds the other file too.
 audit: ## Look the pinned dependencies up among known vulnerabilities (needs uv and an advisory service)
