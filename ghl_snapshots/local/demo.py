@@ -1,5 +1,6 @@
 """The demo: every simulated account captured once, end to end, in one command."""
 
+import os
 from collections import Counter
 from collections.abc import Callable
 
@@ -10,8 +11,11 @@ from ghl_snapshots.core.signals import ended_by_signals
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.captures_on_demand import capture
 from ghl_snapshots.local.environment import migrate_databases, product_environment
+from ghl_snapshots.local.foreground import script
 from ghl_snapshots.local.simulated import simulated_ghl
 from ghl_snapshots.simulator.server import Simulator
+
+_QUERY = "SELECT tenant_id, snapshot_type, captured_at, record_count FROM ghl_snapshot"
 
 
 def run(say: Callable[[str], None]) -> int:
@@ -26,10 +30,8 @@ def run(say: Callable[[str], None]) -> int:
             code = capture(_enabled(settings), list(SnapshotType), reason="ghl-snapshots demo")
             say(_requests(ghl))
         say(_checks())
-    say(
-        "Look at it: make dev, or .venv/bin/ghl-snapshots psql -c "
-        "'SELECT tenant_id, snapshot_type, captured_at, record_count FROM ghl_snapshot'"
-    )
+    program = os.path.relpath(script("ghl-snapshots"))
+    say(f"Look at it: {program} dev, or {program} psql -c '{_QUERY}'")
     return code
 
 
