@@ -10,6 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -123,7 +124,8 @@ def test_every_pod_of_the_product_has_one_image_and_no_rights() -> None:
         *(container for server in servers for container in server.get("extraPrependedInitContainers", ())),
         *(container for container in _containers() if "prom/prometheus" not in container["image"]),
     ]
-    assert images | {container["image"] for container in containers} == {PRODUCT["api"]["image"]}
+    images |= {container["image"] for container in containers} | {it["image"] for it in PRODUCT.values()}
+    assert images == {f"ghl_snapshots:{version('ghl-snapshots')}"}
     restricted = {
         "allowPrivilegeEscalation": False,
         "capabilities": {"drop": ["ALL"]},
@@ -132,6 +134,14 @@ def test_every_pod_of_the_product_has_one_image_and_no_rights() -> None:
     }
     for each in (*servers, *_containers()):
         assert each["securityContext"] == restricted
+
+
+def test_the_chart_that_is_installed_is_that_of_the_image() -> None:
+    installed = re.search(
+        r"dagster/dagster --version (\S+)", (DEPLOY.parent / "docs" / "scaling.md").read_text("utf-8")
+    )
+    assert installed
+    assert installed[1] == version("dagster")
 
 
 def _containers() -> Iterator[dict[str, Any]]:
