@@ -16,7 +16,10 @@ from ghl_snapshots.orchestration.partitions import TenantRange
 from ghl_snapshots.orchestration.schedules import scheduled_trigger
 from ghl_snapshots.orchestration.trigger import trigger_tags
 from ghl_snapshots_tests.end_to_end import graphql
+from ghl_snapshots_tests.end_to_end.exchanges import accounts_kept, exchanges, held_exchange
 from ghl_snapshots_tests.end_to_end.hosts import WORKERS, Hosts, running_hosts, tcp_postgres
+from ghl_snapshots_tests.ghl.rig import KEY
+from ghl_snapshots_tests.held_answers import TIMEOUT_SECONDS
 from ghl_snapshots_tests.orchestration.product import Product, product_template, running_product
 from ghl_snapshots_tests.waiting import eventually
 
@@ -38,11 +41,13 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
         for cadence in ("HOURLY", "DAILY", "WEEKLY"):
             patch.setenv(f"GHL_SNAPSHOTS_{cadence}_CRON", "0 0 1 1 *")
         template = product_template(server, folder / "product")
-        with (
-            running_product(server, template, folder / "product", tenants=TENANTS) as product,
-            running_hosts(dict(os.environ), folder) as hosts,
-        ):
-            yield Deployment(product, hosts)
+        with running_product(server, template, folder / "product", tenants=TENANTS) as product:
+            accounts = product.simulator.accounts
+            patch.setenv("GHL_OAUTH_CLIENT_ID", accounts.client_id)
+            patch.setenv("GHL_OAUTH_CLIENT_SECRET", accounts.client_secret)
+            patch.setenv("GHL_SNAPSHOTS_ENCRYPTION_KEYS", KEY)
+            with running_hosts(dict(os.environ), folder) as hosts:
+                yield Deployment(product, hosts)
 
 
 @pytest.fixture
@@ -112,3 +117,31 @@ def test_a_run_that_is_canceled_stays_canceled(deployment: Deployment) -> None:
     run = graphql.finished_run(hosts.webserver, run_id)
     assert run["status"] == "CANCELED"
     assert not graphql.retries(hosts.webserver, run_id)
+
+
+@pytest.mark.usefixtures("partitions")
+def test_a_worker_that_is_stopped_and_a_run_that_is_canceled_finish_their_exchange(
+    deployment: Deployment,
+) -> None:
+    hosts, product = deployment.hosts, deployment.product
+    held = {tenant_id: held_exchange(product, tenant_id) for tenant_id in ("t03", "t07")}
+    runs = {
+        tenant_id: graphql.launch(
+            hosts.webserver, [SnapshotType.WORKFLOWS], TenantRange(first=tenant_id, last=tenant_id).tags()
+        )
+        for tenant_id in held
+    }
+    for exchange in held.values():
+        assert exchange.reached.wait(TIMEOUT_SECONDS)
+    graphql.cancel_run(hosts.webserver, runs["t03"])
+    stopped = worker_of(deployment, runs["t07"])
+    hosts.running[stopped].terminate()
+    for exchange in held.values():
+        exchange.released.set()
+    assert graphql.finished_run(hosts.webserver, runs["t03"])["status"] == "CANCELED"
+    [retry] = eventually(partial(graphql.retries, hosts.webserver, runs["t07"]), "the run is taken up again")
+    assert graphql.finished_run(hosts.webserver, retry["runId"])["status"] == "SUCCESS"
+    assert accounts_kept(product, held)
+    assert exchanges(product) == len(held)
+    hosts.running[stopped].wait()
+    hosts.start(stopped)

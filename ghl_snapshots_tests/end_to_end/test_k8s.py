@@ -1,8 +1,7 @@
 """Runs as Kubernetes Jobs, at a stand-in of the Kubernetes API that executes them."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from datetime import timedelta
+from dataclasses import dataclass
 from pathlib import Path
 
 import dagster as dg
@@ -11,16 +10,14 @@ import yaml
 from dagster._core.code_pointer import ModuleCodePointer
 from dagster._core.origin import JobPythonOrigin, RepositoryPythonOrigin
 
-from ghl_snapshots.capture.composition import open_database
-from ghl_snapshots.core.tokens import EXCHANGE_SECONDS, AccessToken, StoredTokens
+from ghl_snapshots.core.tokens import EXCHANGE_SECONDS
 from ghl_snapshots.definitions import all_definitions
-from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.orchestration.partitions import TenantRange, add_partitions
-from ghl_snapshots.simulator.tokens import refresh_token
+from ghl_snapshots_tests.end_to_end.exchanges import accounts_kept, exchanges, held_exchange
 from ghl_snapshots_tests.end_to_end.kubernetes_api import Cluster, Pod, running_cluster
-from ghl_snapshots_tests.ghl.rig import KEY, now
-from ghl_snapshots_tests.held_answers import TIMEOUT_SECONDS, hold_back
+from ghl_snapshots_tests.ghl.rig import KEY
+from ghl_snapshots_tests.held_answers import TIMEOUT_SECONDS
 from ghl_snapshots_tests.orchestration.product import Product, running_product
 from ghl_snapshots_tests.waiting import eventually
 
@@ -28,7 +25,6 @@ VALUES = yaml.safe_load(
     (Path(__file__).parents[2] / "deploy" / "kubernetes" / "values.yaml").read_text(encoding="utf-8")
 )
 STATE = "/var/lib/ghl_snapshots"
-REFRESH = "/oauth/token"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,32 +125,9 @@ def _instance_at(cluster: Cluster) -> dg.DagsterInstance:
     return dg.DagsterInstance.from_ref(reference._replace(run_launcher_data=launcher))
 
 
-def install_app(deployment: Deployment, tenant_id: str) -> None:
-    """Give the tenant an access token that GHL does not accept, so that its run exchanges the other."""
-    product = deployment.product
-    with product.registry() as registry, open_database(product.settings) as database:
-        registry.update(replace(product.tenants[tenant_id], credential="oauth"))
-        access = AccessToken(value="revoked", expires_at=now() + timedelta(hours=12))
-        stored = StoredTokens(refresh_token=product.location(tenant_id).refresh_token, access=access)
-        with OAuthTokens(database, KEY).locked(tenant_id) as locked:
-            locked.install(stored)
-
-
-def stored_refresh_token(deployment: Deployment, tenant_id: str) -> str:
-    with open_database(deployment.product.settings) as database:
-        tokens = OAuthTokens(database, KEY).load(tenant_id)
-    assert tokens
-    return tokens.refresh_token
-
-
 def test_a_job_captures_and_one_that_is_canceled_or_evicted_loses_no_token(deployment: Deployment) -> None:
     product, instance = deployment.product, deployment.instance
-    for tenant_id in ("t01", "t02"):
-        install_app(deployment, tenant_id)
-    held = {
-        tenant_id: hold_back(product.simulator, REFRESH, product.tenants[tenant_id].ghl_account_id)
-        for tenant_id in ("t01", "t02")
-    }
+    held = {tenant_id: held_exchange(product, tenant_id) for tenant_id in ("t01", "t02")}
     runs = {tenant_id: deployment.launch(tenant_id) for tenant_id in product.tenant_ids}
 
     for exchange in held.values():
@@ -171,11 +144,8 @@ def test_a_job_captures_and_one_that_is_canceled_or_evicted_loses_no_token(deplo
         "t02": dg.DagsterRunStatus.FAILURE,
     }, deployment.cluster.log(f"dagster-run-{runs['t00']}")
     assert [row["tenant_id"] for row in product.rows("SELECT tenant_id FROM ghl_snapshot")] == ["t00"]
-    seed = product.simulator.accounts.seed
-    for tenant_id in ("t01", "t02"):
-        second = refresh_token(seed, product.tenants[tenant_id].ghl_account_id, 2)
-        assert stored_refresh_token(deployment, tenant_id) == second
-    assert sum(request.route == REFRESH for request in product.simulator.request_log) == len(held)
+    assert accounts_kept(product, held)
+    assert exchanges(product) == len(held)
 
     pod = deployment.pod(runs["t00"])
     assert pod.grace_seconds > EXCHANGE_SECONDS
