@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo dev cluster hosts quick test lint audit clean lock
+.PHONY: help demo dev cluster hosts image quick test lint audit clean lock
 
 BIN := .venv/bin
 # The first interpreter that the project supports; override with make PYTHON=/path/to/python.
@@ -32,6 +32,9 @@ test: .venv/dev.stamp ## Run all tests
 
 hosts: .venv/dev.stamp ## Run the long test of several hosts, ten minutes
 	@$(BIN)/python -m pytest ghl_snapshots_tests/end_to_end/hosts_by_hand.py
+
+image: .venv/dev.stamp ## Build the image without a container engine and start it, five minutes (needs root, buildah, debootstrap)
+	@$(BIN)/python -m pytest ghl_snapshots_tests/image_by_hand.py
 
 lint: .venv/dev.stamp ## Check style, format and types
 	@$(BIN)/ruff check .
