@@ -109,6 +109,14 @@ def test_compose_starts_each_process_from_the_one_image_and_lets_it_finish_an_ex
     assert not {"ports", "container_name"} & PRODUCT["worker"].keys(), "of which there may be any number"
 
 
+def test_compose_has_files_for_what_it_gives_a_read_only_container() -> None:
+    """Anything else it copies into the container, which is then refused."""
+    for service in COMPOSE["services"].values():
+        given = [COMPOSE["configs"][config["source"]] for config in service.get("configs", ())]
+        given += [COMPOSE["secrets"][name] for name in service.get("secrets", ())]
+        assert not service.get("read_only") or all((DEPLOY / each["file"]).exists() for each in given)
+
+
 @pytest.mark.parametrize("manifest", MANIFESTS, ids=lambda it: f"{it['kind']} {it['metadata']['name']}")
 def test_kubernetes_takes_the_manifest(manifest: dict[str, Any]) -> None:
     """By its client, which is made from its schema: no field that it does not know, none missing."""
