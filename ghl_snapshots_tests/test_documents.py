@@ -54,6 +54,7 @@ NOT_RUN = {
     r"dg launch": "`ghl-snapshots dagster asset materialize` is run, which asks for the same",
     r"(pg_dumpall|pg_dump|psql|createdb|pg_restore) ": "ledger/test_backup.py; roles are a whole server's",
     r"export GHL_SNAPSHOTS_DATABASE_URL": "the address of what that back-up was restored into",
+    r"(docker|alias dc=|dc|kubectl|helm)\b": "test_image.py and end_to_end/test_k8s.py",
     r"python -m ghl_snapshots_tests": "they write into the repository; other tests compare what they write",
 }
 """By a pattern that commands begin with, what else runs them or why nothing does."""
@@ -268,6 +269,8 @@ def test_what_is_not_run_here_or_only_mentioned_exists() -> None:
             words = command.words
             if words[:2] == ["ghl-snapshots", "exec"]:
                 words = words[2:]
+            elif words[:4] == ["dc", "run", "--rm", "worker"]:
+                words = ["ghl-snapshots", *words[4:]]
             elif "--" in words:  # behind which a command for somewhere else stands
                 words = words[words.index("--") + 1 :]
             if words[0] == "make":
