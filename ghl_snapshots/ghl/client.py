@@ -86,7 +86,10 @@ class GhlClient:
             query={**target.query(), **paging},
         )
         status, answer = self._retried(
-            request, lambda body: read_answer(body, endpoint, target.location_id), budget, attempts
+            request,
+            lambda body: read_answer(body, endpoint, target.location_id, target.parent_id),
+            budget,
+            attempts,
         )
         return Fetched(
             entities=answer.entities,

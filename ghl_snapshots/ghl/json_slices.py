@@ -15,6 +15,7 @@ from ghl_snapshots.core.errors import ErrorKind, GhlError
 from ghl_snapshots.core.json_text import legal_text
 from ghl_snapshots.core.model import AccountKind, Entity
 from ghl_snapshots.ghl.endpoint import Endpoint, Shape
+from ghl_snapshots.ghl.quoting import quoted
 
 _BYTE_ORDER_MARK: Final = "\ufeff"
 _SPACES: Final = frozenset(" \t\n\r")
@@ -43,8 +44,12 @@ class Answer:
     trace_id: str | None = None
 
 
-def read_answer(body: bytes, endpoint: Endpoint, location_id: str | None = None) -> Answer:
+def read_answer(
+    body: bytes, endpoint: Endpoint, location_id: str | None = None, parent_id: str | None = None
+) -> Answer:
     """Take an answer apart as the catalogue describes it; its entities are put down to the location.
+
+    An answer that is one object has to have an id, and if it was asked for by a parent's id, that one.
 
     Raises:
         GhlError: MALFORMED_RESPONSE, saying what in the body is not JSON, not UTF-8 or not as documented.
@@ -52,7 +57,7 @@ def read_answer(body: bytes, endpoint: Endpoint, location_id: str | None = None)
     try:
         text = body.decode("utf-8")
         reader = _Reader(text.removeprefix(_BYTE_ORDER_MARK))
-        items = _Items(endpoint, location_id)
+        items = _Items(endpoint, location_id, parent_id)
         envelope = _read(reader, items, items.places, "")
         reader.expect_end()
         items.expect_read()
@@ -167,10 +172,11 @@ class _Reader:
 class _Items:
     """The entities of an answer, as they are read from it."""
 
-    def __init__(self, endpoint: Endpoint, location_id: str | None) -> None:
+    def __init__(self, endpoint: Endpoint, location_id: str | None, parent_id: str | None) -> None:
         self.endpoint = endpoint
         self.places = tuple(_names(place) for place in endpoint.items)
         self._location_id = location_id
+        self._parent_id = parent_id
         self._read: set[str] = set()
         self.entities: list[Entity] = []
         self.named_locations: set[str] = set()
@@ -200,6 +206,8 @@ class _Items:
         if not isinstance(value, dict):
             raise malformed(f"{place} is {_type_name(value)}, not an object")
         entity_id = _identifier(_at(value, self.endpoint.id)) or _identifier(value.get("_id"))
+        if self.endpoint.shape is Shape.OBJECT:
+            self._check_asked_for(entity_id, place)
         of_company = self.endpoint.account is AccountKind.COMPANY
         own = {entity_id} if self.endpoint.is_account else set()
         self.named_locations |= _known(value.get("locationId"), *(() if of_company else own))
@@ -212,6 +220,13 @@ class _Items:
                 location_id=self._location_id,
             )
         )
+
+    def _check_asked_for(self, entity_id: str | None, place: str) -> None:
+        """Refuse an object that is not the one that was asked for, such as an error under a 200."""
+        if entity_id is None:
+            raise malformed(f"{place} has no {self.endpoint.id!r}")
+        if self._parent_id is not None and entity_id != self._parent_id:
+            raise malformed(f"{place} is {quoted(entity_id)}, not {self._parent_id} that was asked for")
 
 
 def _read(reader: _Reader, items: _Items, places: tuple[tuple[str, ...], ...], here: str) -> dict[str, Any]:

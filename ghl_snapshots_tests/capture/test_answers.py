@@ -14,7 +14,7 @@ from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.local.postgres import EmbeddedPostgres
 from ghl_snapshots.simulator.accounts import Agency, Location, account_id
 from ghl_snapshots.simulator.error_answers import GatewayPage, Refuse, RetryAt
-from ghl_snapshots.simulator.faults import Fault, ReplaceBody
+from ghl_snapshots.simulator.faults import Fault, ReplaceBody, Respond
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator
 from ghl_snapshots_tests.ghl.rig import Rig, installed, rigged, tenant_of, token_database
@@ -291,6 +291,18 @@ def test_agents_that_name_no_location_are_proved_by_one_call(rig: Rig, ours: Loc
     assert capture.status is Status.SUCCESS
     assert AGENTS in {entity.endpoint for entity in capture.entities}
     assert capture.api_calls["/locations/{locationId}", 200] == 1
+
+
+@pytest.mark.parametrize("body", [b'{"location":{}}', b'{"location":{"name":"x"}}'])
+def test_a_location_without_its_id_proves_nothing(
+    rig: Rig, pair: Simulator, ours: Location, body: bytes
+) -> None:
+    only_conversation_agents(ours)
+    ours.scopes.remove("locations/customValues.readonly")
+    pair.inject(Fault(effect=Respond(status=200, body=body), route="/locations/{locationId}"))
+    capture = rig.capture(rig.pit(ours), SnapshotType.AI_WORKERS)
+    assert capture.entities == ()
+    assert {error.kind for error in capture.errors} == {ErrorKind.UNPROVEN}
 
 
 def test_agents_that_nothing_proves_are_not_stored_and_the_scope_is_named(rig: Rig, ours: Location) -> None:

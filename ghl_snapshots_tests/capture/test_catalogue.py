@@ -8,7 +8,7 @@ import pytest
 
 from ghl_snapshots.core.errors import ErrorKind
 from ghl_snapshots.core.model import AccountKind, Capture, LeftOutReason, SnapshotType, Status, Tenant
-from ghl_snapshots.ghl.endpoint import Endpoint
+from ghl_snapshots.ghl.endpoint import Endpoint, Shape
 from ghl_snapshots.ghl.endpoints import ENDPOINTS, endpoints_of
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.queries import query
@@ -102,6 +102,8 @@ def test_a_row_is_whole(endpoint: Endpoint) -> None:
     assert endpoint.holds
     place = f"'{{{endpoint.id.replace('.', ',') or 'id'}}}'"
     assert place in query("of_another_id"), "a verification finds the entity's id in its body"
+    if endpoint.shape is Shape.OBJECT:
+        assert endpoint.is_account or (endpoint.parent and not endpoint.parent.value), "its id is asked for"
     filled = {"locationId", "companyId", "appId"}
     if endpoint.parent is not None:
         earlier = ENDPOINTS[: ENDPOINTS.index(endpoint)]
@@ -188,6 +190,34 @@ def test_a_missing_scope_costs_its_call_only_and_says_what_to_grant(
         }
     assert of(capture, endpoint) == []
     assert capture.entities or endpoint.snapshot_type is SnapshotType.WORKFLOWS
+
+
+@pytest.mark.parametrize(
+    "endpoint",
+    [each for each in OF_LOCATIONS if each.shape is Shape.OBJECT],
+    ids=lambda endpoint: endpoint.path,
+)
+@pytest.mark.parametrize(
+    "content",
+    [{}, {"message": "x"}, {"agent": {"id": "x", "instructions": "y"}}, {"ID": "zzz", "instructions": "y"}],
+    ids=["nothing", "a message", "wrapped", "another one"],
+)
+def test_a_detail_that_is_not_the_one_asked_for_is_an_error_of_its_call(
+    rig: Rig, world: Simulator, place: Location, endpoint: Endpoint, content: dict[str, object]
+) -> None:
+    """Else an agent without its prompt would be a success."""
+    body = {endpoint.id if name == "ID" else name: value for name, value in content.items()}
+    key = endpoint.items[0]
+    answer = json.dumps({key: body} if key else body).encode()
+    world.inject(Fault(effect=Respond(status=200, body=answer), route=endpoint.path))
+    capture = rig.capture(rig.pit(place), endpoint.snapshot_type)
+    assert {error.endpoint for error in capture.errors} == {endpoint.name}
+    own = endpoint.is_account and "ID" in content
+    kinds = {ErrorKind.FORBIDDEN_LOCATION if own else ErrorKind.MALFORMED_RESPONSE}
+    assert {error.kind for error in capture.errors} == kinds
+    assert of(capture, endpoint) == []
+    children = [each.path for each in OF_LOCATIONS if each.parent and each.parent.path == endpoint.path]
+    assert not [request for request in capture.requests if request.endpoint in children]
 
 
 @pytest.mark.parametrize(
