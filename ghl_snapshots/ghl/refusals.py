@@ -27,6 +27,8 @@ _KINDS: Final[Mapping[int, ErrorKind]] = {
     HTTPStatus.TOO_MANY_REQUESTS: ErrorKind.RATE_LIMITED,
 }
 """What a status means where the words do not say more."""
+_IN_WORDS: Final = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
+"""What counts in GHL's own words only."""
 _WORDS: Final[Sequence[tuple[int, str, ErrorKind]]] = (
     (
         HTTPStatus.UNAUTHORIZED,
@@ -40,6 +42,8 @@ _WORDS: Final[Sequence[tuple[int, str, ErrorKind]]] = (
     (HTTPStatus.FORBIDDEN, r"does not have access to this location", ErrorKind.FORBIDDEN_LOCATION),
     (HTTPStatus.BAD_REQUEST, r"location is not active", ErrorKind.SUSPENDED),
     (HTTPStatus.BAD_REQUEST, r"no agent found", ErrorKind.NOT_FOUND),
+    # Not that there is none: GHL does not know the path, or not in this version of its API.
+    (HTTPStatus.NOT_FOUND, r"^cannot get ", ErrorKind.INVALID_REQUEST),
 )
 _ADVICE: Final[Mapping[ErrorKind, str]] = {
     ErrorKind.INVALID_CREDENTIAL: "GHL does not accept the token of {reference}; put a valid one there",
@@ -111,7 +115,7 @@ def _redirect(reply: Reply, secrets: Sequence[str]) -> GhlError:
 def _kind(reply: Reply, message: str) -> ErrorKind:
     if reply.status == HTTPStatus.TOO_MANY_REQUESTS and is_daily(reply.headers):
         return ErrorKind.DAILY_LIMIT
-    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR or _is_gateway_page(reply):
+    if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR or _is_of_gateway(reply, message):
         return ErrorKind.SERVER_ERROR
     for status, words, kind in _WORDS:
         if reply.status == status and re.search(words, message, re.IGNORECASE):
@@ -119,9 +123,9 @@ def _kind(reply: Reply, message: str) -> ErrorKind:
     return _KINDS.get(reply.status, ErrorKind.INVALID_REQUEST)
 
 
-def _is_gateway_page(reply: Reply) -> bool:
-    """Whether a gateway before GHL (Cloudflare) answered, with a page; GHL itself answers with JSON."""
-    return reply.status == HTTPStatus.FORBIDDEN and reply.body.lstrip()[:1] == b"<"
+def _is_of_gateway(reply: Reply, message: str) -> bool:
+    """Whether a gateway before GHL answered, with a page or nothing; GHL itself says in JSON what it is."""
+    return reply.status in _IN_WORDS and not message
 
 
 def _message(reply: Reply) -> str:

@@ -63,8 +63,8 @@ CHECKS = (
         "twice. **Failed:** the capture is complete as far as GHL lets it be, and this is what it is "
         "without: a call whose scope the credential lacks (grant the one that is named), a feature that the "
         "customer's plan lacks, a location without the app (install it there) or suspended in GHL, a call "
-        "that GHL has not (absent); or what GHL listed more than once. "
-        "Nothing failed.",
+        "that GHL has not (absent, of single entities only if it is so for all of them); or what GHL listed "
+        "more than once. Nothing failed.",
     ),
     Check(
         name="no_location_lost",

@@ -15,7 +15,7 @@ from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.simulator.accounts import Agency, Location
 from ghl_snapshots.simulator.content import CHILD_KINDS
 from ghl_snapshots.simulator.error_answers import Refuse
-from ghl_snapshots.simulator.faults import Fault, Respond, ShortPage
+from ghl_snapshots.simulator.faults import Effect, Fault, Respond, ShortPage
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.routes import ROUTES
 from ghl_snapshots.simulator.server import Simulator
@@ -39,6 +39,7 @@ SIZES = {
 """So many that there are several pages, an inactive studio agent, event calendars with and without hours."""
 OF_LOCATIONS = [endpoint for endpoint in ENDPOINTS if endpoint.account is AccountKind.LOCATION]
 BY_ENDPOINT = pytest.mark.parametrize("endpoint", OF_LOCATIONS, ids=lambda endpoint: endpoint.path)
+ROOMS, HOURS = "/calendars/resources/rooms", "/calendars/schedules/event-calendar/{calendarId}"
 SCHEDULES = "/calendars/schedules/search"
 NOTIFICATIONS = "/calendars/{calendarId}/notifications"
 NOT_GRANTED = Refuse(status=401, message="The token is not authorized for this scope.")
@@ -234,6 +235,27 @@ def test_an_answer_that_there_is_none_is_no_failure(
     assert all((each.parent_id is None) == (endpoint.parent is None) for each in absent)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [
+        Refuse(status=404, message="Cannot GET /calendars/x"),
+        Respond(status=404, body=b"<html><title>404 Not Found</title></html>"),
+        Respond(status=404),
+    ],
+    ids=["an unknown path", "a page", "nothing"],
+)
+@pytest.mark.parametrize("path", [ROOMS, HOURS, "/agent-studio/agent/{agentId}"])
+def test_that_there_is_none_counts_in_ghls_own_words_only(
+    rig: Rig, world: Simulator, place: Location, path: str, answer: Effect
+) -> None:
+    """So GHL answers a wrong version of its API too, and a gateway anything at all."""
+    world.inject(Fault(effect=answer, route=path))
+    capture = rig.capture(rig.pit(place), BY_PATH[path].snapshot_type)
+    assert capture.status is Status.PARTIAL_FAILURE
+    assert {error.endpoint for error in capture.errors} == {path}
+    assert not [each for each in capture.left_out if each.endpoint == path]
+
+
 def test_an_account_in_which_nothing_is_set_up_is_captured_whole() -> None:
     accounts = generated_accounts(4, tenants=1)
     [location] = accounts.single_locations
@@ -272,7 +294,7 @@ def test_schedules_that_ghl_gives_for_no_user_are_an_error_of_the_calendars_alon
     rig: Rig, world: Simulator, place: Location
 ) -> None:
     world.inject(Fault(effect=Refuse(status=400, message="userId should not be empty"), route=SCHEDULES))
-    world.inject(Fault(effect=Respond(status=404), route="/calendars/"))
+    world.inject(Fault(effect=Refuse(status=404, message="Not found"), route="/calendars/"))
     capture = rig.capture(rig.pit(place), SnapshotType.CALENDARS)
     assert [(error.endpoint, error.kind) for error in capture.errors] == [
         ("/calendars/", ErrorKind.NOT_FOUND),

@@ -115,7 +115,7 @@ def test_what_came_of_a_changed_list_is_kept_if_it_cannot_be_read_again(
     agents = location.entities[LISTS[path]]
     size = page_size(path)
     simulator.inject(Fault(effect=Meanwhile(happens=agents.pop), route=path, after=1, times=1))
-    simulator.inject(Fault(effect=Respond(status=404), route=path, after=1))
+    simulator.inject(Fault(effect=Respond(status=404, body=b'{"message":"x"}'), route=path, after=1))
     capture = rig.capture(rig.pit(location), SnapshotType.AI_WORKERS)
     [error] = capture.errors
     assert (error.endpoint, error.kind, error.status) == (path, ErrorKind.NOT_FOUND, 404)

@@ -73,6 +73,14 @@ def test_that_one_entity_has_nothing_of_a_kind_is_not_reported(database: Databas
     )
     ledger.append(replace(capture(), left_out=(absent,)))
     assert found(database, "nothing_left_out") == []
+    path, answered = absent.endpoint or "", request(0, 2)
+    both = (absent, replace(absent, parent_id="calendar-2"))
+    third = replace(answered, endpoint=path, parent_id="calendar-3", count=0)
+    ledger.append(replace(capture(), left_out=both, requests=(answered, third)))
+    assert found(database, "nothing_left_out") == []
+    ledger.append(replace(capture(), left_out=both))
+    [(_, problem)] = found(database, "nothing_left_out")
+    assert problem == f"absent: {path} of each of 2 (no schedule)", "not one of them has any"
     ledger.append(replace(capture(), left_out=(replace(absent, endpoint="/rooms", parent_id=None),)))
     assert found(database, "nothing_left_out") == [("acme", "absent: /rooms of location-1 (no schedule)")]
 

@@ -140,6 +140,20 @@ CROSS JOIN LATERAL (
     WHERE item ->> 'reason' <> 'absent' OR item ->> 'parentId' IS NULL
     GROUP BY item ->> 'reason', item ->> 'endpoint'
     UNION ALL
+    -- That none of them has anything is not: so it looks where schedules have come off all calendars.
+    SELECT concat('absent: ', absent.endpoint, ' of each of ', absent.calls, ' (', absent.message, ')')
+    FROM (
+        SELECT item ->> 'endpoint' AS endpoint, count(*) AS calls, min(item ->> 'message') AS message
+        FROM jsonb_array_elements(body.value -> 'leftOut') AS each (item)
+        WHERE item ->> 'reason' = 'absent' AND item ->> 'parentId' IS NOT NULL
+        GROUP BY item ->> 'endpoint' HAVING count(*) > 1
+    ) AS absent
+    LEFT JOIN (
+        SELECT DISTINCT request ->> 'endpoint' AS endpoint
+        FROM jsonb_array_elements(body.value -> 'requests') AS each (request)
+    ) AS answered USING (endpoint)
+    WHERE answered.endpoint IS NULL
+    UNION ALL
     SELECT concat(
         'listed more than once: ', count(*), ' of ', item ->> 'endpoint', ', such as ',
         coalesce(min(item ->> 'entityId'), 'one without an id')
