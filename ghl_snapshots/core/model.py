@@ -212,6 +212,8 @@ class LeftOutReason(StrEnum):
     NOT_INSTALLED = "notInstalled"
     """A location of an agency in which the OAuth app is not installed."""
     SUSPENDED = "suspended"
+    REFUSED = "refused"
+    """A call that a capture can do without, which GHL refuses for another reason, and will again."""
     ABSENT = "absent"
     """A call to which GHL answers that there is none."""
 

@@ -87,7 +87,7 @@ class Endpoint:
     """The OAuth scope, or the Private Integration's permission, that the call needs."""
     api_version: str = "2021-07-28"
     must: bool = True
-    """Whether a snapshot is incomplete without it. One that is not is left out where its scope is missing."""
+    """Whether a snapshot is incomplete without it. One that is not is left out where GHL refuses it."""
     account: AccountKind = AccountKind.LOCATION
     """Whose token asks, and of what: each location, or the company itself."""
     query: tuple[tuple[str, str], ...] = ()

@@ -4,6 +4,7 @@ import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 from ghl_snapshots.core.errors import (
     ConfigurationError,
@@ -23,6 +24,9 @@ from ghl_snapshots.ghl.paging import pages
 from ghl_snapshots.ghl.quoting import quoted
 from ghl_snapshots.ghl.spool import Spool
 from ghl_snapshots.ghl.token_source import TokenSource
+
+_LASTING: Final = frozenset({ErrorKind.FORBIDDEN, ErrorKind.NOT_FOUND, ErrorKind.INVALID_REQUEST})
+"""Refusals of a call that the next capture will meet too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +74,9 @@ class EndpointFetch:
         status = self.failure.status if self.failure is not None else None
         if self.kind is ErrorKind.NOT_FOUND and status in endpoint.absent:
             return LeftOutReason.ABSENT
+        # Without a status it is not this call that was refused, but the token for it.
+        if self.kind in _LASTING and status is not None and not endpoint.must:
+            return LeftOutReason.REFUSED
         return None
 
     @property

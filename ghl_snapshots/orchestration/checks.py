@@ -61,10 +61,10 @@ CHECKS = (
         daily=True,
         description="The latest capture of every enabled tenant has everything of each location, and nothing "
         "twice. **Failed:** the capture is complete as far as GHL lets it be, and this is what it is "
-        "without: a call whose scope the credential lacks (grant the one that is named), a feature that the "
-        "customer's plan lacks, a location without the app (install it there) or suspended in GHL, a call "
-        "that GHL has not (absent, of single entities only if it is so for all of them); or what GHL listed "
-        "more than once. Nothing failed.",
+        "without: a call whose scope the credential lacks (grant the one that is named) or that GHL refuses "
+        "for another reason, a feature that the customer's plan lacks, a location without the app (install "
+        "it there) or suspended in GHL, a call that GHL has not (absent, of single entities only if it is so "
+        "for all of them); or what GHL listed more than once. Nothing failed.",
     ),
     Check(
         name="no_location_lost",

@@ -32,8 +32,8 @@ the run has failed. The run's log and its failure name the call, the location an
 
 {table(calls)}
 
-A call of which a snapshot can do without is left out where the token lacks its scope: nothing fails, and
-`leftOut` in the payload's metadata says so.
+A call that a snapshot can do without is left out where the token lacks its scope, or GHL refuses it for
+another reason that lasts: nothing fails, and `leftOut` in the payload's metadata says so.
 
 In SQL they are the rows of `ghl_snapshot` whose `snapshot_type` is `{snapshot_type}`; in the terminal,
 `ghl-snapshots show SNAPSHOT_ID` prints one."""

@@ -210,6 +210,54 @@ def test_what_ghl_refuses_of_one_call_costs_that_call_only(
     assert [bytes(entity.body) for entity in capture.entities] == expected
 
 
+KNOWLEDGE_BASES = "/knowledge-bases/"
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (401, "This route is not yet supported by the IAM Service."),
+        (403, "Forbidden resource"),
+        (404, "Cannot GET /knowledge-bases/"),
+        (404, "Not found"),
+        (422, "locationId must be a string"),
+    ],
+)
+def test_what_a_snapshot_can_do_without_is_left_out_where_ghl_refuses_it_for_good(
+    rig: Rig, pair: Simulator, ours: Location, status: int, words: str
+) -> None:
+    """Else each capture would be incomplete, for ever and for what it does not need."""
+    pair.inject(Fault(effect=Refuse(status=status, message=words), route=KNOWLEDGE_BASES))
+    capture = rig.capture(rig.pit(ours), SnapshotType.AI_WORKERS)
+    assert (capture.status, capture.errors) == (Status.SUCCESS, ())
+    [refused] = capture.left_out
+    assert (refused.endpoint, refused.reason) == (KNOWLEDGE_BASES, LeftOutReason.REFUSED)
+    assert words in refused.message
+
+
+@pytest.mark.parametrize("status", [500, 502])
+def test_what_a_snapshot_can_do_without_is_an_error_where_it_may_come_next_time(
+    rig: Rig, pair: Simulator, ours: Location, status: int
+) -> None:
+    pair.inject(Fault(effect=Refuse(status=status, message="later"), route=KNOWLEDGE_BASES))
+    capture = rig.capture(rig.pit(ours), SnapshotType.AI_WORKERS)
+    assert [error.endpoint for error in capture.errors] == [KNOWLEDGE_BASES]
+    assert capture.left_out == ()
+
+
+def test_what_ghl_gave_a_part_of_is_incomplete_without_the_rest() -> None:
+    """Also where a snapshot can do without the whole."""
+    accounts = generated_accounts(7, tenants=1, sizes={"templates": 150})
+    [location] = accounts.single_locations
+    path = "/locations/{locationId}/templates"
+    refused = Refuse(status=401, message="The token is not authorized for this scope.")
+    with Simulator(accounts, burst_limit=10**9) as simulator, rigged(simulator) as rig:
+        simulator.inject(Fault(effect=refused, route=path, after=1))
+        capture = rig.capture(rig.pit(location), SnapshotType.LOCATIONS)
+    assert [(error.endpoint, error.kind) for error in capture.errors] == [(path, ErrorKind.MISSING_SCOPE)]
+    assert capture.left_out == ()
+
+
 def test_a_gateways_page_is_tried_again(rig: Rig, pair: Simulator, ours: Location) -> None:
     pair.inject(Fault(effect=GatewayPage(status=403), route="/workflows/", times=2))
     capture = rig.capture(rig.pit(ours))

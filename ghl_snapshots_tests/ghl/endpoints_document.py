@@ -19,10 +19,10 @@ _INTRODUCTION: Final = """# What is captured
 Made from the catalogue (`ghl_snapshots/ghl/endpoints.py`) by
 `python -m ghl_snapshots_tests.ghl.endpoints_document > docs/endpoints.md`; a test says that it is current.
 
-Every call is a GET. Where the token lacks a call's scope, the last column says what that costs: the snapshot
-is *incomplete* (`partial_failure`), or the call is *left out*, and the snapshot's metadata (`leftOut`), its
-materialization and the check `nothing_left_out` say so. Of an agency, the calls are made for each of its
-locations, but for those marked as the agency's own."""
+Every call is a GET. Where the token lacks a call's scope, or GHL refuses the call for another reason that
+lasts, the last column says what that costs: the snapshot is *incomplete* (`partial_failure`), or the call is
+*left out*, and the snapshot's metadata (`leftOut`), its materialization and the check `nothing_left_out` say
+so. Of an agency, the calls are made for each of its locations, but for those marked as the agency's own."""
 
 _REST: Final = """## Scopes
 
