@@ -107,8 +107,8 @@ class CaptureEngine:
             self._fetch(tenant, snapshot_type, budget) if problem is None else _unread(snapshot_type, problem)
         )
         entities, requests = _joined(result.fetches)
-        listing = [result.listing] if result.listing is not None else []
-        errors = tuple(fetch.error for fetch in (*listing, *result.fetches) if fetch.error is not None)
+        every = (*result.listing, *result.fetches)
+        errors = tuple(fetch.error for fetch in every if fetch.error is not None)
         return Capture(
             tenant_id=tenant.tenant_id,
             ghl_account_id=tenant.ghl_account_id,
@@ -117,16 +117,14 @@ class CaptureEngine:
             duration_ms=round((self._monotonic() - started) * 1000),
             status=_status(requests, errors),
             entities=entities,
-            requests=(*_without_entities(listing), *requests),
+            requests=(*_without_entities(result.listing), *requests),
             errors=errors,
             api_calls=budget.calls(),
             api_version=endpoints_of(snapshot_type)[0].api_version,
             source=source,
             correlation_id=correlation_id,
             left_out=tuple(result.left_out),
-            duplicates=tuple(
-                duplicate for fetch in (*listing, *result.fetches) for duplicate in fetch.duplicates
-            ),
+            duplicates=tuple(duplicate for fetch in every for duplicate in fetch.duplicates),
             location_ids=None if result.location_ids is None else tuple(result.location_ids),
         )
 
@@ -188,7 +186,7 @@ class CaptureEngine:
 def _unread(snapshot_type: SnapshotType, problem: ConfigurationError) -> AccountResult:
     target = FetchTarget(endpoint=endpoints_of(snapshot_type)[0])
     fetch = failed_fetch(target, GhlError(ErrorKind.CONFIGURATION, str(problem), attempts=0))
-    return AccountResult(listing=None, fetches=[fetch], left_out=[], location_ids=None)
+    return AccountResult(listing=[], fetches=[fetch], left_out=[], location_ids=None)
 
 
 def _joined(fetches: Sequence[EndpointFetch]) -> tuple[tuple[Entity, ...], tuple[RequestRecord, ...]]:

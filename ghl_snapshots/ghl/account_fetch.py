@@ -46,8 +46,8 @@ _LEFT_OUT: Final[Mapping[ErrorKind, LeftOutReason]] = {
 class AccountResult:
     """What fetching an account came to, in payload order, whichever thread was first."""
 
-    listing: EndpointFetch | None
-    """The fetch that lists a company's locations."""
+    listing: Sequence[EndpointFetch]
+    """The fetches that say where a company's app is installed, and which locations it has, in this order."""
     fetches: Sequence[EndpointFetch]
     left_out: Sequence[LeftOut]
     location_ids: Sequence[str] | None
@@ -164,8 +164,9 @@ class AccountFetch:
     def _note_installations(self, found: Sequence[Entity]) -> None:
         """Note in which locations the app is installed; where GHL does not say, refused tokens show it."""
         for entity in found:
-            if entity.entity_id is not None:
-                self._installed[entity.entity_id] = json.loads(bytes(entity.body)).get("isInstalled") is True
+            is_installed = json.loads(bytes(entity.body)).get("isInstalled")
+            if entity.entity_id is not None and isinstance(is_installed, bool):
+                self._installed[entity.entity_id] = is_installed
 
     def _add_listed(self, found: Sequence[Entity]) -> None:
         """Add the locations of a page, each once however often GHL lists it."""
@@ -284,15 +285,9 @@ class AccountFetch:
         return is_renewed
 
     def _result(self) -> AccountResult:
-        listing: EndpointFetch | None = None
+        listing = [_with_ids(fetch) for fetch in self._company.settled()] if self._company is not None else []
         fetches: list[EndpointFetch] = []
         left_out: list[LeftOut] = []
-        if self._company is not None:
-            *installations, listing = self._company.settled()
-            if listing.failure is None and any(entity.entity_id is None for entity in listing.entities):
-                nameless = GhlError(ErrorKind.MALFORMED_RESPONSE, "GHL lists a location without an id")
-                listing = replace(listing, failure=nameless)
-            left_out += (fetch.left_out for fetch in installations if fetch.left_out is not None)
         if self._of_company is not None:
             fetches += self._of_company.settled()
         for location_id, answers in self._locations.items():
@@ -306,7 +301,11 @@ class AccountFetch:
         return AccountResult(
             listing=listing,
             fetches=fetches,
-            left_out=[*left_out, *(fetch.left_out for fetch in fetches if fetch.left_out is not None)],
+            left_out=[
+                *(fetch.left_out for fetch in listing if fetch.left_out is not None),
+                *left_out,
+                *(fetch.left_out for fetch in fetches if fetch.left_out is not None),
+            ],
             location_ids=list(self._locations) if is_company else None,
         )
 
@@ -325,6 +324,14 @@ class AccountFetch:
             if endpoint.parent is None and endpoint not in fetchable:
                 error = GhlError(ErrorKind.MISSING_SCOPE, _AGENCY_ONLY, attempts=0)
                 yield failed_fetch(FetchTarget(endpoint=endpoint), error)
+
+
+def _with_ids(listing: EndpointFetch) -> EndpointFetch:
+    """A list of locations, as a failure if one in it has no id."""
+    if listing.failure is not None or all(entity.entity_id for entity in listing.entities):
+        return listing
+    nameless = GhlError(ErrorKind.MALFORMED_RESPONSE, "GHL lists a location without an id")
+    return replace(listing, failure=nameless)
 
 
 def _has_fallback(fetch: EndpointFetch) -> bool:

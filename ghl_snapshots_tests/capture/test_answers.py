@@ -127,6 +127,34 @@ def test_however_ghl_words_a_missing_installation_the_location_is_left_out(
     assert (location.location_id, LeftOutReason.NOT_INSTALLED) in left_out(capture)
 
 
+@pytest.mark.parametrize("said", [b"", b',"isInstalled":"false"', b',"isInstalled":null'])
+def test_a_location_that_ghl_does_not_say_to_lack_the_app_is_captured(
+    simulator: Simulator, agency: Agency, company: Tenant, store: OAuthTokens, said: bytes
+) -> None:
+    """The documents mark the field as optional."""
+    change = ReplaceBody(change=lambda body: body.replace(b',"isInstalled":true', said))
+    simulator.inject(Fault(effect=change, route=INSTALLED[1]))
+    with rigged(simulator, store=store) as rig:
+        capture = rig.capture(company)
+    assert (capture.status, capture.left_out) == (Status.SUCCESS, ())
+    assert captured(capture) == set(agency.location_ids)
+
+
+@pytest.mark.parametrize(("status", "reason"), [(500, None), (403, "refused"), (422, "refused")])
+def test_what_ghl_answers_about_installations_is_said_like_any_other_answer(
+    simulator: Simulator, agency: Agency, company: Tenant, store: OAuthTokens, status: int, reason: str | None
+) -> None:
+    """The locations are captured all the same: a refused token shows where the app is not installed."""
+    simulator.inject(Fault(effect=Refuse(status=status, message="no list for you"), route=INSTALLED[1]))
+    with rigged(simulator, store=store) as rig:
+        capture = rig.capture(company)
+    told = capture.left_out if reason else capture.errors
+    assert [(each.endpoint, "no list for you" in each.message) for each in told] == [(INSTALLED[1], True)]
+    assert [each.reason for each in capture.left_out] == ([reason] if reason else [])
+    assert capture.status is (Status.SUCCESS if reason else Status.PARTIAL_FAILURE)
+    assert captured(capture) == set(agency.location_ids)
+
+
 def test_a_suspended_location_of_an_agency_is_left_out(
     simulator: Simulator, agency: Agency, company: Tenant, store: OAuthTokens
 ) -> None:

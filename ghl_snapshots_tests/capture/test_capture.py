@@ -11,7 +11,7 @@ import pytest
 from ghl_snapshots.core.errors import ErrorKind
 from ghl_snapshots.core.model import Capture, LeftOutReason, SnapshotType, Source, Status, Tenant
 from ghl_snapshots.ghl.endpoint import Endpoint, Shape
-from ghl_snapshots.ghl.endpoints import LOCATION_SEARCH, endpoints_of
+from ghl_snapshots.ghl.endpoints import INSTALLED_LOCATIONS, LOCATION_SEARCH, endpoints_of
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.local.postgres import EmbeddedPostgres
@@ -112,10 +112,11 @@ def test_what_json_allows_is_kept_byte_for_byte(rig: Rig) -> None:
 def test_every_request_says_where_its_entities_came_from(rig: Rig, agency: Agency, company: Tenant) -> None:
     before = datetime.now(UTC)
     capture = rig.capture(company, SnapshotType.AI_WORKERS)
-    searches = [request for request in capture.requests if request.endpoint == LOCATION_SEARCH.name]
-    others = capture.requests[len(searches) :]
-    assert searches
-    assert {(request.offset, request.count) for request in searches} == {(0, 0)}
+    names = {INSTALLED_LOCATIONS.name, LOCATION_SEARCH.name}
+    listing = [request for request in capture.requests if request.endpoint in names]
+    others = capture.requests[len(listing) :]
+    assert {request.endpoint for request in listing} == names
+    assert {(request.offset, request.count) for request in listing} == {(0, 0)}
     position = 0
     for request in others:
         assert request.offset == position
