@@ -346,7 +346,7 @@ def _has_fallback(fetch: EndpointFetch) -> bool:
 
 
 def _other_form(answers: AccountAnswers, position: Position) -> list[tuple[Position, FetchTarget]]:
-    """The fetches that take the place of one; none as long as that of the parent failed."""
+    """The fetches that take the place of one, which stays as it is where there is nothing to ask for."""
     refused = answers.fetches[position].target
     target = replace(refused, endpoint=refused.endpoint.in_fallback())
     parent = target.endpoint.parent
@@ -355,6 +355,7 @@ def _other_form(answers: AccountAnswers, position: Position) -> list[tuple[Posit
     parents = [fetch for fetch in answers.fetches.values() if fetch.target.endpoint.path == parent.path]
     if any(fetch.error for fetch in parents):
         return []
-    del answers.fetches[position]
     values = parent_values(parent, [entity for fetch in parents for entity in fetch.entities])
+    if values:
+        del answers.fetches[position]
     return [((*position, index), replace(target, parent_id=value)) for index, value in enumerate(values)]

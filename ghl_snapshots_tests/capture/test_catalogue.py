@@ -302,6 +302,27 @@ def test_schedules_that_ghl_gives_for_no_user_are_an_error_of_the_calendars_alon
     ]
 
 
+@pytest.mark.parametrize("calendars", ["without members", "not in the plan"])
+def test_schedules_that_cannot_be_asked_for_by_user_are_an_error(
+    rig: Rig, world: Simulator, place: Location, monkeypatch: pytest.MonkeyPatch, calendars: str
+) -> None:
+    """Else a location would seem to have none."""
+    refused = Refuse(status=422, message="userId should not be empty")
+    world.inject(Fault(effect=refused, route=SCHEDULES))
+    bare = [
+        json.dumps({**json.loads(body), "teamMembers": []}).encode() for body in place.entities["calendars"]
+    ]
+    with monkeypatch.context() as patched:
+        if calendars == "without members":
+            patched.setitem(place.entities, "calendars", bare)
+        else:
+            patched.setattr(place, "lacking_features", {"/calendars/"})
+        capture = rig.capture(rig.pit(place), SnapshotType.CALENDARS)
+    [error] = capture.errors
+    assert (error.endpoint, error.kind) == (SCHEDULES, ErrorKind.INVALID_REQUEST)
+    assert refused.message in error.message
+
+
 def test_notifications_are_asked_for_without_a_limit_where_ghl_takes_none(
     rig: Rig, world: Simulator, place: Location
 ) -> None:
