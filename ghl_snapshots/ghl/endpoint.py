@@ -94,6 +94,8 @@ class Endpoint:
     paging: Paging | None = None
     items: tuple[str, ...] = ("",)
     """The places of the entities; only the first has to be there."""
+    is_optional: bool = False
+    """Whether the first need not be there either, as long as the object around it is."""
     shape: Shape = Shape.LIST
     id: str = "id"
     """The place of an entity's id in it; empty where GHL documents none."""

@@ -14,6 +14,8 @@ _2021_04: Final = "2021-04-15"
 _V3: Final = "v3"
 _BY_LOCATION: Final = (("locationId", "{locationId}"),)
 _GONE: Final = frozenset({404, 410})
+_NOT_ZERO: Final = r"(?s)(?![+-]?0+(\.0*)?\Z).*"
+"""Whatever else a count is, a call tells."""
 _WEBSITE: Final = "the documents' website"
 
 LOCATION_SEARCH: Final = Endpoint(
@@ -113,6 +115,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         api_version=_V3,
         must=False,
         items=("conversationChannel.SMS",),
+        is_optional=True,
         id="conversationProvider._id",
     ),
     Endpoint(
@@ -123,6 +126,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         api_version=_V3,
         must=False,
         items=("conversationChannel.Email",),
+        is_optional=True,
         id="conversationProvider._id",
     ),
     Endpoint(
@@ -369,7 +373,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         parent=Parent(
             path="/knowledge-bases/{knowledgeBaseId}",
             into="knowledgeBaseId",
-            where=("kbMetadata.faqs", "[1-9][0-9]*"),
+            where=("kbMetadata.faqs", _NOT_ZERO),
         ),
     ),
     Endpoint(
@@ -386,7 +390,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         parent=Parent(
             path="/knowledge-bases/{knowledgeBaseId}",
             into="knowledgeBaseId",
-            where=("kbMetadata.urls", "[1-9][0-9]*"),
+            where=("kbMetadata.urls", _NOT_ZERO),
         ),
     ),
     Endpoint(
@@ -402,7 +406,7 @@ ENDPOINTS: Final[tuple[Endpoint, ...]] = (
         parent=Parent(
             path="/knowledge-bases/{knowledgeBaseId}",
             into="knowledgeBaseId",
-            where=("kbMetadata.files", "[1-9][0-9]*"),
+            where=("kbMetadata.files", _NOT_ZERO),
         ),
         absent=_GONE,
         source=_WEBSITE,

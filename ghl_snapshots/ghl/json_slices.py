@@ -60,7 +60,7 @@ def read_answer(
         items = _Items(endpoint, location_id, parent_id)
         envelope = _read(reader, items, items.places, "")
         reader.expect_end()
-        items.expect_read()
+        items.expect_read(envelope)
     except UnicodeDecodeError as error:
         raise malformed(f"the body is not UTF-8 at byte {error.start}") from None
     except json.JSONDecodeError as error:
@@ -196,10 +196,13 @@ class _Items:
             value, _ = reader.value()
             raise malformed(f"{repr(place) if place else 'the body'} is {_type_name(value)}, not a list")
 
-    def expect_read(self) -> None:
+    def expect_read(self, envelope: dict[str, Any]) -> None:
         """Make sure that the answer had entities at the first of the endpoint's places, were it none."""
-        if self.endpoint.items[0] not in self._read:
-            raise malformed(f"the key {self.endpoint.items[0]!r} is missing")
+        first = self.endpoint.items[0]
+        around = first.rpartition(".")[0]
+        is_none = self.endpoint.is_optional and isinstance(_at(envelope, around), dict)
+        if first not in self._read and not is_none:
+            raise malformed(f"the key {first!r} is missing")
 
     def _add(self, value: object, text: str, place: str) -> None:
         """Take up one entity, which stands at that place in the answer."""

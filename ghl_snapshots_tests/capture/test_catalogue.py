@@ -15,7 +15,7 @@ from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.simulator.accounts import Agency, Location
 from ghl_snapshots.simulator.content import CHILD_KINDS
 from ghl_snapshots.simulator.error_answers import Refuse
-from ghl_snapshots.simulator.faults import Effect, Fault, Respond, ShortPage
+from ghl_snapshots.simulator.faults import Effect, Fault, ReplaceBody, Respond, ShortPage
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.routes import ROUTES
 from ghl_snapshots.simulator.server import Simulator
@@ -300,6 +300,48 @@ def test_schedules_that_ghl_gives_for_no_user_are_an_error_of_the_calendars_alon
         ("/calendars/", ErrorKind.NOT_FOUND),
         (SCHEDULES, ErrorKind.INVALID_REQUEST),
     ]
+
+
+@pytest.mark.parametrize(
+    ("count", "is_asked"),
+    [
+        (0, False),
+        (0.0, False),
+        ("0", False),
+        ("00", False),
+        (2.0, True),
+        ("2 ", True),
+        ("many", True),
+        (-1, True),
+        (True, True),
+        ([1], True),
+        (None, True),
+        ("", True),
+        (10, True),
+        ("0x", True),
+    ],
+)
+def test_only_a_count_that_reads_as_zero_saves_a_call(
+    rig: Rig, world: Simulator, place: Location, count: object, *, is_asked: bool
+) -> None:
+    def change(body: bytes) -> bytes:
+        answer = json.loads(body)
+        answer["data"]["kbMetadata"] = dict.fromkeys(("faqs", "urls", "files"), count)
+        return json.dumps(answer).encode()
+
+    world.inject(Fault(effect=ReplaceBody(change=change), route="/knowledge-bases/{knowledgeBaseId}"))
+    capture = rig.capture(rig.pit(place), SnapshotType.AI_WORKERS)
+    paths = {f"/knowledge-bases/{name}" for name in ("faqs", "crawler", "files")}
+    assert {request.endpoint for request in capture.requests} & paths == (paths if is_asked else set())
+
+
+def test_no_channel_of_a_kind_is_an_empty_list(rig: Rig, world: Simulator, place: Location) -> None:
+    """The documents mark SMS and Email as optional."""
+    path = "/locations/{locationId}/conversationChannels/SMS"
+    world.inject(Fault(effect=Respond(status=200, body=b'{"conversationChannel":{}}'), route=path))
+    capture = rig.capture(rig.pit(place), SnapshotType.LOCATIONS)
+    assert (capture.status, capture.errors) == (Status.SUCCESS, ())
+    assert of(capture, BY_PATH[path]) == []
 
 
 @pytest.mark.parametrize("calendars", ["without members", "not in the plan"])

@@ -164,6 +164,15 @@ def test_a_list_where_an_object_belongs_is_named() -> None:
         read_answer(b'{"items":[]}', BARE)
 
 
+def test_where_a_list_is_optional_the_object_around_it_says_that_there_is_none() -> None:
+    optional = replace(BARE, items=("data.items",), is_optional=True)
+    assert bodies(read_answer(b'{"data":{},"x":1}', optional)) == []
+    assert bodies(read_answer(b'{"data":{"items":[{}]}}', optional)) == [b"{}"]
+    for body in (b"{}", b'{"data":null}', b'{"data":[]}', b'{"items":[]}', b'{"data":{"items":null}}'):
+        assert _kind_of_error(body, optional) is ErrorKind.MALFORMED_RESPONSE
+    assert _kind_of_error(b'{"data":{}}', replace(optional, is_optional=False)) is not None
+
+
 def test_an_escaped_key_is_the_same_key() -> None:
     assert bodies(read_answer(rb'{"\u0069tems":[{"a":1}]}', LIST)) == [b'{"a":1}']
 
