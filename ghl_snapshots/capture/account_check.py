@@ -1,16 +1,18 @@
 """What a tenant's credential opens, asked of GHL before anything is captured.
 
-A single location is fetched once and nothing of it is kept. Of an agency one location is, on behalf of all.
+A single location is fetched once and nothing of it is kept. Of an agency one location is, on behalf of all:
+the first that a capture does not leave out. What is missing or left out is what a capture makes of it.
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import Final
 
 from ghl_snapshots.core.daily_quota import DailyQuota
-from ghl_snapshots.core.model import AccountKind, Entity, LeftOutReason, SnapshotType, Tenant
-from ghl_snapshots.ghl.account_fetch import AccountFetch
+from ghl_snapshots.core.model import AccountKind, LeftOut, LeftOutReason, SnapshotType, Tenant
+from ghl_snapshots.ghl.account_fetch import AccountFetch, AccountResult, installations
 from ghl_snapshots.ghl.budget import Budget
 from ghl_snapshots.ghl.client import GhlClient
 from ghl_snapshots.ghl.credentials import AccountCredentials, Credentials
@@ -20,17 +22,22 @@ from ghl_snapshots.ghl.endpoints import ENDPOINTS, INSTALLED_LOCATIONS, LOCATION
 from ghl_snapshots.ghl.fetch_target import FetchTarget
 from ghl_snapshots.ghl.limits import BURST, INTERVAL_SECONDS
 from ghl_snapshots.ghl.spool import Spool
-from ghl_snapshots.ghl.token_source import TokenSource
+
+_OF_EACH_TYPE: Final = frozenset({LOCATION_SEARCH.name, INSTALLED_LOCATIONS.name})
+"""The calls with which the capture of each type of an agency begins."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CallCheck:
-    """Whether the credential may make a call; `problem` has what GHL says, and is empty where it may."""
+    """What came of a call."""
 
     endpoint: Endpoint
     asked: bool
     """Whether it was made; what is asked for each entity of another call is not, where there is none."""
-    problem: str = ""
+    error: str = ""
+    """What makes a capture incomplete, in words; empty where nothing does."""
+    left_out: LeftOut | None = None
+    """What a capture is complete without; that there is none of something is an answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +47,9 @@ class AccountCheck:
     account: str
     """Whose account it is, in words."""
     locations: int
-    """How many locations a capture reads; 1 for a single one."""
+    """How many locations a capture reads, as far as known; 1 for a single one."""
+    left_out: Sequence[LeftOut]
+    """The locations that it leaves out, as far as known."""
     calls: Sequence[CallCheck]
     quota: DailyQuota | None
     """What is left of the day, of the location that was asked about."""
@@ -50,20 +59,18 @@ class AccountCheck:
 
     @property
     def is_complete(self) -> bool:
-        """Whether every call that a snapshot cannot do without may be made."""
-        return not any(call.problem for call in self.calls if call.endpoint.must)
+        """Whether a location could be asked, and a capture of it would be complete."""
+        return self.locations > 0 and not any(call.error for call in self.calls)
 
 
-@dataclass(frozen=True, slots=True)
-class _OfLocation:
-    """The credentials of one location of an agency, as if it were an account."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Asked:
+    """What came of asking about a location."""
 
-    account: TokenSource
-    agency_only: bool
-    app_id = None
-
-    def location(self, location_id: str, *, is_installed: bool) -> TokenSource:
-        return self.account
+    location_id: str
+    fetches: Sequence[EndpointFetch] = ()
+    left_out: LeftOut | None = None
+    calls: int
 
 
 def check_account(
@@ -71,28 +78,65 @@ def check_account(
 ) -> AccountCheck:
     """Ask GHL with the tenant's credential; what it refuses is in the result."""
     access = credentials.open(tenant, budget)
-    listed = list(_listed(tenant, access, client, budget)) if _is_company(tenant) else []
-    listing_calls = sum(budget.calls().values())
-    location_ids = _captured_locations(listed) if _is_company(tenant) else [tenant.ghl_account_id]
-    of_location = list(_of_location(location_ids[:1], access, client, budget))
-    location_calls = sum(budget.calls().values()) - listing_calls
-    # Each type's capture lists an agency's locations again.
-    planned = len(location_ids) * location_calls + len(SnapshotType) * listing_calls
-    fetches = [*listed, *of_location]
+    of_company = list(_of_company(tenant, access, client, budget)) if _is_company(tenant) else []
+    planned = _planned_of_company(budget)
+    location_ids, installed = _locations(tenant, of_company)
+    with ThreadPoolExecutor(budget.settings.concurrency) as pool:
+
+        def fetch(location_id: str, snapshot_type: SnapshotType) -> AccountResult:
+            return AccountFetch(
+                tenant,
+                snapshot_type,
+                access=access,
+                client=client,
+                budget=budget,
+                pool=pool,
+                prefetch_pool=pool,
+                max_concurrency=budget.settings.concurrency,
+                locations={location_id: installed.get(location_id)},
+            ).run()
+
+        try:
+            asked = list(_asked(location_ids, installed, fetch, budget))
+        except BaseException:
+            budget.deadline.cancel()  # or the pool would wait for the answers that are under way
+            raise
+    left_out = [each.left_out for each in asked if each.left_out is not None]
+    captured = next((each for each in asked if each.left_out is None), None)
+    locations = len(location_ids) - len(left_out)
+    location_calls = captured.calls if captured is not None else 0
+    planned += locations * location_calls
+    fetches = [*of_company, *(captured.fetches if captured is not None else ())]
+    seen = [request.duration_ms / 1000 for fetch in fetches for request in fetch.requests]
     return AccountCheck(
         account=_describe(tenant, fetches),
-        locations=len(location_ids),
+        locations=locations,
+        left_out=left_out,
         calls=[_call_check(endpoint, fetches) for endpoint in ENDPOINTS if _concerns(endpoint, tenant)],
-        quota=client.limiter.quota(next(iter(location_ids), tenant.ghl_account_id)),
+        quota=client.limiter.quota(captured.location_id if captured is not None else tenant.ghl_account_id),
         planned_calls=planned,
-        seconds=_seconds(planned, location_calls, len(location_ids), fetches, budget),
+        seconds=estimated_seconds(
+            planned,
+            latency=sum(seen) / len(seen) if seen else 0.0,
+            concurrency=budget.settings.concurrency,
+            # A company's limit holds for the tokens of its locations.
+            of_one=max(location_calls, locations if locations > 1 else 0),
+        ),
     )
 
 
-def _listed(
+def estimated_seconds(calls: int, *, latency: float, concurrency: int, of_one: int) -> float:
+    """How long calls take at a latency in seconds, or by the rate limit where that is longer.
+
+    `of_one` is the largest number of calls that count for one location or company.
+    """
+    return max(calls * latency / concurrency, of_one // BURST * INTERVAL_SECONDS)
+
+
+def _of_company(
     tenant: Tenant, access: AccountCredentials, client: GhlClient, budget: Budget
 ) -> Iterator[EndpointFetch]:
-    """The fetches of a company itself, its list of locations the first."""
+    """The fetches of a company itself, its list of locations among them."""
     spool = Spool()
     for endpoint in ENDPOINTS:
         if endpoint.account is AccountKind.COMPANY and (endpoint is not INSTALLED_LOCATIONS or access.app_id):
@@ -100,48 +144,49 @@ def _listed(
             yield fetch_endpoint(target, access.account, client, budget, spool)
 
 
-def _captured_locations(listed: Sequence[EndpointFetch]) -> list[str]:
-    """A company's locations but for those of which GHL says that they lack the app."""
-    found: Mapping[Endpoint, Sequence[Entity]] = {fetch.target.endpoint: fetch.entities for fetch in listed}
-    lacking = {
-        entity.entity_id
-        for entity in found.get(INSTALLED_LOCATIONS, ())
-        if json.loads(bytes(entity.body)).get("isInstalled") is not True
-    }
+def _planned_of_company(budget: Budget) -> int:
+    """How many calls of those that were made for a company its full capture makes, some for each type."""
+    return sum(
+        count * (len(SnapshotType) if endpoint in _OF_EACH_TYPE else 1)
+        for (endpoint, _), count in budget.calls().items()
+    )
+
+
+def _locations(
+    tenant: Tenant, of_company: Sequence[EndpointFetch]
+) -> tuple[Sequence[str], Mapping[str, bool]]:
+    """The account's locations, and in which the app is installed, as far as GHL says."""
+    if not _is_company(tenant):
+        return [tenant.ghl_account_id], {}
+    found = {fetch.target.endpoint: fetch.entities for fetch in of_company}
     ids = (entity.entity_id for entity in found[LOCATION_SEARCH])
-    return list(dict.fromkeys(each for each in ids if each is not None and each not in lacking))
+    return list(dict.fromkeys(filter(None, ids))), installations(found.get(INSTALLED_LOCATIONS, ()))
 
 
-def _of_location(
-    location_ids: Sequence[str], access: AccountCredentials, client: GhlClient, budget: Budget
-) -> Iterator[EndpointFetch]:
-    """All fetches of a location, of every type."""
-    concurrency = budget.settings.concurrency
-    with ThreadPoolExecutor(concurrency) as pool:
-        for location_id in location_ids:
-            as_account = Tenant(
-                tenant_id="checked",
-                ghl_account_id=location_id,
-                account_kind=AccountKind.LOCATION,
-                credential="oauth",
-            )
-            source = access.location(location_id, is_installed=True)
-            for snapshot_type in SnapshotType:
-                fetch = AccountFetch(
-                    as_account,
-                    snapshot_type,
-                    access=_OfLocation(source, access.agency_only),
-                    client=client,
-                    budget=budget,
-                    pool=pool,
-                    prefetch_pool=pool,
-                    max_concurrency=concurrency,
-                )
-                try:
-                    yield from fetch.run().fetches
-                except BaseException:
-                    budget.deadline.cancel()  # or the pool would wait for the answers that are under way
-                    raise
+def _asked(
+    location_ids: Sequence[str],
+    installed: Mapping[str, bool],
+    fetch: Callable[[str, SnapshotType], AccountResult],
+    budget: Budget,
+) -> Iterator[_Asked]:
+    """The first location that a capture does not leave out, and those that it is known to leave out."""
+    is_found = False
+    for location_id in location_ids:
+        # Of a location that GHL lists as one without the app nothing is asked.
+        if is_found and installed.get(location_id) is not False:
+            continue
+        calls_before = sum(budget.calls().values())
+        fetches: list[EndpointFetch] = []
+        left_out: LeftOut | None = None
+        for snapshot_type in SnapshotType:
+            result = fetch(location_id, snapshot_type)
+            fetches += result.fetches
+            left_out = next((each for each in result.left_out if each.endpoint is None), None)
+            if left_out is not None:
+                break
+        calls = sum(budget.calls().values()) - calls_before
+        is_found = is_found or left_out is None
+        yield _Asked(location_id=location_id, fetches=fetches, left_out=left_out, calls=calls)
 
 
 def _is_company(tenant: Tenant) -> bool:
@@ -154,16 +199,13 @@ def _concerns(endpoint: Endpoint, tenant: Tenant) -> bool:
 
 def _call_check(endpoint: Endpoint, fetches: Sequence[EndpointFetch]) -> CallCheck:
     own = [fetch for fetch in fetches if fetch.target.endpoint.path == endpoint.path]
-    return CallCheck(endpoint=endpoint, asked=bool(own), problem=next(filter(None, map(_problem, own)), ""))
-
-
-def _problem(fetch: EndpointFetch) -> str:
-    """Why a call gave nothing; that there is none is an answer."""
-    if fetch.error is not None:
-        return fetch.error.message
-    if fetch.left_out is not None and fetch.left_out.reason is not LeftOutReason.ABSENT:
-        return fetch.left_out.message
-    return ""
+    left_out = (fetch.left_out for fetch in own if fetch.left_out is not None)
+    return CallCheck(
+        endpoint=endpoint,
+        asked=bool(own),
+        error=next((fetch.error.message for fetch in own if fetch.error is not None), ""),
+        left_out=next((each for each in left_out if each.reason is not LeftOutReason.ABSENT), None),
+    )
 
 
 def _describe(tenant: Tenant, fetches: Sequence[EndpointFetch]) -> str:
@@ -176,14 +218,3 @@ def _describe(tenant: Tenant, fetches: Sequence[EndpointFetch]) -> str:
     ]
     name = f" ({names[0]})" if names and names[0] else ""
     return f"{tenant.account_kind.value} {tenant.ghl_account_id}{name}"
-
-
-def _seconds(
-    planned: int, location_calls: int, locations: int, fetches: Sequence[EndpointFetch], budget: Budget
-) -> float:
-    """How long the calls take at the latency that was seen, or by the rate limit where that is longer."""
-    seen = [request.duration_ms / 1000 for fetch in fetches for request in fetch.requests]
-    latency = sum(seen) / len(seen) if seen else 0.0
-    # A company's limit holds for the tokens of its locations.
-    of_one = max(location_calls, locations if locations > 1 else 0)
-    return max(planned * latency / budget.settings.concurrency, of_one // BURST * INTERVAL_SECONDS)

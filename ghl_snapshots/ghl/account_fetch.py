@@ -76,7 +76,9 @@ class AccountFetch:
         pool: ThreadPoolExecutor,
         prefetch_pool: ThreadPoolExecutor,
         max_concurrency: int,
+        locations: Mapping[str, bool | None] | None = None,
     ) -> None:
+        """`locations`: only these of a company, each with whether the app is installed, as far as known."""
         self._tenant = tenant
         self._endpoints = endpoints_of(snapshot_type)
         self._company_endpoints = endpoints_of(snapshot_type, AccountKind.COMPANY)
@@ -92,7 +94,8 @@ class AccountFetch:
         """Which locations there are, and in which of them the app is installed."""
         self._of_company: AccountAnswers | None = None
         """What the company itself has, beside its locations."""
-        self._installed: dict[str, bool] = {}
+        self._given = locations
+        self._installed: dict[str, bool | None] = dict(locations or {})
         """Whether the app is installed in a location, as far as GHL says."""
         self._locations: dict[str, AccountAnswers] = {}
         """In the order in which GHL lists them."""
@@ -100,7 +103,9 @@ class AccountFetch:
     def run(self) -> AccountResult:
         """Fetch everything that the credential opens."""
         try:
-            if self._tenant.account_kind is AccountKind.LOCATION:
+            if self._given is not None:
+                self._run([partial(self._add_locations, list(self._given))])
+            elif self._tenant.account_kind is AccountKind.LOCATION:
                 self._run([partial(self._add_locations, [self._tenant.ghl_account_id])])
             elif self._fetchable():
                 self._run([self._list_locations])
@@ -163,10 +168,7 @@ class AccountFetch:
 
     def _note_installations(self, found: Sequence[Entity]) -> None:
         """Note in which locations the app is installed; where GHL does not say, refused tokens show it."""
-        for entity in found:
-            is_installed = json.loads(bytes(entity.body)).get("isInstalled")
-            if entity.entity_id is not None and isinstance(is_installed, bool):
-                self._installed[entity.entity_id] = is_installed
+        self._installed |= installations(found)
 
     def _add_listed(self, found: Sequence[Entity]) -> None:
         """Add the locations of a page, each once however often GHL lists it."""
@@ -324,6 +326,14 @@ class AccountFetch:
             if endpoint.parent is None and endpoint not in fetchable:
                 error = GhlError(ErrorKind.MISSING_SCOPE, _AGENCY_ONLY, attempts=0)
                 yield failed_fetch(FetchTarget(endpoint=endpoint), error)
+
+
+def installations(found: Iterable[Entity]) -> Mapping[str, bool]:
+    """In which of the locations that GHL lists the app is installed, for those of which it says so."""
+    said = {
+        each.entity_id: json.loads(bytes(each.body)).get("isInstalled") for each in found if each.entity_id
+    }
+    return {location_id: value for location_id, value in said.items() if isinstance(value, bool)}
 
 
 def _with_ids(listing: EndpointFetch) -> EndpointFetch:
