@@ -27,7 +27,7 @@ commands = typer.Typer()
 list_commands = typer.Typer(help="List what was captured.", no_args_is_help=True)
 
 _HEADINGS = ("captured (UTC)", "tenant", "type", "status", "records", "snapshot")
-_VERSION_HEADINGS = ("first seen (UTC)", "last seen (UTC)", "snapshots", "bytes", "sha256", "endpoint")
+_VERSION_HEADINGS = ("first seen (UTC)", "last seen (UTC)", "snapshots", "bytes", "sha256", "endpoint", "of")
 
 _ENDPOINT_HELP = "As in docs/endpoints.md, such as '/conversation-ai/agents/{agentId}'."
 _Tenant = Annotated[str, typer.Argument(metavar="TENANT")]
@@ -179,6 +179,7 @@ def _table(versions: Sequence[EntityVersion]) -> Sequence[str]:
             f"{len(version.body):,}",
             version.digest[:12],
             version.endpoint,
+            version.parent_id or "-",
         )
         for version in versions
     ]
@@ -194,6 +195,7 @@ def _document(version: EntityVersion) -> str:
             "sha256": version.digest,
             "endpoint": version.endpoint,
             "locationId": version.location_id,
+            "parentId": version.parent_id,
             "firstCapturedAt": iso(version.first_captured_at),
             "firstSnapshotId": version.first_snapshot_id,
             "lastCapturedAt": iso(version.last_captured_at),

@@ -21,7 +21,7 @@ _Sized: TypeAlias = tuple[int, int, bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EntityVersion:
-    """One distinct content of an entity, and the span of captures that saw it.
+    """One distinct content of an entity, and the span of captures in which a call brought it.
 
     A content that came back after another has one span from its first to its last sighting.
     """
@@ -30,8 +30,9 @@ class EntityVersion:
     """Lower-case hex SHA-256 of `body`."""
     body: bytes = field(repr=False)
     endpoint: str
-    """Where this content was first seen, as is `location_id`."""
+    """The call that brought it, for this location and this parent entity."""
     location_id: str | None
+    parent_id: str | None
     snapshots: int
     """Number of snapshots that hold it."""
     first_snapshot_id: str
@@ -160,10 +161,10 @@ class Ledger:
             return [Snapshot.from_row(row) for row in connection.execute(query("snapshots_page"), parameters)]
 
     def entity_history(self, tenant_id: str, endpoint: str | None, entity_id: str) -> list[EntityVersion]:
-        """Every distinct content of an entity, by endpoint and first sighting; empty if unknown.
+        """Every distinct content of an entity, by call and first sighting; empty if unknown.
 
         An agent in a list and the same agent's detail are two entities with one id, so without an endpoint
-        the contents may be those of several entities.
+        the contents may be those of several entities; and GHL may give one id in several parents.
         """
         parameters = {
             "tenant_id": tenant_id,

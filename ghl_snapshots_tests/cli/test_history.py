@@ -1,9 +1,11 @@
 """`history` and `entities` answer when an agent's prompt changed, and what there was on a day."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import psycopg
 import pytest
@@ -19,7 +21,11 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "endpoints.md"
 
 
 def store(
-    ledger: Ledger, day: int, snapshot_type: SnapshotType, *found: tuple[str, str, dict[str, object]]
+    ledger: Ledger,
+    day: int,
+    snapshot_type: SnapshotType,
+    *found: tuple[str, str, Mapping[str, object]],
+    parents: Sequence[str | None] = (),
 ) -> None:
     """Store a capture of a day in March that found these entities: endpoint, id and content."""
     made = capture(
@@ -32,9 +38,9 @@ def store(
     requests: list[RequestRecord] = []
     for number, (entity, (endpoint, entity_id, _)) in enumerate(zip(made.entities, found, strict=True)):
         entities.append(Entity(body=entity.body, endpoint=endpoint, entity_id=entity_id, location_id="l1"))
-        requests.append(
-            replace(made.requests[0], endpoint=endpoint, location_id="l1", offset=number, count=1)
-        )
+        parent = parents[number] if parents else None
+        request = replace(made.requests[0], endpoint=endpoint, location_id="l1", parent_id=parent)
+        requests.append(replace(request, offset=number, count=1))
     ledger.append(replace(made, entities=tuple(entities), requests=tuple(requests)))
 
 
@@ -97,6 +103,40 @@ def test_an_id_alone_gives_the_contents_of_every_endpoint(ghl_snapshots: InProce
     versions = [json.loads(line) for line in lines]
     assert [version["endpoint"] for version in versions] == [LIST] * 3 + [AGENT] * 2
     assert json.loads(versions[-1]["body"])["instructions"] == "Be quick."
+
+
+def spans(done: CompletedProcess[bytes]) -> list[tuple[str, ...]]:
+    """The days of first and last sighting, how many snapshots there are between them, and the parent."""
+    rows = [line.split() for line in done.stdout.decode().splitlines()[1:-1]]
+    return [(row[0][8:10], row[1][8:10], row[2], row[-1]) for row in rows]
+
+
+def test_two_calls_that_give_the_same_bytes_have_a_history_each(
+    ghl_snapshots: InProcess, ledger: Ledger
+) -> None:
+    """The bytes are stored once; which calls brought them, and when, each snapshot says."""
+    same, own = {"name": "Sales"}, {"name": "Sales", "instructions": "Sell."}
+    for day, detail in ((6, same), (7, own), (8, own)):
+        listed = (LIST, "agent2", same)
+        store(ledger, day, SnapshotType.AI_WORKERS, listed, (AGENT, "agent2", detail))
+    assert spans(ghl_snapshots("history", "acme", "agent2", "--endpoint", LIST)) == [("06", "08", "3", "-")]
+    assert spans(ghl_snapshots("history", "acme", "agent2", "--endpoint", AGENT)) == [
+        ("06", "06", "1", "-"),
+        ("07", "08", "2", "-"),
+    ]
+    documents = ghl_snapshots("history", "acme", "agent2", "--json").stdout.splitlines()
+    assert [json.loads(each)["endpoint"] for each in documents] == [LIST, AGENT, AGENT]
+
+
+def test_one_id_in_several_parents_has_a_history_in_each(ghl_snapshots: InProcess, ledger: Ledger) -> None:
+    faq = "/knowledge-bases/faqs"
+    for day, answers in ((6, ("Yes", "No")), (7, ("Yes", "Yes"))):
+        found = [(faq, "faq1", {"answer": answer}) for answer in answers]
+        store(ledger, day, SnapshotType.AI_WORKERS, *found, parents=["kb1", "kb2"])
+    done = ghl_snapshots("history", "acme", "faq1")
+    assert spans(done) == [("06", "07", "2", "kb1"), ("06", "06", "1", "kb2"), ("07", "07", "1", "kb2")]
+    documents = ghl_snapshots("history", "acme", "faq1", "--json").stdout.splitlines()
+    assert [json.loads(each)["parentId"] for each in documents] == ["kb1", "kb2", "kb2"]
 
 
 def test_what_is_not_there_is_named(ghl_snapshots: InProcess) -> None:

@@ -31,7 +31,8 @@ _REST: Final = """## Scopes
 ## History
 
 The history of an entity goes by endpoint and id: an agent in a list and the same agent's detail are two
-entities with one id. When did an agent's prompt change?
+entities with one id. (An id that GHL gives in several parents, such as a question in two knowledge bases, has
+a history in each.) When did an agent's prompt change?
 
     ghl-snapshots history TENANT AGENT_ID --endpoint '/conversation-ai/agents/{{agentId}}'
 

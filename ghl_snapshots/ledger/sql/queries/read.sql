@@ -78,45 +78,55 @@ newest AS MATERIALIZED (
 SELECT snapshot_record.* FROM newest JOIN ghl.snapshot_record USING (snapshot_id)
 ORDER BY newest.captured_at DESC, newest.seq DESC;
 
--- entity_history -- every version of an entity, with the first and the last snapshot that saw it
+-- entity_history -- every version of an entity by the calls that brought it, with the first and the last snapshot
 WITH version AS MATERIALIZED (
-    SELECT id FROM ghl.entity
-    WHERE tenant_id = %(tenant_id)s AND entity_id = %(entity_id)s
-        AND (%(endpoint)s::text IS NULL OR endpoint = %(endpoint)s)
+    SELECT id FROM ghl.entity WHERE tenant_id = %(tenant_id)s AND entity_id = %(entity_id)s
 ),
 holding AS MATERIALIZED (
-    SELECT DISTINCT manifest.digest, listed.id
+    SELECT manifest.digest AS checksum, listed.id, listed.position - 1 AS position
     FROM ghl.manifest
-    CROSS JOIN unnest(manifest.entity_ids) AS listed (id)
+    CROSS JOIN unnest(manifest.entity_ids) WITH ORDINALITY AS listed (id, position)
     WHERE manifest.tenant_id = %(tenant_id)s
         AND manifest.entity_ids && (SELECT coalesce(array_agg(id), '{}') FROM version)
         AND listed.id IN (SELECT id FROM version)
 ),
-sighted AS MATERIALIZED (
-    SELECT holding.id, count(*) AS snapshots, min(captured_at) AS first_captured_at,
-        max(captured_at) AS last_captured_at
+sighting AS MATERIALIZED (
+    SELECT checksum, provenance, count(*) AS snapshots,
+        min(captured_at) AS first_captured_at, max(captured_at) AS last_captured_at,
+        (array_agg(snapshot_id ORDER BY captured_at, seq))[1] AS first_snapshot_id,
+        (array_agg(snapshot_id ORDER BY captured_at DESC, seq DESC))[1] AS last_snapshot_id
     FROM ghl.snapshot
-    JOIN holding ON holding.digest = snapshot.checksum
-    WHERE snapshot.tenant_id = %(tenant_id)s AND snapshot_type = ANY(%(snapshot_types)s)
-    GROUP BY holding.id
+    WHERE tenant_id = %(tenant_id)s AND snapshot_type = ANY(%(snapshot_types)s)
+        AND checksum IN (SELECT checksum FROM holding)
+    GROUP BY checksum, provenance
+),
+-- Most snapshots went like others, and have the entity at the same place: each place is looked up once.
+origin AS MATERIALIZED (
+    SELECT place.provenance, place.position, request ->> 'endpoint' AS endpoint,
+        request ->> 'locationId' AS location_id, request ->> 'parentId' AS parent_id
+    FROM (SELECT DISTINCT provenance, position FROM sighting JOIN holding USING (checksum)) AS place
+    JOIN ghl.provenance ON provenance.tenant_id = %(tenant_id)s AND provenance.digest = place.provenance
+    CROSS JOIN LATERAL json_array_elements(provenance.body -> 'requests') AS each (request)
+    WHERE place.position >= (request -> 'items' ->> 'offset')::bigint AND place.position
+        < (request -> 'items' ->> 'offset')::bigint + (request -> 'items' ->> 'count')::bigint
+),
+-- What a call brought twice in one snapshot was sighted once.
+sighted AS (
+    SELECT DISTINCT holding.id, endpoint, location_id, parent_id, sighting.*
+    FROM sighting
+    JOIN holding USING (checksum)
+    JOIN origin USING (provenance, position)
+    WHERE %(endpoint)s::text IS NULL OR endpoint = %(endpoint)s
 )
-SELECT encode(entity.digest, 'hex') AS digest, entity.body, entity.endpoint, entity.location_id,
-    sighted.snapshots, first_captured_at, last_captured_at, (
-        SELECT snapshot_id FROM ghl.snapshot
-        WHERE tenant_id = %(tenant_id)s AND snapshot_type = ANY(%(snapshot_types)s)
-            AND captured_at = first_captured_at
-            AND checksum IN (SELECT holding.digest FROM holding WHERE holding.id = sighted.id)
-        ORDER BY seq LIMIT 1
-    ) AS first_snapshot_id, (
-        SELECT snapshot_id FROM ghl.snapshot
-        WHERE tenant_id = %(tenant_id)s AND snapshot_type = ANY(%(snapshot_types)s)
-            AND captured_at = last_captured_at
-            AND checksum IN (SELECT holding.digest FROM holding WHERE holding.id = sighted.id)
-        ORDER BY seq DESC LIMIT 1
-    ) AS last_snapshot_id
+SELECT encode(entity.digest, 'hex') AS digest, entity.body, sighted.endpoint, sighted.location_id, sighted.parent_id,
+    sum(snapshots)::bigint AS snapshots,
+    min(first_captured_at) AS first_captured_at, max(last_captured_at) AS last_captured_at,
+    (array_agg(first_snapshot_id ORDER BY first_captured_at, first_snapshot_id))[1] AS first_snapshot_id,
+    (array_agg(last_snapshot_id ORDER BY last_captured_at DESC, last_snapshot_id DESC))[1] AS last_snapshot_id
 FROM sighted
 JOIN ghl.entity USING (id)
-ORDER BY endpoint, first_captured_at, entity.id;
+GROUP BY entity.id, sighted.endpoint, sighted.location_id, sighted.parent_id
+ORDER BY endpoint, location_id, parent_id, first_captured_at, entity.id;
 
 -- entity_sizes -- a payload's entities in order, each with its size and whether the payload's JSON shows it
 SELECT id, size, size <= ghl.shown_bytes(count(*) OVER (), sum(size) OVER ()) AS shown
