@@ -52,7 +52,7 @@ class AuditEvent:
     success: bool
     source: Source
     occurred_at: datetime | None = None
-    """None for the moment at which it is recorded."""
+    """By the server's clock; None before it is recorded."""
     tenant_id: str | None = None
     ghl_account_id: str | None = None
     details: Mapping[str, Any] = field(default_factory=dict)

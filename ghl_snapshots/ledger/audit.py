@@ -31,7 +31,6 @@ def record(connection: Connection[Any], event: AuditEvent) -> bool:
         "tenant_id": event.tenant_id,
         "ghl_account_id": event.ghl_account_id,
         "correlation_id": legal_text(event.correlation_id),
-        "occurred_at": event.occurred_at,
         "success": event.success,
         "source": event.source.value,
         "details": Jsonb(event.details, dumps=legal_json),

@@ -89,8 +89,11 @@ def test_a_tenants_session_writes_nothing_of_another(as_role: Connect, superuser
         "INSERT INTO tenant VALUES ('other', 'a', 'location', 'oauth')",
         "INSERT INTO oauth_token VALUES ('zenith', 'x')",
         "INSERT INTO entity (tenant_id, digest, endpoint, body) VALUES ('zenith', sha256('x'), '/', 'x')",
-        "INSERT INTO provenance SELECT 'zenith', digest, body FROM provenance",
-        "INSERT INTO audit_event SELECT gen_random_uuid(), 'x', 'zenith', 'a', 'c', now(), true, 'api', '{}'",
+        "INSERT INTO provenance (tenant_id, digest, body) SELECT 'zenith', digest, body FROM provenance",
+        (
+            "INSERT INTO audit_event (event_id, event_type, tenant_id, correlation_id, success, source, "
+            "details) SELECT gen_random_uuid(), 'x', 'zenith', 'c', true, 'api', '{}'"
+        ),
         "UPDATE tenant SET tenant_id = 'other'",
         "UPDATE oauth_token SET tenant_id = 'zenith'",
     ):

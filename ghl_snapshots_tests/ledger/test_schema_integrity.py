@@ -104,6 +104,7 @@ def test_a_verification_says_what_is_altered_of_the_ledger_as_a_whole(
     [finding] = Verification(database)
     superuser.execute("REVOKE UPDATE (status) ON snapshot FROM ghl_snapshots_writer")
     assert str(finding) == (
-        "right of ghl_snapshots_writer on column status of table snapshot is not of this release: UPDATE"
+        "right of ghl_snapshots_writer on column status of table snapshot is altered: INSERT, UPDATE instead "
+        "of INSERT"
     )
     assert finding.tenant_id is None

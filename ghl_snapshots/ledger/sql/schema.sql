@@ -18,6 +18,52 @@ CREATE TABLE schema_version (
     applied_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
+-- What a writer says ---------------------------------------------------------------------------------------
+
+-- A writer may be in a stranger's hands, and a single value that no reader can hold would end the reading of every
+-- tenant. What the server knows itself a writer has no right to say (see the rights); of the rest, these say what is
+-- stored.
+
+-- What is later than this is from a machine whose clock is wrong, or forged; clocks that agree are minutes apart at most.
+CREATE FUNCTION latest_moment() RETURNS timestamptz
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN clock_timestamp() + interval '5 minutes';
+
+-- Whether something can have happened then.
+CREATE FUNCTION has_come(moment timestamptz) RETURNS boolean
+LANGUAGE sql STABLE PARALLEL SAFE
+RETURN moment BETWEEN '2000-01-01 00:00:00+00'::timestamptz AND ghl.latest_moment();
+
+-- Whether something can end then. Wide, because a token that was refused is lost, whatever the clock of its machine.
+CREATE FUNCTION may_end(moment timestamptz) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN moment BETWEEN '1970-01-01 00:00:00+00'::timestamptz AND '2999-12-31 00:00:00+00'::timestamptz;
+
+-- Whether every reader can hold it: Python takes no numbers of thousands of digits, and no deep nesting.
+CREATE FUNCTION is_readable(value jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN NOT value @? '$.**{100 to last}'
+    AND NOT value @? '$.** ? (@.type() == "number" && (@ > 1e300 || @ < -1e300))';
+
+-- Whether the list is there and each of its elements is as the path says.
+CREATE FUNCTION are_all(body jsonb, list text, as_said jsonpath) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE jsonb_typeof(body -> list) WHEN 'array' THEN
+    jsonb_array_length(body -> list) = jsonb_array_length(jsonb_path_query_array(body -> list, as_said)) ELSE false END;
+
+-- Whether a payload's metadata has what is read of it across tenants.
+CREATE FUNCTION is_provenance(body jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ghl.is_readable(body)
+    AND ghl.are_all(body, 'requests', 'strict $[*] ? (@.endpoint.type() == "string"
+        && @.items.offset >= 0 && @.items.offset <= 1000000000 && @.items.offset.floor() == @.items.offset
+        && @.items.count >= 0 && @.items.count <= 1000000000 && @.items.count.floor() == @.items.count)')
+    AND ghl.are_all(body, 'errors', 'strict $[*] ? (@.kind.type() == "string")')
+    AND ghl.are_all(body, 'apiCalls', 'strict $[*] ? (@.endpoint.type() == "string"
+        && @.count >= 0 && @.count <= 1000000000 && @.count.floor() == @.count)')
+    AND ghl.are_all(body, 'leftOut', 'strict $[*] ? (@.type() == "object")')
+    AND ghl.are_all(body, 'duplicates', 'strict $[*] ? (@.type() == "object")');
+
 -- Registry ------------------------------------------------------------------------------------------------
 
 CREATE TABLE tenant (
@@ -27,9 +73,9 @@ CREATE TABLE tenant (
     -- A reference to where the token is, never the token.
     credential text NOT NULL CHECK (credential ~ '^(env:[A-Za-z_][A-Za-z0-9_]*|file:/.+|oauth)$'),
     enabled boolean NOT NULL DEFAULT true,
-    overrides jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(overrides) = 'object'),
+    overrides jsonb NOT NULL DEFAULT '{}' CHECK (jsonb_typeof(overrides) = 'object' AND is_readable(overrides)),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp() CHECK (has_come(updated_at))
 );
 
 -- OAuth tokens, encrypted by the application; the key is never in the database.
@@ -37,11 +83,11 @@ CREATE TABLE oauth_token (
     tenant_id text PRIMARY KEY REFERENCES tenant,
     refresh_token bytea NOT NULL,
     access_token bytea,
-    access_expires_at timestamptz,
+    access_expires_at timestamptz CHECK (may_end(access_expires_at)),
     -- A refresh token that GHL gave for another account in answer to this one's; nothing uses it.
     set_aside bytea,
     set_aside_account text,
-    updated_at timestamptz NOT NULL DEFAULT clock_timestamp()
+    updated_at timestamptz NOT NULL DEFAULT clock_timestamp() CHECK (has_come(updated_at))
 );
 
 -- The tokens of a company's locations for their life, encrypted like those of the company itself.
@@ -50,8 +96,8 @@ CREATE TABLE location_token (
     location_id text NOT NULL CHECK (location_id <> ''),
     token bytea,
     -- GHL's refusal to give one (the app is not installed there, the location is suspended), remembered a while.
-    refusal jsonb,
-    expires_at timestamptz NOT NULL,
+    refusal jsonb CHECK (is_readable(refusal)),
+    expires_at timestamptz NOT NULL CHECK (may_end(expires_at)),
     PRIMARY KEY (tenant_id, location_id),
     CHECK ((token IS NULL) <> (refusal IS NULL))
 );
@@ -94,21 +140,22 @@ CREATE TABLE manifest (
 CREATE TABLE provenance (
     tenant_id text NOT NULL CHECK (tenant_id <> ''),
     digest bytea NOT NULL CHECK (digest = sha256(convert_to(body::text, 'UTF8'))),
-    body json NOT NULL,
+    body json NOT NULL CHECK (is_provenance(body::jsonb)),
     records integer NOT NULL GENERATED ALWAYS AS ((body ->> 'totalCount')::integer) STORED,
     requests integer NOT NULL GENERATED ALWAYS AS (json_array_length(body -> 'requests')) STORED,
     errors integer NOT NULL GENERATED ALWAYS AS (json_array_length(body -> 'errors')) STORED,
     PRIMARY KEY (tenant_id, digest)
 );
 
--- The columns of fixed width come first, since in another order each row has more bytes of padding.
+-- The columns of fixed width come first, since in another order each row has more bytes of padding. link_snapshot
+-- refuses a moment of capture that has not come.
 CREATE TABLE snapshot (
     captured_at timestamptz NOT NULL CHECK (isfinite(captured_at)),
     created_at timestamptz NOT NULL,
     -- Place in the chain; the trigger sets it and the chain value, whatever a writer sends.
     seq bigint NOT NULL,
     -- Bytes of the entities that this capture stored first; those of the others were there.
-    new_bytes bigint NOT NULL CHECK (new_bytes >= 0),
+    new_bytes bigint NOT NULL CHECK (new_bytes BETWEEN 0 AND 1000000000000000),
     record_count integer NOT NULL CHECK (record_count >= 0),
     duration_ms integer NOT NULL CHECK (duration_ms >= 0),
     api_calls integer NOT NULL CHECK (api_calls >= 0),
@@ -116,13 +163,18 @@ CREATE TABLE snapshot (
     tenant_id text NOT NULL REFERENCES tenant,
     ghl_account_id text NOT NULL CHECK (ghl_account_id <> ''),
     snapshot_type text NOT NULL REFERENCES snapshot_type,
-    version text NOT NULL DEFAULT '1.0.0' CHECK (version ~ '^[0-9]+\.[0-9]+\.[0-9]+$'),
+    -- Readers refuse another major version; the release that writes it brings the migration that lets it.
+    version text NOT NULL DEFAULT '1.0.0' CHECK (version ~ '^1\.[0-9]{1,9}\.[0-9]{1,9}$'),
     status text NOT NULL CHECK (status IN ('success', 'partial_failure', 'failed')),
     checksum bytea NOT NULL,
     provenance bytea NOT NULL,
     -- One element for each of the provenance's requests: microseconds from captured_at to its sending, its
-    -- duration, and its trace id where that is a UUID (any other trace id is in the provenance).
-    sent_after_us bigint[] NOT NULL,
+    -- duration, and its trace id where that is a UUID (any other trace id is in the provenance). A clock may be set
+    -- right meanwhile, but not by a millennium.
+    sent_after_us bigint[] NOT NULL CHECK (
+        -31557600000000000 <= ALL (sent_after_us) AND 31557600000000000 >= ALL (sent_after_us)
+        AND array_position(sent_after_us, NULL) IS NULL
+    ),
     took_ms integer[] NOT NULL,
     trace_ids uuid[] NOT NULL,
     created_by text NOT NULL DEFAULT 'system' CHECK (created_by <> ''),
@@ -144,10 +196,13 @@ CREATE TABLE audit_event (
     tenant_id text,
     ghl_account_id text,
     correlation_id text NOT NULL CHECK (char_length(correlation_id) BETWEEN 1 AND 200),
-    occurred_at timestamptz NOT NULL CHECK (isfinite(occurred_at)),
+    occurred_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     success boolean NOT NULL,
     source text NOT NULL CHECK (source IN ('scheduled', 'manual', 'api')),
-    details jsonb NOT NULL CHECK (jsonb_typeof(details) = 'object')
+    details jsonb NOT NULL CHECK (jsonb_typeof(details) = 'object' AND is_readable(details)),
+    -- What metrics read.
+    CHECK (event_type <> 'ghl_snapshot_full_run' OR coalesce(details ->> 'durationMs', '0') ~ '^[0-9]{1,15}$'),
+    CHECK (event_type <> 'ghl_snapshot_verification' OR coalesce(details ->> 'deep', 'false') IN ('true', 'false'))
 );
 CREATE INDEX audit_event_of_tenant ON audit_event (tenant_id, occurred_at DESC);
 CREATE INDEX audit_event_of_trigger ON audit_event (correlation_id);
@@ -204,11 +259,6 @@ AS $$
     END
 $$;
 
--- What is later than this is from a machine whose clock is wrong, or forged; clocks that agree are minutes apart at most.
-CREATE FUNCTION latest_moment() RETURNS timestamptz
-LANGUAGE sql STABLE PARALLEL SAFE
-RETURN clock_timestamp() + interval '5 minutes';
-
 -- Puts a new snapshot at the end of the chain of its tenant and type. The lock lasts until the transaction
 -- ends, so the chain cannot fork; the owner's rights are needed only to read the row before.
 CREATE FUNCTION link_snapshot() RETURNS trigger
@@ -228,7 +278,7 @@ BEGIN
         RAISE EXCEPTION '%', problem USING ERRCODE = 'integrity_constraint_violation';
     END IF;
     -- It would be the latest until that moment comes, and hide that nothing is captured any more.
-    IF NEW.captured_at > latest_moment() THEN
+    IF NOT has_come(NEW.captured_at) THEN
         RAISE EXCEPTION 'it was captured at %, and the database server''s clock says %: the clock of the machine that captured it is wrong',
             NEW.captured_at, date_trunc('second', clock_timestamp())
             USING ERRCODE = 'integrity_constraint_violation';
@@ -522,10 +572,19 @@ COMMENT ON VIEW ghl_snapshot_audit_event IS 'One row for each operation that was
 
 GRANT USAGE ON SCHEMA ghl TO ghl_snapshots_writer, ghl_snapshots_reader, ghl_snapshots_auditor;
 GRANT SELECT ON schema_version, snapshot_type TO ghl_snapshots_writer, ghl_snapshots_reader, ghl_snapshots_auditor;
-GRANT SELECT, INSERT ON manifest, provenance, snapshot, audit_event TO ghl_snapshots_writer;
--- Neither its id, which others wait for, nor when it was first seen is a writer's to say.
-GRANT SELECT, INSERT (tenant_id, digest, endpoint, location_id, entity_id, body) ON entity TO ghl_snapshots_writer;
-GRANT SELECT, INSERT ON tenant, oauth_token, location_token TO ghl_snapshots_writer;
+-- What the server knows is not a writer's to say: ids, places in a chain, when a row came.
+GRANT SELECT ON entity, snapshot, audit_event, tenant, oauth_token TO ghl_snapshots_writer;
+GRANT SELECT, INSERT ON manifest, provenance, location_token TO ghl_snapshots_writer;
+GRANT INSERT (tenant_id, digest, endpoint, location_id, entity_id, body) ON entity TO ghl_snapshots_writer;
+GRANT INSERT (
+    snapshot_id, tenant_id, ghl_account_id, snapshot_type, captured_at, version, status, record_count, checksum,
+    provenance, sent_after_us, took_ms, trace_ids, duration_ms, api_calls, new_bytes, source, correlation_id
+) ON snapshot TO ghl_snapshots_writer;
+GRANT INSERT (event_id, event_type, tenant_id, ghl_account_id, correlation_id, success, source, details)
+    ON audit_event TO ghl_snapshots_writer;
+GRANT INSERT (tenant_id, ghl_account_id, account_kind, credential, enabled, overrides) ON tenant
+    TO ghl_snapshots_writer;
+GRANT INSERT (tenant_id, refresh_token, access_token, access_expires_at) ON oauth_token TO ghl_snapshots_writer;
 -- Never what row security goes by: a statement can name another tenant between the check of the row as it was and
 -- that of the row as it is to be, and so move a row to that tenant.
 GRANT UPDATE (ghl_account_id, account_kind, credential, enabled, overrides, updated_at) ON tenant
@@ -577,7 +636,7 @@ CREATE TABLE api_key (
     role text NOT NULL CHECK (role IN ('trigger', 'read', 'admin')),
     note text NOT NULL DEFAULT '' CHECK (char_length(note) <= 200),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    revoked_at timestamptz
+    revoked_at timestamptz CHECK (has_come(revoked_at))
 );
 
 CREATE TABLE api_key_tenant (
@@ -592,7 +651,7 @@ CREATE TABLE snapshot_request (
     request_id text PRIMARY KEY CHECK (request_id ~ '^manual_snapshot_[0-9]{13}_[0-9a-z]{6,32}$'),
     tenant_id text NOT NULL REFERENCES tenant,
     ghl_account_id text NOT NULL CHECK (ghl_account_id <> ''),
-    snapshot_types text[] NOT NULL CHECK (cardinality(snapshot_types) > 0),
+    snapshot_types text[] NOT NULL CHECK (cardinality(snapshot_types) > 0 AND array_ndims(snapshot_types) = 1),
     priority text NOT NULL CHECK (priority IN ('low', 'normal', 'high')),
     reason text CHECK (char_length(reason) <= 500),
     idempotency_key text CHECK (char_length(idempotency_key) BETWEEN 1 AND 200),
@@ -601,9 +660,9 @@ CREATE TABLE snapshot_request (
     estimated_seconds integer NOT NULL CHECK (estimated_seconds > 0),
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     run_id text,
-    queued_at timestamptz,
-    started_at timestamptz,
-    ended_at timestamptz,
+    queued_at timestamptz CHECK (has_come(queued_at)),
+    started_at timestamptz CHECK (has_come(started_at)),
+    ended_at timestamptz CHECK (has_come(ended_at)),
     error text,
     CHECK ((run_id IS NULL) = (queued_at IS NULL)),
     UNIQUE (tenant_id, idempotency_key)
@@ -721,8 +780,11 @@ CREATE TRIGGER keep_request BEFORE DELETE OR TRUNCATE ON snapshot_request EXECUT
 ALTER TABLE snapshot_request ENABLE ALWAYS TRIGGER keep_request;
 
 GRANT SELECT ON snapshot_request TO ghl_snapshots_writer, ghl_snapshots_reader, ghl_snapshots_auditor;
-GRANT INSERT, UPDATE (run_id, queued_at, started_at, ended_at, error) ON snapshot_request TO ghl_snapshots_writer;
-GRANT INSERT, UPDATE (revoked_at) ON api_key TO ghl_snapshots_writer;
+GRANT INSERT (
+    request_id, tenant_id, ghl_account_id, snapshot_types, priority, reason, idempotency_key, key_id, estimated_seconds
+) ON snapshot_request TO ghl_snapshots_writer;
+GRANT UPDATE (run_id, queued_at, started_at, ended_at, error) ON snapshot_request TO ghl_snapshots_writer;
+GRANT INSERT (key_id, secret_hash, role, note), UPDATE (revoked_at) ON api_key TO ghl_snapshots_writer;
 GRANT SELECT (key_id, role, note, created_at, revoked_at) ON api_key
     TO ghl_snapshots_writer, ghl_snapshots_auditor;
 GRANT SELECT, INSERT ON api_key_tenant TO ghl_snapshots_writer;

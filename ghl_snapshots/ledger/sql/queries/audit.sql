@@ -2,19 +2,19 @@
 
 -- add_audit_event -- append to the audit trail
 INSERT INTO ghl.audit_event (
-    event_id, event_type, tenant_id, ghl_account_id, correlation_id, occurred_at, success, source, details
+    event_id, event_type, tenant_id, ghl_account_id, correlation_id, success, source, details
 ) VALUES (
     %(event_id)s::uuid, %(event_type)s, %(tenant_id)s, %(ghl_account_id)s, %(correlation_id)s,
-    coalesce(%(occurred_at)s, clock_timestamp()), %(success)s, %(source)s, %(details)s
+    %(success)s, %(source)s, %(details)s
 );
 
 -- add_full_run_event -- append the event of a tenant's run, unless its trigger has one of that tenant already
 -- No index is named: that would need the right to read the row, and an event of no tenant is not readable.
 INSERT INTO ghl.audit_event (
-    event_id, event_type, tenant_id, ghl_account_id, correlation_id, occurred_at, success, source, details
+    event_id, event_type, tenant_id, ghl_account_id, correlation_id, success, source, details
 ) VALUES (
     %(event_id)s::uuid, %(event_type)s, %(tenant_id)s, %(ghl_account_id)s, %(correlation_id)s,
-    coalesce(%(occurred_at)s, clock_timestamp()), %(success)s, %(source)s, %(details)s
+    %(success)s, %(source)s, %(details)s
 )
 ON CONFLICT DO NOTHING;
 

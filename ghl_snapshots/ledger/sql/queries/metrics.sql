@@ -72,7 +72,7 @@ SELECT tenant.tenant_id, newest.success, newest.duration_ms, coalesce((
     ), 0)::bigint AS api_calls
 FROM ghl.tenant
 CROSS JOIN LATERAL (
-    SELECT success, correlation_id, (details ->> 'durationMs')::bigint AS duration_ms FROM ghl.audit_event
+    SELECT success, correlation_id, coalesce((details ->> 'durationMs')::bigint, 0) AS duration_ms FROM ghl.audit_event
     WHERE audit_event.tenant_id = tenant.tenant_id AND event_type = 'ghl_snapshot_full_run'
         AND occurred_at <= ghl.latest_moment()
         AND details -> 'plannedSnapshotTypes' @> (SELECT jsonb_agg(snapshot_type) FROM ghl.snapshot_type)
