@@ -30,7 +30,7 @@ def checked_database() -> Iterator[tuple[Settings, Database]]:
         SchemaError: the database is not of this release.
     """
     with reading_environment() as settings, open_database(settings) as database:
-        check_schema(database)
+        check_schema(database, only_to_read=True)
         yield settings, database
 
 

@@ -10,7 +10,7 @@ from psycopg import Connection
 from psycopg.rows import DictRow
 from uuid_utils import uuid7
 
-from ghl_snapshots.core.errors import LedgerError, SnapshotRefusedError
+from ghl_snapshots.core.errors import DatabaseLostError, LedgerError, SnapshotRefusedError
 from ghl_snapshots.core.model import SCHEMA_VERSION, Capture, RequestRecord, Snapshot, SnapshotType, Status
 from ghl_snapshots.ledger.audit import capture_event, record, refusal_event
 from ghl_snapshots.ledger.chain_locks import describe_chain_lock, is_lock_timeout
@@ -22,6 +22,7 @@ from ghl_snapshots.ledger.queries import query
 SHOWN_BYTES: Final = 64_000_000
 """The largest payload that its JSON form shows whole; in the database `shown_bytes` is the same limit."""
 _TRIES = 3
+_IN_THE_WAY = (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected)
 _CORRELATION_ID = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,200}")
 
 
@@ -77,7 +78,7 @@ def _append_with_retries(database: Database, capture: Capture) -> Appended:
             with database.writer(capture.tenant_id) as connection:
                 return append_in(connection, capture)
         except LedgerError as error:
-            if not isinstance(error.__cause__, psycopg.OperationalError) or is_lock_timeout(error):
+            if not isinstance(error, DatabaseLostError) and not isinstance(error.__cause__, _IN_THE_WAY):
                 raise
     with database.writer(capture.tenant_id) as connection:
         return append_in(connection, capture)

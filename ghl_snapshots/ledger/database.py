@@ -17,12 +17,13 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from ghl_snapshots.core.errors import DatabaseLostError, LedgerError
+from ghl_snapshots.ledger.failures import describe_failure, ledger_error
 from ghl_snapshots.ledger.queries import query
 from ghl_snapshots.ledger.session_settings import (
     PINNED,
+    STANDBY,
     check_session,
     connection_string,
-    describe_failure,
     duration_setting,
 )
 
@@ -141,11 +142,8 @@ class Database:
                 "pg_blocking_pids() or as the oldest in pg_stat_activity, and end it with "
                 "pg_terminate_backend()."
             ) from error
-        except psycopg.OperationalError as error:
-            raise DatabaseLostError(f"The database failed: {describe_failure(error)}.") from error
-        except psycopg.errors.InternalError_ as error:
-            # A file that may not grow for another reason than a full disk, such as a limit on its size.
-            raise LedgerError(f"The database failed: {describe_failure(error)}.") from error
+        except (psycopg.OperationalError, psycopg.InternalError) as error:
+            raise ledger_error(error) from error
         finally:
             self._put_back(role, pool, connection)
 
@@ -242,7 +240,7 @@ class Database:
             )
             check_session(connection, self._expected(role))
         except psycopg.OperationalError as error:
-            raise DatabaseLostError(f"The database does not answer: {describe_failure(error)}.") from error
+            raise ledger_error(error, what="The database does not answer") from error
         return connection
 
     def _settings(self, role: str) -> dict[str, str]:
@@ -256,9 +254,11 @@ class Database:
         }
 
     def _expected(self, role: str) -> Mapping[str, str]:
-        """What a session's settings must be: as asked for, and for a writer one that only superusers set."""
+        """What a session's settings must be: as asked for, and for a writer those that it cannot ask for."""
         settings = self._settings(role)
-        return {**settings, "session_replication_role": "origin"} if role == WRITER else settings
+        if role != WRITER:
+            return settings
+        return {**settings, STANDBY: "off", "session_replication_role": "origin"}
 
 
 def limit_lock_wait(connection: Connection[Any], seconds: float) -> None:

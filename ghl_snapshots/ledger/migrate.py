@@ -20,6 +20,7 @@ from ghl_snapshots.ledger.database import (
     WRITER,
     limit_lock_wait,
 )
+from ghl_snapshots.ledger.failures import describe_failure
 from ghl_snapshots.ledger.migrations import (
     Migration,
     never_released,
@@ -32,7 +33,6 @@ from ghl_snapshots.ledger.session_settings import (
     check_session,
     connection_parameters,
     connection_string,
-    describe_failure,
 )
 
 _LOCK = 4710

@@ -66,12 +66,12 @@ def pending_migrations(applied: Mapping[int, bytes], migrations: Sequence[Migrat
     return [migration for migration in migrations if migration.version > newest]
 
 
-def check_schema(database: Database) -> None:
-    """Make sure that the database has the schema that this release works with.
+def check_schema(database: Database, *, only_to_read: bool = False) -> None:
+    """Make sure that the database has the schema that this release works with, and takes writes if it has to.
 
     Raises:
         SchemaError: it is missing, older, newer or of a state that was never released; says what to do.
-        LedgerError: the server does not answer.
+        LedgerError: the server does not answer, or takes no writes.
     """
     applied = _applied_seen_by_auditor(database)
     if pending_migrations(applied, released_migrations()):
@@ -81,6 +81,9 @@ def check_schema(database: Database) -> None:
             f"The schema of database {parameters.get('dbname')} on {parameters.get('host')} is {at} and this "
             f"release needs version {released_migrations()[-1].version}: run `ghl-snapshots migrate`."
         )
+    if not only_to_read:
+        with database.shared_writer():
+            pass
 
 
 def _applied_seen_by_auditor(database: Database) -> Mapping[int, bytes]:

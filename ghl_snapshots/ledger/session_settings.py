@@ -13,7 +13,7 @@ from psycopg import Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.rows import tuple_row
 
-from ghl_snapshots.core.errors import ConfigurationError, LedgerError
+from ghl_snapshots.core.errors import ConfigurationError, DatabaseLostError, LedgerError
 from ghl_snapshots.ledger.queries import query
 
 # A client's machine that is lost is missed after a minute, and so is a server's; until then the locks of a
@@ -47,8 +47,10 @@ PINNED = {
     "quote_all_identifiers": "off",
 }
 """What every session asks for, each value as SHOW writes it."""
+STANDBY = "in_hot_standby"
+"""What the server says of itself; a session of it can only read, whatever it asked for."""
 _UNITS = {"h": 3_600_000, "min": 60_000, "s": 1_000}
-_POOLER = (
+POOLER = (
     "A connection pooler such as PgBouncer drops or refuses what a session asks for: "
     "the database URL must name the server itself"
 )
@@ -85,7 +87,8 @@ def check_session(connection: Connection[Any], settings: Mapping[str, str]) -> N
     """Compare what the connection's session is with these settings; closes it if it raises.
 
     Raises:
-        LedgerError: one has another value; names it.
+        DatabaseLostError: the server takes no writes, and the session is to write.
+        LedgerError: a setting has another value; names it.
         psycopg.OperationalError: the connection is broken.
     """
     try:
@@ -101,10 +104,13 @@ def _compare(connection: Connection[Any], settings: Mapping[str, str]) -> None:
     with connection.cursor(row_factory=tuple_row) as cursor:
         different = cursor.execute(query("different_settings"), parameters).fetchall()
     connection.autocommit = False
+    if STANDBY in dict(different):
+        # Where the database's name leads to for a while, when the server that took writes has gone.
+        raise DatabaseLostError("The database takes no writes: its server is a standby.")
     if different:
         described = ", ".join(f"{name} is {actual!r}, not {settings[name]!r}" for name, actual in different)
         raise LedgerError(
-            f"The database session is not what was asked for: {described}. {_POOLER}. "
+            f"The database session is not what was asked for: {described}. {POOLER}. "
             "If it does, reset these settings of the server, the database and the login."
         )
 
@@ -114,12 +120,6 @@ def duration_setting(milliseconds: float) -> str:
     whole = round(milliseconds)
     unit = next((unit for unit, size in _UNITS.items() if whole and whole % size == 0), "ms")
     return f"{whole // _UNITS.get(unit, 1)}{unit}" if whole else "0"
-
-
-def describe_failure(error: psycopg.Error) -> str:
-    """The first line of what the server or libpq says, without a full stop; what to do where we know it."""
-    line = str(error).strip().split("\n", 1)[0].rstrip(".") or type(error).__name__
-    return f"{line}. {_POOLER}" if "unsupported startup parameter" in line else line
 
 
 def _escaped(value: str) -> str:
