@@ -25,6 +25,7 @@ from ghl_snapshots.ledger.session_settings import (
     check_session,
     connection_string,
     duration_setting,
+    prepare_session,
 )
 
 OWNER = "ghl_snapshots_owner"
@@ -148,7 +149,10 @@ class Database:
             self._put_back(role, pool, connection)
 
     def _checked_out(self, role: str) -> tuple[_Pool, Connection[DictRow]]:
-        """The role's pool, and a connection of it that was seen to work."""
+        """The role's pool, and a connection of it that was seen to work and to be what was asked for.
+
+        A reload of the server's configuration changes what a session did not ask for.
+        """
         give_up_at = time.monotonic() + _WAIT_SECONDS
         while True:
             pool = self._pool(role)
@@ -165,7 +169,7 @@ class Database:
                     raise LedgerError("The database does not answer: all connections are busy.") from None
                 continue
             try:
-                pool.check_connection(connection)
+                check_session(connection, self._expected(role))
             except BaseException as error:
                 self._put_back(role, pool, connection)
                 if not isinstance(error, psycopg.OperationalError):
@@ -216,7 +220,7 @@ class Database:
         pool: _Pool = ConnectionPool(
             connection_string(self._urls[role], self._settings(role)),
             kwargs=kwargs,
-            configure=partial(check_session, settings=self._expected(role)),
+            configure=partial(prepare_session, settings=self._expected(role)),
             min_size=0,
             max_size=_MOST_CONNECTIONS,
             timeout=_LOOK_SECONDS,
@@ -238,7 +242,7 @@ class Database:
             connection = Connection.connect(
                 connection_string(self._urls[role], settings), row_factory=dict_row
             )
-            check_session(connection, self._expected(role))
+            prepare_session(connection, self._expected(role))
         except psycopg.OperationalError as error:
             raise ledger_error(error, what="The database does not answer") from error
         return connection

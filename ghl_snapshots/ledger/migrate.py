@@ -30,9 +30,9 @@ from ghl_snapshots.ledger.migrations import (
 from ghl_snapshots.ledger.queries import query, sql_text
 from ghl_snapshots.ledger.session_settings import (
     PINNED,
-    check_session,
     connection_parameters,
     connection_string,
+    prepare_session,
 )
 
 _LOCK = 4710
@@ -68,7 +68,7 @@ def migrate(
     create_database(url)
     try:
         with psycopg.connect(connection_string(url, _SESSION)) as connection:
-            check_session(connection, _SESSION)
+            prepare_session(connection, _SESSION)
             limit_lock_wait(connection, lock_seconds)
             return _migrated(connection, migrations or released_migrations())
     except psycopg.errors.LockNotAvailable as error:

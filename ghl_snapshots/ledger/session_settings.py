@@ -37,11 +37,14 @@ PINNED = {
     # An append relies on seeing what others committed while it waited for its place in the chain.
     "default_transaction_isolation": "read committed",
     "row_security": "on",
+    # Until a transaction names its tenant it sees none.
+    "app.tenant_id": "",
     # A deep verification reads every byte.
     "statement_timeout": "0",
     # How text and moments are written and read, by our functions and by psycopg.
     "client_encoding": "UTF8",
     "DateStyle": "ISO, MDY",
+    "IntervalStyle": "postgres",
     "TimeZone": "UTC",
     "standard_conforming_strings": "on",
     "quote_all_identifiers": "off",
@@ -49,6 +52,7 @@ PINNED = {
 """What every session asks for, each value as SHOW writes it."""
 STANDBY = "in_hot_standby"
 """What the server says of itself; a session of it can only read, whatever it asked for."""
+_KNOWS_TRANSACTION_TIMEOUT = 170000
 _UNITS = {"h": 3_600_000, "min": 60_000, "s": 1_000}
 POOLER = (
     "A connection pooler such as PgBouncer drops or refuses what a session asks for: "
@@ -81,6 +85,14 @@ def connection_parameters(url: str) -> dict[str, Any]:
             "The database URL cannot be understood; "
             "it has the form postgresql://user:password@host:port/database."
         ) from None
+
+
+def prepare_session(connection: Connection[Any], settings: Mapping[str, str]) -> None:
+    """Ask a new session for what an older server would not let it begin with; then `check_session`."""
+    if connection.info.server_version >= _KNOWS_TRANSACTION_TIMEOUT:
+        connection.execute("SET transaction_timeout = 0")
+        connection.commit()
+    check_session(connection, settings)
 
 
 def check_session(connection: Connection[Any], settings: Mapping[str, str]) -> None:

@@ -102,9 +102,12 @@ def test_the_servers_defaults_do_not_decide_what_a_session_promises(url: str, su
         ("standard_conforming_strings", "off"),
         ("quote_all_identifiers", "on"),
         ("search_path", "public"),
+        ("intervalstyle", "sql_standard"),
+        ("app.tenant_id", "acme"),
+        ("transaction_timeout", "1h"),
     ):
         superuser.execute(f"ALTER DATABASE {superuser.info.dbname} SET {setting} = {value!r}")
-    with Database(url) as database, database.writer("acme") as connection:
+    with Database(url) as database, database.shared_writer() as connection:
         for setting, value in (
             ("synchronous_commit", "on"),
             ("transaction_isolation", "read committed"),
@@ -117,6 +120,9 @@ def test_the_servers_defaults_do_not_decide_what_a_session_promises(url: str, su
             ("standard_conforming_strings", "on"),
             ("quote_all_identifiers", "off"),
             ("search_path", "ghl"),
+            ("intervalstyle", "postgres"),
+            ("app.tenant_id", ""),
+            ("transaction_timeout", "0"),
         ):
             row: Any = connection.execute(f"SHOW {setting}").fetchone()
             assert list(row.values()) == [value], setting
@@ -242,6 +248,18 @@ def test_a_writer_that_would_skip_foreign_keys_is_refused(url: str, superuser: C
             pass
         with database.auditor():
             pass
+
+
+def test_a_writer_that_began_to_skip_foreign_keys_is_refused(database: Database) -> None:
+    """As a reload of the server's configuration does to every session that there is."""
+    with database.writer("acme") as connection:
+        connection.execute(
+            "SET ROLE NONE; SET session_replication_role = replica; SET ROLE ghl_snapshots_writer"
+        )
+    with pytest.raises(LedgerError, match="session_replication_role is 'replica'"), database.writer("acme"):
+        pass
+    with database.writer("acme"):
+        pass  # by another connection
 
 
 @pytest.mark.usefixtures("cut")
