@@ -120,14 +120,38 @@ def test_ctrl_c_ends_what_only_reads(ghl_snapshots: CommandLine, url: str, tmp_p
     assert output.read_text() == "Stopped: 0 snapshots verified, the others not.\n"
 
 
-def test_ctrl_c_ends_a_capture_and_says_what_is_stored(
-    ghl_snapshots: CommandLine, simulator: Simulator, tmp_path: Path
-) -> None:
+def with_tenant(ghl_snapshots: CommandLine, simulator: Simulator) -> CommandLine:
+    """The command line as processes, with a location of the simulated GHL as the tenant mill."""
     location = next(iter(simulator.accounts.single_locations))
-    variables = {"GHL_BASE_URL": simulator.base_url, "TOKEN": location.private_integration_token}
+    variables = {
+        "GHL_BASE_URL": simulator.base_url,
+        "GHL_SNAPSHOTS_READ_TIMEOUT_SECONDS": str(TIMEOUT_SECONDS),
+        "TOKEN": location.private_integration_token,
+    }
     process = CommandLine(home=ghl_snapshots.home, variables={**ghl_snapshots.variables, **variables})
     account = ("--account", location.location_id, "--credential", "env:TOKEN")
     InProcess(home=process.home, variables=process.variables)("tenants", "add", "mill", *account)
+    return process
+
+
+def test_ctrl_c_ends_a_check_of_a_tenant_without_the_answers_under_way(
+    ghl_snapshots: CommandLine, simulator: Simulator, tmp_path: Path
+) -> None:
+    process = with_tenant(ghl_snapshots, simulator)
+    held = hold_back(simulator, "/workflows/")
+    output = tmp_path / "output"
+    check = process.start("tenants", "check", "mill", output=output)
+    assert held.reached.wait(TIMEOUT_SECONDS), output.read_text()
+    check.send_signal(signal.SIGINT)
+    assert check.wait(TIMEOUT_SECONDS / 2) == 130, "the answer comes after 60 s"
+    held.released.set()
+    assert output.read_text() == "Stopped.\n"
+
+
+def test_ctrl_c_ends_a_capture_and_says_what_is_stored(
+    ghl_snapshots: CommandLine, simulator: Simulator, tmp_path: Path
+) -> None:
+    process = with_tenant(ghl_snapshots, simulator)
     held = hold_back(simulator, "/workflows/")
     output = tmp_path / "output"
     types = ("--type", "pipelines", "--type", "workflows")
