@@ -2,10 +2,13 @@
 
 import logging
 import os
+import stat
 import sys
 
 import structlog
 from structlog.typing import EventDict, Processor
+
+_STDOUT = 1
 
 
 def configure_logs() -> None:
@@ -32,9 +35,15 @@ def _add_handler(logger: str) -> None:
     ]
     # `ghl-snapshots dev` reads what its processes print, and passes it on to a terminal.
     terminal = sys.stdout.isatty() or os.environ.get("FORCE_COLOR")
-    renderer: Processor = structlog.processors.JSONRenderer()
-    if terminal and not os.environ.get("NO_COLOR"):
-        renderer = structlog.dev.ConsoleRenderer()
+    for_programs = structlog.processors.JSONRenderer()
+    for_people = structlog.dev.ConsoleRenderer() if terminal and not os.environ.get("NO_COLOR") else None
+
+    def renderer(logger: object, method: str, line: EventDict) -> str | bytes:
+        # Dagster has a run print into a file for as long as its steps work.
+        if for_people is None or stat.S_ISREG(os.fstat(_STDOUT).st_mode):
+            return for_programs(logger, method, line)
+        return for_people(logger, method, line)
+
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -5,6 +5,7 @@ import os
 import pty
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -71,6 +72,24 @@ def test_on_a_terminal_lines_are_for_people() -> None:
     assert "workflows" in first
     assert not first.startswith("{")
     assert "ZeroDivisionError" in text
+
+
+def test_what_dagster_has_a_process_print_into_a_file_has_no_colours(tmp_path: Path) -> None:
+    """Of `ghl-snapshots dev` in a terminal, which says so to the processes that it reads from."""
+    into_file = f"import os; os.dup2(os.open({str(tmp_path / 'log')!r}, os.O_CREAT | os.O_WRONLY), 1)"
+    configured, captured = LOGS.format(configure="configure_own_logs", before="").split("own =", 1)
+    script = f"{configured}\nlogging.getLogger('ghl_snapshots').info('up')\n{into_file}\nown ={captured}"
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        check=True,
+        capture_output=True,
+        env={**os.environ, "FORCE_COLOR": "1"},
+    )
+    assert b"\x1b[" in done.stdout
+    assert [json.loads(line)["event"] for line in (tmp_path / "log").read_text().splitlines()] == [
+        "ghl_snapshot_capture",
+        "failed",
+    ]
 
 
 def _read(terminal: int) -> bytes:
