@@ -1,6 +1,7 @@
 """What every test may stand on: a real PostgreSQL for the session, databases in it, a simulated GHL."""
 
 import logging
+import os
 import signal
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
@@ -44,7 +45,10 @@ class _FilesAndStacks(LoadFileScheduling):
 
 
 def pytest_configure() -> None:
-    """Undo what a shell does to a process in the background, since some tests send Ctrl-C to themselves."""
+    """Undo what the surroundings do to this process."""
+    # readline puts a width into the environment of the workers, into which tables would be fit.
+    os.environ.pop("COLUMNS", None)
+    # A shell has a process in the background ignore Ctrl-C, which some tests send to themselves.
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

@@ -202,7 +202,9 @@ def test_the_command_finds_events_by_each_of_their_properties(
     assert found("--limit", "1") == ["tick-2"]
     assert found("--tenant", "acme") == found("--correlation-id", "tick-1") == ["tick-1"]
     assert found("--since", "2999-01-01") == []
-    heading, line = command(*captures, "--tenant", "acme").splitlines()
+    lines = command(*captures, "--tenant", "acme").splitlines()
+    assert len(lines) == 2, lines
+    heading, line = lines
     assert heading.split() == ["time", "type", "tenant", "result", "source", "correlation", "id"]
     assert line.split()[1:] == ["ghl_snapshot_capture", "acme", "ok", "scheduled", "tick-1"]
     assert command(*captures, "--since", "2999-01-01") == "No audit event matches.\n"
