@@ -25,10 +25,18 @@ class CaptureLock:
         Raises:
             LedgerError: the database that holds the locks does not answer.
         """
-        name = f"capture {tenant_id} {snapshot_type}"
+        name = _name(tenant_id, snapshot_type)
         acquired = self._locks.wait_for(name, seconds=timeout_seconds)
         try:
             yield acquired
         finally:
             if acquired:
                 self._locks.unlock(name)
+
+    def check(self, tenant_id: str, snapshot_type: SnapshotType) -> None:
+        """Make sure that a lock that was acquired is ours still; raises DatabaseLostError if it is not."""
+        self._locks.check(_name(tenant_id, snapshot_type))
+
+
+def _name(tenant_id: str, snapshot_type: SnapshotType) -> str:
+    return f"capture {tenant_id} {snapshot_type}"

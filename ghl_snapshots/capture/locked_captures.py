@@ -110,6 +110,7 @@ class LockedCaptures:
             if cancelled.is_set():
                 return CaptureFailure(tenant_id=capture.tenant_id, status="cancelled", cause="the run ends")
             try:
+                self._lock.check(capture.tenant_id, capture.snapshot_type)
                 return store(capture)
             except DatabaseLostError:
                 raise

@@ -8,8 +8,10 @@ from collections.abc import Iterator
 import pytest
 from psycopg import Connection
 
+from ghl_snapshots.core.errors import DatabaseLostError
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.session_locks import SessionLocks, unheld
+from ghl_snapshots_tests.waiting import eventually
 
 HOLDER = """
 import sys, time
@@ -90,6 +92,35 @@ def test_a_broken_connection_costs_no_lock(
     )
     assert mine.try_lock("b")
     assert not other.try_lock("a")
+
+
+CUT = "SELECT pg_terminate_backend(pid, 60000) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+
+
+def test_a_lock_that_another_process_took_meanwhile_is_not_ours(
+    mine: SessionLocks, other: SessionLocks, superuser: Connection
+) -> None:
+    for name in ("a", "b"):
+        mine.try_lock(name)
+    superuser.execute(CUT)
+    assert other.try_lock("a")
+    mine.check("b")
+    with pytest.raises(DatabaseLostError, match="another process took the lock 'a'"):
+        mine.check("a")
+    assert not mine.try_lock("a")
+    other.unlock("a")
+    assert mine.try_lock("a")
+    mine.check("a")
+
+
+def test_a_lock_is_taken_again_although_its_holder_makes_no_call(
+    mine: SessionLocks, database: Database, superuser: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run with one long capture left would be found without a process."""
+    monkeypatch.setattr("ghl_snapshots.ledger.session_locks._LOOK_SECONDS", 0.01)
+    mine.try_lock("run 1")
+    superuser.execute(CUT)
+    eventually(lambda: not unheld(database, ["run 1"]), "the lock is held again")
 
 
 def test_the_end_of_the_context_frees_everything(database: Database) -> None:

@@ -20,6 +20,9 @@ SELECT pg_try_advisory_lock(hashtextextended(%(name)s, 4713)) AS done;
 -- session_lock -- take a lock for as long as the session lasts, when its holder has freed it
 SELECT pg_advisory_lock(hashtextextended(%(name)s, 4713));
 
+-- session_lives -- whether the session is there, and so are its locks
+SELECT %(name)s::text IS NOT NULL AS done;
+
 -- session_unlock -- free a lock of this session
 SELECT pg_advisory_unlock(hashtextextended(%(name)s, 4713)) AS done;
 
