@@ -20,9 +20,14 @@ _REFUSED = re.compile(
 
 def is_lost(error: psycopg.Error) -> bool:
     """Whether the connection or the server is gone, so that the same may succeed once it is back."""
-    if error.sqlstate is not None:
-        return _LOST.fullmatch(error.sqlstate) is not None
-    return isinstance(error, psycopg.OperationalError) and not _REFUSED.search(str(error))
+    if error.sqlstate is None and not isinstance(error, psycopg.OperationalError):
+        return False
+    return says_lost(error.sqlstate, str(error))
+
+
+def says_lost(sqlstate: str | None, message: str) -> bool:
+    """The same of an operational error by its code, or by its message where it has none."""
+    return _LOST.fullmatch(sqlstate) is not None if sqlstate else not _REFUSED.search(message)
 
 
 def ledger_error(error: psycopg.Error, *, what: str = "The database failed") -> LedgerError:

@@ -18,22 +18,20 @@ from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy.exc import DBAPIError
 
 from ghl_snapshots.core.errors import DatabaseLostError
+from ghl_snapshots.ledger.failures import says_lost
 
 _Result = TypeVar("_Result")
 _PATIENCE_SECONDS = 300.0
 """A managed failover takes 20 to 60 seconds."""
 _PAUSE_SECONDS = 1.0
-_LOST = {
-    error.__name__
-    for error in (
-        DatabaseLostError,
-        DagsterPostgresException,
-        psycopg.OperationalError,  # and psycopg2's, by the name
-        sqlalchemy.exc.OperationalError,
-        sqlalchemy.exc.InterfaceError,
-    )
+_OPERATIONAL = (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError, sqlalchemy.exc.InternalError)
+_WITHOUT_CODE = {
+    error.__name__ for error in (DagsterPostgresException, psycopg.OperationalError, *_OPERATIONAL)
 }
-"""An event of Dagster's has an error's class by name; a full disk and the like have other names."""
+_CODES: dict[str, str] = {
+    name: error.sqlstate for name, error in vars(psycopg.errors).items() if getattr(error, "sqlstate", None)
+}
+"""An event of Dagster's has an error's class by name; psycopg2's class of a code is named like psycopg's."""
 
 
 @contextmanager
@@ -52,22 +50,46 @@ def told_if_database_is_lost() -> Iterator[None]:
 
 
 def lost_the_database(event: dg.DagsterEvent | None) -> bool:
-    """Whether it is a step's failure by a lost database, in whatever errors that is wrapped."""
+    """Whether it is a step's failure by a lost database, in whatever errors that is wrapped.
+
+    An error with a code decides, since SQLAlchemy's around it says only that the server failed.
+    """
     error = event.step_failure_data.error if event is not None and event.is_step_failure else None
+    lost = False
     while error is not None:
-        if error.cls_name in _LOST:
+        name = error.cls_name or ""
+        if name == DatabaseLostError.__name__:
             return True
+        if name in _CODES:
+            return says_lost(_CODES[name], error.message)
+        lost = lost or (name in _WITHOUT_CODE and says_lost(None, error.message))
         error = error.cause
-    return False
+    return lost
+
+
+def _is_lost(error: DBAPIError | DagsterPostgresException) -> bool:
+    """The same of an error at hand; Dagster's own says that it could not connect."""
+    cause = error.__cause__ if isinstance(error, DagsterPostgresException) else error
+    if not isinstance(cause, DBAPIError):
+        return True
+    return isinstance(cause, _OPERATIONAL) and says_lost(
+        _CODES.get(type(cause.orig).__name__), str(cause.orig)
+    )
 
 
 def once_it_is_back(write: Callable[[], _Result]) -> _Result:
-    """Write to Dagster's database, again and again for five minutes while that is away."""
+    """Write to Dagster's database, again and again for five minutes while that is away.
+
+    A write whose answer was cut may have been made, and is made again: Dagster gives an event no key to find
+    it by, and stores what it says of an asset after it. An event that is there twice is harmless, since all
+    that reads them asks for the newest one, or makes sure itself that it acts once; one that is missing, or
+    without what follows it, hides a materialization.
+    """
     give_up_at = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
             return write()
-        except (DBAPIError, DagsterPostgresException):
-            if time.monotonic() > give_up_at:
+        except (DBAPIError, DagsterPostgresException) as error:
+            if not _is_lost(error) or time.monotonic() > give_up_at:
                 raise
             time.sleep(_PAUSE_SECONDS)

@@ -9,9 +9,10 @@ import psycopg
 import pytest
 from dagster_postgres.utils import DagsterPostgresException
 from psycopg.conninfo import conninfo_to_dict
-from sqlalchemy import event
-from sqlalchemy.exc import OperationalError
-from sqlalchemy.pool import Pool
+from psycopg.errors import DiskFull
+from sqlalchemy import create_engine, event, text
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
+from sqlalchemy.pool import NullPool, Pool
 
 from ghl_snapshots.definitions import all_definitions
 from ghl_snapshots.local.postgres import EmbeddedPostgres
@@ -129,6 +130,43 @@ def test_what_dagster_gave_up_to_write_is_written_once_its_database_is_back() ->
         return "written"
 
     assert once_it_is_back(write) == "written"
+
+
+@pytest.mark.parametrize(
+    "problem", [ProgrammingError("", {}, Exception()), OperationalError("", {}, DiskFull())]
+)
+def test_what_dagsters_database_refuses_is_not_written_again(problem: DBAPIError) -> None:
+    tries = iter((problem, None))
+
+    def write() -> None:
+        if each := next(tries):
+            raise each
+
+    with pytest.raises(DBAPIError):
+        once_it_is_back(write)
+
+
+@pytest.mark.parametrize(("code", "lost"), [("57P01", "true"), ("53100", None), ("57014", None)])
+def test_only_a_step_that_lost_the_database_has_its_run_started_again(
+    product: Product, code: str, lost: str | None
+) -> None:
+    """By a query of Dagster's own, which is by way of SQLAlchemy and psycopg2."""
+
+    @dg.op
+    def fail() -> None:
+        with create_engine(url, poolclass=NullPool).connect() as connection:
+            connection.execute(text(f"DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{code}'; END $$"))
+
+    @dg.job
+    def failing() -> None:
+        fail()
+
+    url = product.superuser_url.replace("postgresql:", "postgresql+psycopg2:")
+    with product.instance() as instance:
+        result = failing.execute_in_process(instance=instance, raise_on_error=False)
+        run_ = instance.get_run_by_id(result.run_id)
+    assert run_
+    assert run_.tags.get(dagster_tags.RETRY_ON_FAILURE) == lost
 
 
 def test_an_event_is_stored_once_dagsters_database_is_back(
