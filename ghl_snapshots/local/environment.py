@@ -5,6 +5,8 @@ processes of their own; so all of them get these values through `os.environ`.
 """
 
 import os
+import re
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
@@ -131,20 +133,41 @@ def _embedded_server(settings: Settings) -> "EmbeddedPostgres":
     return EmbeddedPostgres(settings.home)
 
 
+_OURS = re.compile(r"(encryption_key|processes\.json)(\..+)?|dagster|postgres")
+"""What the home folder holds."""
+
+
 def make_private(home: Path) -> None:
     """Make the home folder, where the key of an embedded database is, for this user only, whatever the umask.
 
+    One that is there and open to others is made so too if all in it is ours. A folder with other things in it
+    stays as it is, such as the user's own, and so does one of another owner, such as a volume.
+
     Raises:
-        ConfigurationError: it cannot be made.
+        ConfigurationError: it cannot be made, or others may write in it, beside what is not ours.
     """
     try:
         home.parent.mkdir(parents=True, exist_ok=True)
         home.mkdir(mode=0o700)
         home.chmod(0o700)
     except FileExistsError:
-        return
+        _close_to_others(home)
     except OSError as error:
         raise ConfigurationError(f"The home folder {home} cannot be made: {error.strerror}.") from None
+
+
+def _close_to_others(home: Path) -> None:
+    found = home.stat()
+    if found.st_uid != os.geteuid() or not found.st_mode & 0o077:
+        return
+    if all(_OURS.fullmatch(path.name) for path in home.iterdir()):
+        home.chmod(0o700)
+        sys.stderr.write(f"The home folder {home} was open to other users, and is now this user's only.\n")
+    elif found.st_mode & 0o022:
+        raise ConfigurationError(
+            f"Other users may write in the home folder {home}, which holds other things than the product's: "
+            "name a folder of its own with GHL_SNAPSHOTS_HOME, or take their right away."
+        )
 
 
 def _local_key(path: Path) -> str:

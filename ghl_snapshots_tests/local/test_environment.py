@@ -69,6 +69,28 @@ def test_the_home_folder_is_this_users_only(tmp_path: Path, umask: int) -> None:
 
 
 @pytest.mark.usefixtures("named_server")
+@pytest.mark.parametrize(
+    ("mode", "file", "left"),
+    [(0o777, "encryption_key", 0o700), (0o755, "mine.txt", 0o755), (0o777, "mine.txt", None)],
+)
+def test_a_home_folder_that_was_open_to_others_is_closed_if_all_in_it_is_ours(
+    tmp_path: Path, mode: int, file: str, left: int | None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """The home directory of the user stays as it is, but is refused where others may write in it."""
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / file).touch()
+    home.chmod(mode)
+    if left is None:
+        with pytest.raises(ConfigurationError, match="Other users may write"), product_environment():
+            pass
+        return
+    with product_environment():
+        assert home.stat().st_mode & 0o777 == left
+    assert ("is now this user's only" in capfd.readouterr().err) is (left != mode)
+
+
+@pytest.mark.usefixtures("named_server")
 @pytest.mark.parametrize("content", [None, "storage:\n  sqlite:\n    base_dir: /somewhere\n"])
 def test_the_dagster_home_of_another_project_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None
