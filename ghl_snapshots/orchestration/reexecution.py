@@ -100,8 +100,11 @@ def _range(run: dg.DagsterRun, before: dg.DagsterRun, instance: dg.DagsterInstan
     first, last = dagster_tags.RANGE_START, dagster_tags.RANGE_END
     if first not in run.tags or any(run.tags[name] != before.tags.get(name) for name in (first, last)):
         return {}
-    tenants = planned(instance, before.run_id)
     partitions = instance.get_dynamic_partitions(NAME)
+    if dagster_tags.RETRY_NUMBER in run.tags and {run.tags[first], run.tags[last]} <= set(partitions):
+        # A daemon that died while it created the run before has noted a part of what was planned.
+        return {}
+    tenants = planned(instance, before.run_id)
     places = {tenant_id: place for place, tenant_id in enumerate(partitions)}
     present = [one.tags() for one in ranges(partitions, tenants, at_most=len(partitions))]
     if not present:

@@ -21,6 +21,7 @@ from ghl_snapshots.orchestration.instance import prepare_storage
 from ghl_snapshots.simulator.accounts import Location
 from ghl_snapshots.simulator.generation import generated_accounts
 from ghl_snapshots.simulator.server import Simulator
+from ghl_snapshots.simulator.tokens import refresh_token
 from ghl_snapshots_tests.databases import Server, copy_of, ledger_template
 
 
@@ -83,6 +84,8 @@ def running_product(
     single = accounts.single_locations
     if agency_locations:
         agency = generated_accounts(8, tenants=1, locations_per_agency=agency_locations)
+        for company_id, each in agency.agencies.items():
+            each.refresh_token = refresh_token(accounts.seed, company_id, 1)  # signed with this world's key
         accounts.agencies.update(agency.agencies)
         accounts.locations.update(agency.locations)
     with ExitStack() as stack:

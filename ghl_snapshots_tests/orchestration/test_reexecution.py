@@ -3,7 +3,9 @@
 from collections.abc import Collection
 
 import dagster as dg
+import psycopg
 import pytest
+from psycopg.conninfo import conninfo_to_dict
 
 from ghl_snapshots.capture.composition import open_database
 from ghl_snapshots.core.audit_events import AuditEvent
@@ -168,6 +170,17 @@ def test_the_daemons_retry_goes_on_with_the_trigger(product: Product) -> None:
     assert retried.tags[dagster_tags.CORRELATION_ID] == TICK
     assert retried.tags[dagster_tags.SCHEDULE] == "hourly_critical"
     assert captured(product, f"manual_{retried.run_id}") == []
+
+
+def test_the_daemons_retry_covers_what_its_creation_did_not_come_to(product: Product) -> None:
+    """The daemon was killed while it created the first run, whose process died later."""
+    run = executed(product)
+    name = conninfo_to_dict(product.superuser_url)["dbname"]
+    planned = "dagster_event_type = 'ASSET_MATERIALIZATION_PLANNED' AND partition IN ('t00', 't02')"
+    with psycopg.connect(product.superuser_url, dbname=f"{name}_dagster") as connection:
+        connection.execute(f"DELETE FROM event_logs WHERE {planned}")
+    retried = again(product, run, **{dagster_tags.RETRY_NUMBER: "1"})
+    assert (retried.tags[dagster_tags.RANGE_START], retried.tags[dagster_tags.RANGE_END]) == ("t00", "t04")
 
 
 def test_a_run_whose_tenants_are_all_disabled_is_refused_before_it_is_created(product: Product) -> None:
