@@ -278,3 +278,51 @@ def test_an_entity_that_changes_in_every_capture_is_named(database: Database, le
         if number < 4:
             assert found(database, "not_always_changing") == []
     assert found(database, "not_always_changing") == [], "it has come to rest"
+
+
+def test_an_entity_without_an_id_that_changes_in_every_capture_is_named_by_its_place(
+    database: Database, ledger: Ledger
+) -> None:
+    """The place is that in its own list, of which this is the second page."""
+    paths = ["/calendars/"] * 2 + ["/calendars/resources/rooms"] * 3
+    for number in range(5):
+        bodies = [b'{"x":1}', b'{"x":2}', b'{"r":1}', b'{"r":2}', b'{"r":3,"traceId":"%d"}' % number]
+        made = capture(
+            bodies=bodies, snapshot_type=SnapshotType.CALENDARS, captured_at=NOON - timedelta(days=9 - number)
+        )
+        entities = tuple(
+            replace(one, endpoint=path, entity_id=None)
+            for one, path in zip(made.entities, paths, strict=True)
+        )
+        spans = ((0, 2), (2, 2), (4, 1))
+        requests = tuple(request(begin, count, endpoint=paths[begin]) for begin, count in spans)
+        ledger.append(replace(made, entities=entities, requests=requests))
+    [(tenant_id, problem)] = found(database, "not_always_changing", SnapshotType.CALENDARS)
+    place = "the entity at place 3 of /calendars/resources/rooms of location location-1, which has no id,"
+    assert (tenant_id, problem.removeprefix(place)) == (
+        "acme",
+        " had a new content in each of the last 5 captures",
+    )
+
+
+def test_an_entity_that_changes_in_every_capture_is_named_with_the_call_that_brings_it(
+    database: Database, ledger: Ledger
+) -> None:
+    """And not with the call that brought the same bytes first."""
+    lists, details = "/conversation-ai/agents/search", "/conversation-ai/agents/{agentId}"
+    for number in range(6):
+        noisy = b'{"id":"a","traceId":"%d"}' % number
+        detail = noisy if number < 4 else b'{"id":"a"}'
+        made = capture(
+            bodies=[noisy, detail],
+            snapshot_type=SnapshotType.AI_WORKERS,
+            captured_at=NOON - timedelta(days=9 - number),
+        )
+        entities = tuple(
+            replace(one, endpoint=path) for one, path in zip(made.entities, (lists, details), strict=True)
+        )
+        requests = (request(0, 1, endpoint=lists), request(1, 1, endpoint=details))
+        ledger.append(replace(made, entities=entities, requests=requests))
+    assert found(database, "not_always_changing", SnapshotType.AI_WORKERS) == [
+        ("acme", f"entity a of {lists} had a new content in each of the last 5 captures")
+    ]

@@ -291,35 +291,59 @@ WHERE usual.records >= 5 AND coalesce(present.records, 0) * 5 < usual.records
 ORDER BY 1, 2, 3;
 
 -- not_always_changing -- entities whose content was new in each of the last five captures
-WITH recent AS (
-    SELECT tenant.tenant_id, kind.snapshot_type, min(newest.created_at) AS since,
-        (array_agg(newest.checksum ORDER BY newest.captured_at DESC, newest.seq DESC))[1] AS checksum
+WITH newest AS MATERIALIZED (
+    SELECT tenant.tenant_id, kind.snapshot_type, recent.*
     FROM ghl.tenant
     CROSS JOIN unnest(%(snapshot_types)s::text[]) AS kind (snapshot_type)
     CROSS JOIN LATERAL (
-        SELECT checksum, captured_at, created_at, seq FROM ghl.snapshot
+        SELECT checksum, provenance, created_at, row_number() OVER (ORDER BY captured_at DESC, seq DESC) AS number
+        FROM ghl.snapshot
         WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.snapshot_type = kind.snapshot_type
             AND status <> 'failed'
         ORDER BY captured_at DESC, seq DESC LIMIT 5
-    ) AS newest
+    ) AS recent
     WHERE tenant.enabled
-    GROUP BY 1, 2
-    HAVING count(DISTINCT newest.checksum) = 5
+),
+changing AS MATERIALIZED (
+    SELECT tenant_id, snapshot_type, min(created_at) AS since FROM newest
+    GROUP BY 1, 2 HAVING count(DISTINCT checksum) = 5
+),
+fresh AS MATERIALIZED (
+    SELECT newest.tenant_id, newest.snapshot_type, newest.number, newest.provenance,
+        entity.id, entity.entity_id, listed.position - 1 AS position
+    FROM changing
+    JOIN newest USING (tenant_id, snapshot_type)
+    JOIN ghl.manifest ON manifest.tenant_id = newest.tenant_id AND manifest.digest = newest.checksum
+    CROSS JOIN unnest(manifest.entity_ids) WITH ORDINALITY AS listed (id, position)
+    JOIN ghl.entity ON entity.id = listed.id
+    WHERE entity.first_seen > changing.since
+),
+-- Where a request's entities stand in the payload, and where those of its whole list begin.
+request AS MATERIALIZED (
+    SELECT each.*, min(begins) OVER (PARTITION BY tenant_id, provenance, endpoint, location_id, parent_id) AS list_begins
+    FROM (
+        SELECT wanted.tenant_id, wanted.provenance, item ->> 'endpoint' AS endpoint,
+            item ->> 'locationId' AS location_id, item ->> 'parentId' AS parent_id,
+            (item -> 'items' ->> 'offset')::bigint AS begins, (item -> 'items' ->> 'count')::bigint AS entities
+        FROM (SELECT DISTINCT tenant_id, provenance FROM fresh) AS wanted
+        JOIN ghl.provenance AS origin
+            ON origin.tenant_id = wanted.tenant_id AND origin.digest = wanted.provenance
+        CROSS JOIN LATERAL json_array_elements(origin.body -> 'requests') AS requests (item)
+    ) AS each
+),
+seen AS (
+    SELECT fresh.tenant_id, snapshot_type, number, id, location_id, parent_id, concat(
+        coalesce('entity ' || entity_id, 'the entity at place ' || position - list_begins + 1), ' of ', endpoint,
+        CASE WHEN entity_id IS NULL THEN ' of location ' || location_id || ', which has no id,' END
+    ) AS name
+    FROM fresh
+    JOIN request ON request.tenant_id = fresh.tenant_id AND request.provenance = fresh.provenance
+        AND position >= begins AND position < begins + entities
 )
-SELECT recent.tenant_id, recent.snapshot_type,
-    'entity ' || newest.entity_id || ' of ' || newest.endpoint || ' had a new content in each of the last 5 captures'
-        AS problem
-FROM recent
-JOIN ghl.manifest ON manifest.tenant_id = recent.tenant_id AND manifest.digest = recent.checksum
-CROSS JOIN unnest(manifest.entity_ids) AS listed (id)
-JOIN ghl.entity AS newest ON newest.id = listed.id
-CROSS JOIN LATERAL (
-    SELECT count(*) AS contents FROM ghl.entity AS version
-    WHERE version.tenant_id = recent.tenant_id AND version.entity_id = newest.entity_id
-        AND version.endpoint = newest.endpoint AND version.location_id IS NOT DISTINCT FROM newest.location_id
-        AND version.first_seen > recent.since
-) AS changed
-WHERE newest.first_seen > recent.since AND changed.contents >= 4
+SELECT tenant_id, snapshot_type, name || ' had a new content in each of the last 5 captures' AS problem
+FROM seen
+GROUP BY tenant_id, snapshot_type, location_id, parent_id, name
+HAVING count(DISTINCT id) >= 4 AND min(number) = 1
 ORDER BY 1, 2, 3;
 
 -- schedules_kept -- enabled tenants with fewer scheduled captures in the week than the schedules called for
