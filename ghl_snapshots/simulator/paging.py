@@ -44,7 +44,7 @@ class EntityPage:
     """The entities of one answer, and the numbers that its envelope may give."""
 
     entities: Sequence[bytes]
-    total: int
+    total: int | None
     start: int | str
     """The page's own beginning as it was asked for."""
     size: int

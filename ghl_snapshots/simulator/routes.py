@@ -6,7 +6,7 @@ Paths, scopes, versions and parameters are those of GHL's published OpenAPI docu
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from http import HTTPStatus
 from typing import Any, Literal
@@ -59,6 +59,8 @@ class Route:
     """Parameters by their values, each with the fields of the entities that it chooses; the first value is
     the default."""
     paging: PageStyle | None = None
+    counted_by: str | None = None
+    """The parameter that has to be `true` for the total to be given; without it, it is null."""
     invalid_status: int = 422
     """How wrong parameters are answered; the documents of some endpoints know only 400."""
 
@@ -97,6 +99,8 @@ class Route:
             page = EntityPage(entities=entities, total=len(entities), start=0, size=len(entities), more=False)
         else:
             page = self.paging.take(InventedEntities() if invent_entities else entities, query)
+        if self.counted_by and query.get(self.counted_by) != "true":
+            page = replace(page, total=None)
         least_bytes = max(
             (place.least_bytes.get(self.kind, 0) for place in locations if isinstance(place, Location)),
             default=0,

@@ -17,7 +17,7 @@ PLANTED = (
     b'{"id":"planted","long":"' + b"x" * 200_000 + b'"}',
 )
 ENDPOINTS: tuple[tuple[str, str, dict[str, str]], ...] = (
-    ("custom_fields", "/locations/{}/customFields", {}),
+    ("custom_fields", "/locations/{}/customFields", {"model": "all"}),
     ("pipelines", "/opportunities/pipelines", {"locationId": "{}"}),
     ("workflows", "/workflows/", {"locationId": "{}"}),
     ("rooms", "/calendars/resources/rooms", {"locationId": "{}", "limit": "500", "skip": "0"}),

@@ -134,6 +134,13 @@ def test_drafted_calendars_are_left_out_on_demand(client: Client, location: Loca
     assert len(active["calendars"]) < len(every["calendars"])
 
 
+def test_the_total_of_lost_reasons_is_given_on_demand(client: Client, location: Location) -> None:
+    path, place = "/opportunities/lost-reason", location.location_id
+    assert client.get(path, locationId=place).json()["total"] is None
+    total = client.get(path, locationId=place, getCount="true").json()["total"]
+    assert total == len(location.entities["lost_reasons"])
+
+
 def test_custom_fields_are_chosen_by_model(client: Client, location: Location) -> None:
     path = f"/locations/{location.location_id}/customFields"
 
@@ -144,6 +151,8 @@ def test_custom_fields_are_chosen_by_model(client: Client, location: Location) -
     assert contact
     assert opportunity
     assert names(model="all") == contact | opportunity
+    default = client.get(path).json()["customFields"]
+    assert {field["name"] for field in default} == contact, "so GHL leaves out those of opportunities"
     assert client.get(path, model="company").status_code == 422
 
 
