@@ -64,7 +64,8 @@ CHECKS = (
         "without: a call whose scope the credential lacks (grant the one that is named) or that GHL refuses "
         "for another reason, a feature that the customer's plan lacks, a location without the app (install "
         "it there) or suspended in GHL, a call that GHL has not (absent, of single entities only if it is so "
-        "for all of them); or what GHL listed more than once. Nothing failed.",
+        "for all of them); or what GHL listed more than once, or other locations than the agency counts. "
+        "Nothing failed.",
     ),
     Check(
         name="no_location_lost",

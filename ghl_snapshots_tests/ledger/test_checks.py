@@ -117,6 +117,21 @@ def test_what_a_capture_is_complete_without_is_reported_with_ghls_words(
 
 
 @pytest.mark.usefixtures("agency")
+def test_a_list_of_other_locations_than_the_agency_counts_is_reported(
+    database: Database, ledger: Ledger
+) -> None:
+    for counted in (3, 4):
+        body = b'{"id":"account-acme","locationCount":%d}' % counted
+        made = capture(bodies=[body], snapshot_type=SnapshotType.LOCATIONS)
+        entities = tuple(replace(one, endpoint="/companies/{companyId}") for one in made.entities)
+        requests = (replace(request(0, 1, endpoint="/companies/{companyId}"), location_id=None),)
+        ledger.append(replace(made, entities=entities, requests=requests, location_ids=LISTED))
+        problems = found(database, "nothing_left_out", SnapshotType.LOCATIONS)
+        expected = [("acme", "GHL lists 3 locations, and the agency counts 4")] if counted == 4 else []
+        assert problems == expected
+
+
+@pytest.mark.usefixtures("agency")
 @pytest.mark.parametrize(
     ("now", "problem"),
     [

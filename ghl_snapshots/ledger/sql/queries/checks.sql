@@ -122,7 +122,7 @@ SELECT tenant.tenant_id, latest.snapshot_type,
 FROM ghl.tenant
 CROSS JOIN unnest(%(snapshot_types)s::text[]) AS kind (snapshot_type)
 CROSS JOIN LATERAL (
-    SELECT snapshot_type, provenance FROM ghl.snapshot
+    SELECT snapshot_type, provenance, checksum FROM ghl.snapshot
     WHERE snapshot.tenant_id = tenant.tenant_id AND snapshot.snapshot_type = kind.snapshot_type
     ORDER BY captured_at DESC, seq DESC LIMIT 1
 ) AS latest
@@ -160,6 +160,17 @@ CROSS JOIN LATERAL (
     )
     FROM jsonb_array_elements(body.value -> 'duplicates') AS each (item)
     GROUP BY item ->> 'endpoint'
+    UNION ALL
+    -- The agency itself, where it may be read, stands first.
+    SELECT concat('GHL lists ', listed.locations, ' locations, and the agency counts ', counted.locations)
+    FROM ghl.manifest
+    JOIN ghl.entity ON entity.id = manifest.entity_ids[1] AND entity.endpoint = '/companies/{companyId}'
+    CROSS JOIN LATERAL (SELECT ghl.entity_jsonb(entity.body) ->> 'locationCount') AS counted (locations)
+    CROSS JOIN LATERAL (
+        SELECT count(*)::text FROM jsonb_path_query(body.value, '$.locations[*]')
+    ) AS listed (locations)
+    WHERE manifest.tenant_id = tenant.tenant_id AND manifest.digest = latest.checksum
+        AND counted.locations <> listed.locations
 ) AS part (problem)
 WHERE tenant.enabled
 GROUP BY tenant.tenant_id, latest.snapshot_type
