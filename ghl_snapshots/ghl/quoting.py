@@ -1,9 +1,12 @@
 """Text from outside made fit for an error: bounded, printable, on one line, and without a secret."""
 
 import re
+from base64 import b64encode
+from collections.abc import Iterator
 from itertools import groupby
 from operator import itemgetter
 from typing import Final
+from urllib.parse import quote
 
 _LONGEST: Final = 200
 _LOOKED_AT: Final = 8_192
@@ -25,10 +28,26 @@ def quoted(text: str | bytes, *secrets: str) -> str:
     if not beginning.strip():
         return "nothing"
     for secret in secrets:
-        beginning = _without(secret, beginning) if secret else beginning
+        for form in _forms(secret) if secret else ():
+            beginning = _without(form, beginning)
     line = " ".join(_TOKEN.sub(_REDACTED, beginning).split())
     printable = "".join(character if character.isprintable() else "\ufffd" for character in line[:_LONGEST])
     return f"“{printable}”" if len(line) <= _LONGEST else f"“{printable}…”"
+
+
+def _forms(secret: str) -> Iterator[str]:
+    """The secret as it may stand in an echoed request: as it is, in a form or URL, in a header's base64.
+
+    In base64 at each of three places to begin, since `id:secret` is encoded in one; without the letters that
+    what is before and after it has a part in. Other encodings (hex, JSON's escapes) are not looked for.
+    """
+    yield secret
+    if (encoded := quote(secret, safe="")) != secret:
+        yield encoded
+    for before, start in ((0, 0), (1, 2), (2, 3)):
+        text = bytes(before) + secret.encode("utf-8", "surrogateescape")
+        whole = b64encode(text).decode()[start : len(text) * 8 // 6]
+        yield from {whole, whole.translate(str.maketrans("+/", "-_"))}
 
 
 def _without(secret: str, text: str) -> str:
