@@ -158,10 +158,12 @@ def make_private(home: Path) -> None:
 
 def _close_to_others(home: Path) -> None:
     found = home.stat()
-    if found.st_uid != os.geteuid() or not found.st_mode & 0o077:
+    # As root an embedded server is another user's, for whom its package opens the folders above the data.
+    passable = 0o055 if os.geteuid() == 0 and (home / "postgres").exists() else 0
+    if found.st_uid != os.geteuid() or not found.st_mode & 0o077 & ~passable:
         return
     if all(_OURS.fullmatch(path.name) for path in home.iterdir()):
-        home.chmod(0o700)
+        home.chmod(found.st_mode & (0o700 | passable))
         sys.stderr.write(f"The home folder {home} was open to other users, and is now this user's only.\n")
     elif found.st_mode & 0o022:
         raise ConfigurationError(

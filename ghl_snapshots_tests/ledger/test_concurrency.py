@@ -138,14 +138,15 @@ def test_writers_outlive_a_server_that_is_killed_and_started_again(
 
 @pytest.fixture
 def cutting(url: str, tmp_path: Path) -> Iterator[str]:
-    """URL of the same database through a proxy that ends the connection when the first COMMIT is answered."""
-    cut, committing = threading.Event(), False
+    """URL of the same database by a proxy that ends the connection when an append's COMMIT is answered."""
+    cut, committing, appending = threading.Event(), False, False
 
     def passes(data: bytes, from_server: bool) -> bool:  # noqa: FBT001 - the proxy's form
-        nonlocal committing
+        nonlocal committing, appending
         if committing and from_server:
             return False
-        committing = not from_server and b"COMMIT" in data and not cut.is_set()
+        appending = appending or b"INSERT INTO ghl.snapshot" in data
+        committing = appending and not from_server and b"COMMIT" in data and not cut.is_set()
         if committing:
             cut.set()
         return True
