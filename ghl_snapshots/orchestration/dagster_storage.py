@@ -165,9 +165,10 @@ class EventLog(PostgresEventLogStorage):
 
 def _pin(connection: DBAPIConnection, *_: object) -> None:
     """Have the server write what it acknowledges, launched runs above all, whatever its defaults."""
-    with closing(connection.cursor()) as cursor:
-        cursor.execute("SET synchronous_commit = on")
-    connection.commit()
+    if isinstance(connection, psycopg2.extensions.connection):  # of the process's other pools, nothing
+        with closing(connection.cursor()) as cursor:
+            cursor.execute("SET synchronous_commit = on")
+        connection.commit()
 
 
 def _replace_if_broken(connection: DBAPIConnection, *_: object) -> None:
