@@ -125,10 +125,15 @@ class SessionLocks:
 
     def _connected(self) -> Connection[DictRow]:
         if self._connection is None or self._connection.closed:
-            connection = self._connection = self._database.session()
-            taken = {name for name in self._held if not self._answer(connection, "try_session_lock", name)}
-            self._held -= taken
-            self._lost |= taken
+            connection = self._database.session()
+            try:
+                kept = {name for name in self._held if self._answer(connection, "try_session_lock", name)}
+            except BaseException:
+                connection.close()  # it holds a part of them
+                raise
+            self._connection = connection
+            self._lost |= self._held - kept
+            self._held = kept
             if self._keeper is None:
                 self._keeper = threading.Thread(target=self._keep, name="session locks", daemon=True)
                 self._keeper.start()

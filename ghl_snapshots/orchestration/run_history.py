@@ -67,7 +67,7 @@ def _holds_newest(instance: dg.DagsterInstance, run_id: str) -> bool:
 
 def _any_newest(instance: dg.DagsterInstance, key: dg.AssetKey, own: Mapping[str, int]) -> bool:
     newest = instance.get_latest_storage_id_by_partition(key, _MATERIALIZED, set(own))
-    return any(newest[partition] == storage_id for partition, storage_id in own.items())
+    return any(newest.get(partition) == storage_id for partition, storage_id in own.items())
 
 
 def _materializations(instance: dg.DagsterInstance, run_id: str) -> Iterator[dg.EventLogRecord]:
