@@ -29,8 +29,7 @@ LIMIT %(limit)s;
 
 -- location_tokens -- the encrypted tokens and the refusals of a tenant's locations, the known ones left out
 SELECT location_id, token, refusal, expires_at FROM ghl.location_token
-WHERE tenant_id = %(tenant_id)s AND expires_at > clock_timestamp()
-    AND expires_at < clock_timestamp() + interval '2 days' AND location_id <> ALL (%(known)s::text[]);
+WHERE tenant_id = %(tenant_id)s AND expires_at > clock_timestamp() AND location_id <> ALL (%(known)s::text[]);
 
 -- store_location_tokens -- store locations' encrypted tokens and refusals in the place of older ones
 INSERT INTO ghl.location_token (tenant_id, location_id, token, refusal, expires_at)
