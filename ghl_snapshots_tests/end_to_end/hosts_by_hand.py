@@ -105,7 +105,7 @@ def test_a_tick_is_captured_once_whatever_dies_meanwhile(deployment: Deployment)
     eventually(lambda: len(captured(deployment, HOURLY)) > 10, "runs work", TIMEOUT_SECONDS)
     hosts.kill("worker-1")
     hosts.broker.stop()
-    time.sleep(10)
+    time.sleep(10)  # an outage that the workers and the daemon notice
     hosts.broker.start()
     hosts.start("worker-1")
     simulator.latency_seconds = 0.0

@@ -1,23 +1,11 @@
 """What ghl_snapshots mends of dagster-celery's launcher, on a broker in memory."""
 
-from collections.abc import Iterator
-
 import dagster as dg
 import pytest
 from dagster_celery.tags import DAGSTER_CELERY_TASK_ID_TAG
 
 from ghl_snapshots.orchestration.celery_launcher import CeleryLauncher
-
-
-@dg.job
-def nothing() -> None:
-    """A job of no step."""
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
+from ghl_snapshots_tests.orchestration.launched import started, status
 
 
 @pytest.fixture
@@ -25,16 +13,6 @@ def launcher(instance: dg.DagsterInstance) -> CeleryLauncher:
     launcher = CeleryLauncher(default_queue="dagster", broker="memory://", backend="cache+memory://")
     launcher.register_instance(instance)
     return launcher
-
-
-def started(instance: dg.DagsterInstance, tags: dict[str, str]) -> str:
-    run = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED, tags=tags)
-    return run.run_id
-
-
-def status(instance: dg.DagsterInstance, run_id: str) -> dg.DagsterRunStatus | None:
-    run = instance.get_run_by_id(run_id)
-    return run.status if run else None
 
 
 def test_a_run_is_noted_as_being_canceled_before_its_process_is_ended(
@@ -50,7 +28,7 @@ def test_a_run_is_noted_as_being_canceled_before_its_process_is_ended(
 def test_a_run_that_a_command_executes_is_not_ended_from_afar(
     instance: dg.DagsterInstance, launcher: CeleryLauncher
 ) -> None:
-    run_id = started(instance, {})
+    run_id = started(instance)
     assert not launcher.terminate(run_id)
     assert status(instance, run_id) is dg.DagsterRunStatus.STARTED
 

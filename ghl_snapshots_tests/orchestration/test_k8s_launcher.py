@@ -1,6 +1,5 @@
 """What ghl_snapshots mends of dagster-k8s's launcher; end_to_end/test_k8s.py has it execute Jobs."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
@@ -8,17 +7,7 @@ import pytest
 import yaml
 
 from ghl_snapshots.orchestration.k8s_launcher import K8sLauncher
-
-
-@dg.job
-def nothing() -> None:
-    """A job of no step."""
-
-
-@pytest.fixture
-def instance() -> Iterator[dg.DagsterInstance]:
-    with dg.DagsterInstance.ephemeral() as instance:
-        yield instance
+from ghl_snapshots_tests.orchestration.launched import started, status
 
 
 @pytest.fixture
@@ -46,11 +35,9 @@ def test_a_run_that_a_command_executes_is_not_ended_from_afar(
     instance: dg.DagsterInstance, launcher: K8sLauncher
 ) -> None:
     """It has no Job; noted as being canceled, it would be shown as canceled while its process goes on."""
-    run = instance.create_run_for_job(nothing, status=dg.DagsterRunStatus.STARTED)
-    assert not launcher.terminate(run.run_id)
-    after = instance.get_run_by_id(run.run_id)
-    assert after
-    assert after.status is dg.DagsterRunStatus.STARTED
+    run_id = started(instance)
+    assert not launcher.terminate(run_id)
+    assert status(instance, run_id) is dg.DagsterRunStatus.STARTED
 
 
 def test_whether_a_process_lives_is_not_asked_of_kubernetes(launcher: K8sLauncher) -> None:
