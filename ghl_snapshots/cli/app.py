@@ -23,6 +23,7 @@ from ghl_snapshots.cli import (
     verification,
 )
 from ghl_snapshots.core.errors import ConfigurationError, GhlSnapshotsError, UnknownTenantError
+from ghl_snapshots.core.signals import ended_by_signals
 
 
 class _Program(TyperGroup):
@@ -34,7 +35,10 @@ class _Program(TyperGroup):
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer has no public name for click's own types
         """Run the command that was asked for."""
         try:
-            return super().invoke(ctx)
+            # SIGTERM too, or the embedded PostgreSQL of a command would outlive it. And uvicorn sends itself
+            # the signal that ended it once more.
+            with ended_by_signals():
+                return super().invoke(ctx)
         except GhlSnapshotsError as error:
             typer.echo(f"Error: {error}", err=True)
             wrong_usage = isinstance(error, ConfigurationError | UnknownTenantError)

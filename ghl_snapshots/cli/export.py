@@ -9,7 +9,6 @@ from ghl_snapshots.cli.database import checked_database, report
 from ghl_snapshots.cli.history import AsOf, in_utc
 from ghl_snapshots.core.audit_events import EventType
 from ghl_snapshots.core.model import SnapshotType, iso
-from ghl_snapshots.core.signals import ended_by_signals
 from ghl_snapshots.ledger.audit import AuditTrail, by_hand
 from ghl_snapshots.ledger.export import export_tenant
 from ghl_snapshots.ledger.ledger import Ledger
@@ -33,7 +32,7 @@ def export(
     The same configuration gives the same files, so that the folder can be put under git and compared.
     `sha256sum --check SHA256SUMS` proves them.
     """
-    with ended_by_signals(), checked_database() as (_, database):
+    with checked_database() as (_, database):
         moment = in_utc(as_of) or database.now()
         TenantRegistry(database).get(tenant)
         with progress("exporting"):

@@ -21,7 +21,6 @@ from ghl_snapshots.core.audit_events import EventType
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.logs import configure_logs
 from ghl_snapshots.core.settings import RunLauncher, describe_overrides, describe_settings, load_settings
-from ghl_snapshots.core.signals import ended_by_signals
 from ghl_snapshots.ledger.audit import AuditTrail, by_hand
 from ghl_snapshots.ledger.database import AUDITOR
 from ghl_snapshots.ledger.tenants import TenantRegistry
@@ -72,9 +71,7 @@ def api(
     """Serve the HTTP API in the foreground; Ctrl-C ends it."""
     from ghl_snapshots.api.server import serve
 
-    # uvicorn sends itself the signal that ended it once more; without a handler the process would die of it
-    # before the embedded PostgreSQL is stopped.
-    with ended_by_signals(), product_environment() as settings:
+    with product_environment() as settings:
         migrate_databases(settings, report)
         configure_logs()
         serve(settings, host=host, port=port, say=report)

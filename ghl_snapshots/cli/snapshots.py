@@ -14,7 +14,6 @@ from ghl_snapshots.cli.selection import selected
 from ghl_snapshots.core.audit_events import EventType
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.model import SnapshotType
-from ghl_snapshots.core.signals import ended_by_signals
 from ghl_snapshots.core.snapshot_json import document, raw_lines, raw_sequence
 from ghl_snapshots.ledger.audit import AuditTrail, by_hand
 from ghl_snapshots.ledger.ledger import Ledger
@@ -44,7 +43,7 @@ def snapshot(
     ] = None,
 ) -> None:
     """Capture tenants now, in a Dagster run, and print each snapshot."""
-    with ended_by_signals(), product_environment() as settings:
+    with product_environment() as settings:
         migrate_databases(settings, report)
         with open_database(settings) as database:
             tenant_ids = selected(TenantRegistry(database), tenant or (), file, all_enabled=all_)

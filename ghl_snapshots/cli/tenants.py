@@ -16,7 +16,6 @@ from ghl_snapshots.cli.tenant_file import read_tenants
 from ghl_snapshots.core.capture_settings import parsed_overrides
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.model import AccountKind, Tenant
-from ghl_snapshots.core.signals import ended_by_signals
 from ghl_snapshots.core.tokens import StoredTokens
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.ledger.tenants import TenantRegistry
@@ -74,7 +73,7 @@ def add(
 @commands.command()
 def check(tenant: _TenantId) -> None:
     """Ask GHL what a tenant's credential may read; exit code 1 if a snapshot would be incomplete."""
-    with ended_by_signals(), migrated_database() as (settings, database):  # it may exchange a refresh token
+    with migrated_database() as (settings, database):  # it may exchange a refresh token
         registered = TenantRegistry(database).get(tenant)
         with progress("asking GHL"):
             found = check_account(settings, database, registered)
@@ -181,7 +180,7 @@ def authorize(
     """
     name = "Authorization code" if code else "Refresh token"
     grant = typer.prompt(name, hide_input=True) if sys.stdin.isatty() else sys.stdin.read()
-    with ended_by_signals(), migrated_database() as (settings, database):
+    with migrated_database() as (settings, database):
         registered = TenantRegistry(database).get(tenant)
         if registered.credential != "oauth":
             raise ConfigurationError(

@@ -35,7 +35,7 @@ def hangup_terminates() -> Iterator[None]:
 
 @contextmanager
 def deferred_signals() -> Iterator[None]:
-    """Let signals that end the process take effect after the block only."""
+    """Let signals that end the process take effect after the block only, however that ends."""
     received: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
@@ -43,10 +43,12 @@ def deferred_signals() -> Iterator[None]:
 
     # None is a handler that is not Python's, and could not be put back.
     handlers = {number: note for number in _ENDING if signal.getsignal(number) not in {None, signal.SIG_IGN}}
-    with _handled(handlers):
-        yield
-    for number in dict.fromkeys(received):
-        signal.raise_signal(number)
+    try:
+        with _handled(handlers):
+            yield
+    finally:
+        for number in dict.fromkeys(received):
+            signal.raise_signal(number)
 
 
 @contextmanager

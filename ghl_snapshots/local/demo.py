@@ -7,7 +7,6 @@ from collections.abc import Callable
 from ghl_snapshots.capture.composition import open_database
 from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.core.settings import Settings
-from ghl_snapshots.core.signals import ended_by_signals
 from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.captures_on_demand import capture
 from ghl_snapshots.local.environment import migrate_databases, product_environment
@@ -24,7 +23,7 @@ def run(say: Callable[[str], None]) -> int:
     Raises:
         ConfigurationError: the database holds other tenants than the demo's.
     """
-    with ended_by_signals(), product_environment() as settings:
+    with product_environment() as settings:
         migrate_databases(settings, say)
         with simulated_ghl(settings) as ghl:
             code = capture(_enabled(settings), list(SnapshotType), reason="ghl-snapshots demo")

@@ -13,7 +13,6 @@ import requests
 
 from ghl_snapshots.core.errors import ConfigurationError, GhlSnapshotsError
 from ghl_snapshots.core.settings import load_settings
-from ghl_snapshots.core.signals import ended_by_signals
 from ghl_snapshots.local.environment import WORKSPACE, make_private, migrate_databases, product_environment
 from ghl_snapshots.local.foreground import script
 from ghl_snapshots.local.processes import DELAY_SECONDS, Processes, Record
@@ -33,7 +32,7 @@ def run(port: int, api_port: int, say: Callable[[str], None]) -> None:
         ConfigurationError: the port is taken, or a setting is wrong; nothing was started.
         GhlSnapshotsError: one of the processes ended.
     """
-    with ended_by_signals(), ExitStack() as stack:
+    with ExitStack() as stack:
         home = load_settings().home.absolute()
         make_private(home)
         record = stack.enter_context(Record(home / "processes.json"))

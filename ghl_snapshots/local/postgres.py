@@ -21,6 +21,7 @@ from urllib.parse import quote
 import psutil
 
 from ghl_snapshots.core.errors import ConfigurationError
+from ghl_snapshots.core.signals import deferred_signals
 from ghl_snapshots.local.endings import runs, wait_for_end
 
 try:
@@ -62,30 +63,39 @@ class EmbeddedPostgres:
         """
         programs = _ProgramsWords()
         try:
-            with programs:
-                self._folder.mkdir(parents=True, exist_ok=True)
-                with _exclusively(self._folder / "lock"):
-                    self._lease = (self._folder / "lease").open("w")
-                    fcntl.flock(self._lease, fcntl.LOCK_SH)
-                    self._running = _start(self.data)
+            # A start that is broken off would leave a server that nobody stops.
+            with programs, deferred_signals():
+                self._join()
         except Exception as error:
-            if self._lease is not None:
-                self._lease.close()
+            self._leave()
             raise ConfigurationError(
                 f"The embedded PostgreSQL in {self._folder} did not start: {programs.reason or error}. See "
                 "data/log in that folder, or name another server with GHL_SNAPSHOTS_DATABASE_URL."
             ) from error
+        except BaseException:
+            self._leave()
+            raise
         return self
 
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the server, and stop it if nobody else uses it."""
+        with deferred_signals():
+            self._leave()
+
+    def _join(self) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
         with _exclusively(self._folder / "lock"):
-            if self._lease is not None and _lock_if_last(self._lease):
-                _stop(self._server)
-            if self._lease is not None:
-                self._lease.close()
+            self._lease = (self._folder / "lease").open("w")
+            fcntl.flock(self._lease, fcntl.LOCK_SH)
+            self._running = _start(self.data)
+
+    def _leave(self) -> None:
+        if self._lease is not None:
+            with _exclusively(self._folder / "lock"), self._lease:
+                if self._running is not None and _lock_if_last(self._lease):
+                    _stop(self._running)
         self._lease = self._running = None
 
     @classmethod

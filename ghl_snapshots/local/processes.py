@@ -25,6 +25,7 @@ from typing import IO, Self
 import psutil
 
 from ghl_snapshots.core.errors import ConfigurationError
+from ghl_snapshots.core.signals import deferred_signals
 from ghl_snapshots.core.tokens import EXCHANGE_SECONDS
 from ghl_snapshots.local.endings import wait_for_end
 
@@ -104,32 +105,32 @@ class Processes:
     def __exit__(
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End every child and all that they started."""
-        with self._record.last_words.open("wb") as self._last_words:
+        """End every child and all that they started; a second Ctrl-C changes nothing."""
+        with deferred_signals(), self._record.last_words.open("wb") as self._last_words:
             self._ending.set()
             _end(self._alive())
             for child in self._children.values():
                 child.wait()
             for reader in self._readers.values():
                 reader.join(_READ_SECONDS)
-        self._record.note([])
+            self._record.note([])
 
     def start(
         self, name: str, command: Sequence[str], environment: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
         """Start a child; one of the same name must have ended."""
-        child = subprocess.Popen(
-            command,
-            env=dict(environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        self._children[name] = child
-        self._readers[name] = threading.Thread(target=self._pass_on, args=(child.stdout,), daemon=True)
-        self._readers[name].start()
-        self._record.note(self._alive())
+        with deferred_signals():  # or one that comes now would leave a child that nobody knows of
+            child = self._children[name] = subprocess.Popen(
+                command,
+                env=dict(environment),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+            self._readers[name] = threading.Thread(target=self._pass_on, args=(child.stdout,), daemon=True)
+            self._readers[name].start()
+            self._record.note(self._alive())
         return child
 
     def ended(self) -> tuple[str, int] | None:

