@@ -45,6 +45,12 @@ from ghl_snapshots.orchestration.reexecution import put_right
 # Threads of a process that ask at once; one more gets a connection that is closed behind it.
 _POOL_SIZE = 5
 
+_with_tables: set[str] = set()
+"""The databases in which this process has looked for Dagster's tables, and made those that were missing.
+
+A code server opens an instance for each evaluation of a sensor.
+"""
+
 _FOLDER = "GHL_SNAPSHOTS_TEMPORARY_STORAGE"
 _HOW = "`ghl-snapshots dagster ...` runs any command of Dagster's on the product's instance"
 
@@ -60,7 +66,8 @@ class Storage(DagsterPostgresStorage):
         postgres_url: str,
         inst_data: Any = None,  # noqa: ANN401 (its type is private to Dagster)
     ) -> None:
-        super().__init__(postgres_url, inst_data=inst_data)
+        super().__init__(postgres_url, postgres_url not in _with_tables, inst_data)
+        _with_tables.add(postgres_url)
         # pool_pre_ping replaces a connection that a restarted server has cut before it is used.
         engine = create_engine(
             postgres_url,
@@ -111,7 +118,7 @@ class Runs(PostgresRunStorage):
     """Dagster's runs."""
 
     def __init__(self, postgres_url: str, engine: Engine) -> None:
-        super().__init__(postgres_url)
+        super().__init__(postgres_url, should_autocreate_tables=False)
         self._engine = engine
 
     def add_run(self, dagster_run: DagsterRun) -> DagsterRun:
@@ -123,7 +130,7 @@ class EventLog(PostgresEventLogStorage):
     """Dagster's events; it closes the pool, since the instance closes it."""
 
     def __init__(self, postgres_url: str, engine: Engine) -> None:
-        super().__init__(postgres_url)
+        super().__init__(postgres_url, should_autocreate_tables=False)
         self._engine = engine
 
     def store_event(self, event: EventLogEntry) -> None:

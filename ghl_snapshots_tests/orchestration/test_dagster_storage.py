@@ -79,6 +79,16 @@ def test_a_run_opens_no_connection_for_an_event(product: Product) -> None:
     assert five - one < 4, "a tenant has several events; threads that ask at once may need a connection more"
 
 
+def test_an_instance_opens_one_connection(product: Product) -> None:
+    """A code server makes one for each evaluation of a sensor; the first looks for Dagster's tables."""
+    with product.instance() as instance:
+        instance.get_runs_count()
+    before = sessions()
+    with product.instance() as instance:
+        instance.get_runs_count()
+    assert sessions() - before == 1 + 1, "and asking is one"
+
+
 def test_a_connection_that_the_server_cut_is_replaced_before_it_is_used(product: Product) -> None:
     with product.instance() as instance:
         asset = dg.AssetKey("workflows")
