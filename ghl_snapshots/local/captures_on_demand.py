@@ -27,6 +27,7 @@ def capture(tenant_ids: Sequence[str], snapshot_types: Sequence[SnapshotType], *
     began = time.monotonic()
     stored, total = 0, len(tenant_ids) * len(snapshot_types)
     seen: dict[tuple[str, str], Snapshot] = {}
+    said: set[tuple[str, str]] = set()
     with progress("capturing", console=console) as advance:
         advance(0, total)
 
@@ -38,7 +39,10 @@ def capture(tenant_ids: Sequence[str], snapshot_types: Sequence[SnapshotType], *
                 line = error if earlier is snapshot else f"for the same reason as {earlier.snapshot_type}"
                 console.print(f"  {line}", style="red", markup=False)
             for left_out in summary.describe_left_out(snapshot):
-                console.print(f"  {left_out}", style="yellow", markup=False)
+                # A location in which the app is not installed is so for each type.
+                if (snapshot.tenant_id, left_out) not in said:
+                    console.print(f"  {left_out}", style="yellow", markup=False)
+                said.add((snapshot.tenant_id, left_out))
             stored += 1
             advance(stored, total)
 
