@@ -12,7 +12,7 @@ from dagster._daemon import controller, sensor
 from dagster._daemon.cli import main
 
 _PAUSE_SECONDS = 1
-_SENSOR_SECONDS = 2
+_SENSOR_SECONDS = 3
 
 
 def _shorten_pauses() -> None:
