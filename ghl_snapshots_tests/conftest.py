@@ -48,9 +48,10 @@ def pytest_configure() -> None:
     """Undo what the surroundings do to this process."""
     # readline puts a width into the environment of the workers, into which tables would be fit.
     os.environ.pop("COLUMNS", None)
-    # A shell has a process in the background ignore Ctrl-C, which some tests send to themselves.
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A shell has a process in the background ignore Ctrl-C, and nohup SIGHUP; tests send both to themselves.
+    for number, handler in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) is signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:

@@ -35,8 +35,8 @@ class _Program(TyperGroup):
     def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - typer has no public name for click's own types
         """Run the command that was asked for."""
         try:
-            # SIGTERM too, or the embedded PostgreSQL of a command would outlive it. And uvicorn sends itself
-            # the signal that ended it once more.
+            # Of SIGTERM too, or the embedded PostgreSQL of a command outlives it: also of the API, where
+            # uvicorn sends itself the signal that ended it once more.
             with ended_by_signals():
                 return super().invoke(ctx)
         except GhlSnapshotsError as error:

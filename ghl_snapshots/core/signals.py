@@ -2,22 +2,26 @@
 
 import signal
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
+_Handler: TypeAlias = Callable[[int, FrameType | None], object]
 _ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 @contextmanager
 def ended_by_signals() -> Iterator[None]:
-    """Take SIGTERM and a closed terminal for Ctrl-C; a script's background process starts without either."""
+    """Take SIGTERM and a closed terminal for Ctrl-C.
+
+    And Ctrl-C for itself also in the background of a script, where a shell has a process ignore it.
+    """
 
     def interrupt(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    with _handled({signal.SIGINT: interrupt, signal.SIGTERM: interrupt}), hangup_terminates():
+    with handled({signal.SIGINT: interrupt, signal.SIGTERM: interrupt}), hangup_terminates():
         yield
 
 
@@ -29,7 +33,7 @@ def hangup_terminates() -> Iterator[None]:
         signal.raise_signal(signal.SIGTERM)  # a handler that was set since then ends the process its own way
 
     ignored = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
-    with _handled({} if ignored else {signal.SIGHUP: terminate}):
+    with handled({} if ignored else {signal.SIGHUP: terminate}):
         yield
 
 
@@ -44,7 +48,7 @@ def deferred_signals() -> Iterator[None]:
     # None is a handler that is not Python's, and could not be put back.
     handlers = {number: note for number in _ENDING if signal.getsignal(number) not in {None, signal.SIG_IGN}}
     try:
-        with _handled(handlers):
+        with handled(handlers):
             yield
     finally:
         for number in dict.fromkeys(received):
@@ -52,13 +56,15 @@ def deferred_signals() -> Iterator[None]:
 
 
 @contextmanager
-def _handled(handlers: Mapping[signal.Signals, Any]) -> Iterator[None]:
+def handled(handlers: Mapping[signal.Signals, _Handler]) -> Iterator[None]:
     """Put the handlers in force for the block; only the main thread can, and only there they run."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    before: dict[signal.Signals, Any] = {}
     try:
+        for number, handler in handlers.items():
+            before[number] = signal.signal(number, handler)
         yield
     finally:
         for number, handler in before.items():

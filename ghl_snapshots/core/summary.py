@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from typing import TypeAlias
 
 from ghl_snapshots.core.model import Snapshot, Status
@@ -45,14 +46,16 @@ def describe_errors(snapshot: Snapshot, *, at_most: int = 5) -> list[str]:
     return _bounded(snapshot, lines, at_most)
 
 
-def describe_left_out(snapshot: Snapshot, *, at_most: int = 5) -> list[str]:
-    """What the snapshot is complete without and why, a line for each call and reason."""
+def describe_left_out(
+    snapshot: Snapshot, *, at_most: int = 5, said: AbstractSet[str] = frozenset()
+) -> list[str]:
+    """What the snapshot is complete without and why, a line for each call and reason not yet `said`."""
     lines = _causes(
         snapshot.metadata.get("leftOut", []),
         lambda left_out: f"left out ({left_out['reason']}): {_describe(left_out)}",
         lambda left_out: (left_out["reason"], left_out["endpoint"]),
     )
-    return _bounded(snapshot, lines, at_most)
+    return _bounded(snapshot, [line for line in lines if line not in said], at_most)
 
 
 def cause_key(line: str) -> str:

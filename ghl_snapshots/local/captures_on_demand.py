@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -27,7 +28,7 @@ def capture(tenant_ids: Sequence[str], snapshot_types: Sequence[SnapshotType], *
     began = time.monotonic()
     stored, total = 0, len(tenant_ids) * len(snapshot_types)
     seen: dict[tuple[str, str], Snapshot] = {}
-    said: set[tuple[str, str]] = set()
+    said: dict[str, set[str]] = defaultdict(set)
     with progress("capturing", console=console) as advance:
         advance(0, total)
 
@@ -38,11 +39,11 @@ def capture(tenant_ids: Sequence[str], snapshot_types: Sequence[SnapshotType], *
                 earlier = seen.setdefault((snapshot.tenant_id, summary.cause_key(error)), snapshot)
                 line = error if earlier is snapshot else f"for the same reason as {earlier.snapshot_type}"
                 console.print(f"  {line}", style="red", markup=False)
-            for left_out in summary.describe_left_out(snapshot):
-                # A location in which the app is not installed is so for each type.
-                if (snapshot.tenant_id, left_out) not in said:
-                    console.print(f"  {left_out}", style="yellow", markup=False)
-                said.add((snapshot.tenant_id, left_out))
+            # A location in which the app is not installed is so for each type.
+            left_out = summary.describe_left_out(snapshot, said=said[snapshot.tenant_id])
+            for line in left_out:
+                console.print(f"  {line}", style="yellow", markup=False)
+            said[snapshot.tenant_id].update(left_out)
             stored += 1
             advance(stored, total)
 

@@ -26,7 +26,7 @@ _LOG_FORMAT = "DAGSTER_CLI_API_GRPC_LOG_FORMAT"
 def run(port: int, api_port: int, say: Callable[[str], None]) -> None:
     """Run PostgreSQL, the simulated GHL unless GHL_BASE_URL is set, Dagster's webserver and daemon, the API.
 
-    Ends by KeyboardInterrupt (Ctrl-C, SIGTERM, a closed terminal) after every process it started has ended.
+    A KeyboardInterrupt, which is what `ended_by_signals` makes of a signal, ends every process it started.
 
     Raises:
         ConfigurationError: the port is taken, or a setting is wrong; nothing was started.

@@ -5,6 +5,9 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import FrameType
+
+from ghl_snapshots.core.signals import handled
 
 _PASSED_ON = (signal.SIGTERM, signal.SIGHUP)
 
@@ -20,13 +23,20 @@ def run_in_foreground(command: Sequence[str], environment: Mapping[str, str]) ->
     Ctrl-C reaches the program by itself, which may take it for the end of a statement only; other signals are
     passed on to it, so that what it needs from us is there until it has ended.
     """
-    with subprocess.Popen(command, env=dict(environment)) as child:
-        before = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT,)}
-        for number in _PASSED_ON:
-            before[number] = signal.signal(number, lambda received, _: child.send_signal(received))
-        try:
-            code = child.wait()
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
+    child: subprocess.Popen[bytes] | None = None
+    early: list[int] = []
+
+    def pass_on(number: int, _frame: FrameType | None) -> None:
+        if child is None:
+            early.append(number)
+        else:
+            child.send_signal(number)
+
+    # What nohup had us ignore, the program inherits.
+    heeded = [number for number in _PASSED_ON if signal.getsignal(number) is not signal.SIG_IGN]
+    with handled({signal.SIGINT: lambda *_: None, **dict.fromkeys(heeded, pass_on)}):
+        child = subprocess.Popen(command, env=dict(environment))
+        for number in early:
+            child.send_signal(number)
+        code = child.wait()
     return code if code >= 0 else 128 - code

@@ -11,6 +11,7 @@ import os
 import re
 import shlex
 import shutil
+import subprocess
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
@@ -45,9 +46,9 @@ except ModuleNotFoundError as error:
     ) from error
 
 _SUPERUSER = "postgres"
-_START_SECONDS = 60
+_PG_CTL_SECONDS = 60
 _ROOTS_LOCK = Path("/var/run/ghl_snapshots.lock")
-"""One for the machine, where only root can write."""
+"""The lock that root holds while it makes the user of the servers; in a folder where only root can write."""
 
 
 class EmbeddedPostgres:
@@ -66,8 +67,7 @@ class EmbeddedPostgres:
         """
         programs = _ProgramsWords()
         try:
-            # A start that is broken off would leave a server that nobody stops.
-            with programs, deferred_signals():
+            with programs:
                 self._join()
         except Exception as error:
             self._leave()
@@ -84,22 +84,23 @@ class EmbeddedPostgres:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Leave the server, and stop it if nobody else uses it."""
-        with deferred_signals():
-            self._leave()
+        self._leave()
 
     def _join(self) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
-        with _exclusively(self._folder / "lock"):
+        # A start that is broken off would leave a server that nobody stops.
+        with _exclusively(self._folder / "lock"), deferred_signals():
             self._lease = (self._folder / "lease").open("w")
             fcntl.flock(self._lease, fcntl.LOCK_SH)
             self._running = _start(self.data)
 
     def _leave(self) -> None:
-        if self._lease is not None:
-            with _exclusively(self._folder / "lock"), self._lease:
-                if self._running is not None and _lock_if_last(self._lease):
-                    _stop(self._running)
-        self._lease = self._running = None
+        with deferred_signals():
+            if self._lease is not None:
+                with _exclusively(self._folder / "lock"), self._lease:
+                    if self._running is not None and _lock_if_last(self._lease):
+                        _stop(self._running)
+            self._lease = self._running = None
 
     @classmethod
     def runs_in(cls, home: Path) -> bool:
@@ -154,12 +155,13 @@ class _ProgramsWords(logging.Handler):
 
 
 class _Server(PostgresServer):
-    """The package's server with three corrections.
+    """The package's server with four corrections.
 
     The package locks one file in the machine's temporary folder, which belongs to the first user who ran it
     and cannot be opened by others; `_exclusively` locks instead. Where root starts several at once on a new
-    machine, each makes the user that the servers run as, and all but the last have another's data then. And
-    it starts no server in a folder whose path contains a space.
+    machine, each makes the user that the servers run as anew, and the data folders belong to users that are
+    gone. It starts no server in a folder whose path contains a space. And what a terminal sends to a command,
+    Ctrl-C or its end, kills pg_ctl in the middle, of whose servers one goes on starting and one is killed.
     """
 
     def __init__(self, data: Path) -> None:
@@ -177,9 +179,31 @@ class _Server(PostgresServer):
             options = f"-h '' -k {shlex.quote(str(folder))} -c unix_socket_permissions=0700"
             if self.system_user is not None and folder != self.pgdata:
                 shutil.chown(folder, self.system_user)
-            command = ("-w", "-o", options, "-l", str(self.log), "-D", str(self.pgdata), "start")
-            pgexec("pg_ctl", command, bin_path=self.bin_path, user=self.system_user, timeout=_START_SECONDS)
+            try:
+                self._pg_ctl("-o", options, "-l", str(self.log), "start")
+            except Exception:
+                with suppress(subprocess.SubprocessError):
+                    self._pg_ctl("stop")  # one that takes longer to start goes on without pg_ctl
+                raise
             self._postmaster_info = _running(self.pgdata)
+
+    def _stop(self) -> None:
+        process = self._postmaster_info.process if self._postmaster_info else None
+        if process is not None and runs(process):
+            try:
+                self._pg_ctl("stop")
+            except subprocess.SubprocessError:
+                super()._stop()  # which kills it
+
+    def _pg_ctl(self, *arguments: str) -> None:
+        pgexec(
+            "pg_ctl",
+            ("-w", "-D", str(self.pgdata), *arguments),
+            bin_path=self.bin_path,
+            user=self.system_user,
+            timeout=_PG_CTL_SECONDS,
+            start_new_session=True,
+        )
 
 
 def _running(data: Path) -> PostmasterInfo | None:
@@ -223,16 +247,22 @@ def _create_cluster(data: Path) -> None:
 
 
 def _drop_stale_pid_file(pid_file: Path) -> None:
-    """Remove the pid file of a server that was killed if its process id now belongs to another program."""
+    """Remove the pid file of a server that was killed, and the lock file of its socket.
+
+    Its process id may belong to another program by now, or to a zombie, which PostgreSQL takes for a server.
+    """
     if not pid_file.exists():
         return
+    pid, _, _, port, folder, *_ = (*pid_file.read_text().split("\n"), *[""] * 5)
     try:
-        process = psutil.Process(int(pid_file.read_text().split("\n", 1)[0]))
+        process = psutil.Process(int(pid))
         is_server = runs(process) and process.name().startswith("postgres")
     except (psutil.NoSuchProcess, ValueError):
         is_server = False
     if not is_server:
         pid_file.unlink()
+        if folder:
+            Path(folder, f".s.PGSQL.{port}.lock").unlink(missing_ok=True)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -106,11 +106,14 @@ class Processes:
         self, exc_type: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
         """End every child and all that they started; a second Ctrl-C changes nothing."""
-        with deferred_signals(), self._record.last_words.open("wb") as self._last_words:
+        with deferred_signals(), ExitStack() as stack:
+            with suppress(OSError):  # whatever has become of the home folder
+                self._last_words = stack.enter_context(self._record.last_words.open("wb"))
             self._ending.set()
             _end(self._alive())
             for child in self._children.values():
-                child.wait()
+                with suppress(subprocess.TimeoutExpired):
+                    child.wait(_GRACE_SECONDS)
             for reader in self._readers.values():
                 reader.join(_READ_SECONDS)
             self._record.note([])

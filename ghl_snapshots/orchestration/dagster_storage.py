@@ -48,7 +48,8 @@ _POOL_SIZE = 5
 _with_tables: set[str] = set()
 """The databases in which this process has looked for Dagster's tables, and made those that were missing.
 
-A code server opens an instance for each evaluation of a sensor.
+A code server opens an instance for each evaluation of a sensor. It is to be started again when the
+database was dropped and made anew.
 """
 
 _FOLDER = "GHL_SNAPSHOTS_TEMPORARY_STORAGE"

@@ -52,8 +52,8 @@ def tcp_postgres(folder: Path) -> Iterator[TcpPostgres]:
     server, port = PostgresServer(data, cleanup_mode=None), free_port()
     options = f"-h 127.0.0.1 -p {port} -k '' -c fsync=off -c max_connections=200"
     start = ("-w", "-o", options, "-l", str(data / "log"), "-D", str(data), "start")
-    pgexec("pg_ctl", start, bin_path=server.bin_path, user=server.system_user, timeout=60)
     try:
+        pgexec("pg_ctl", start, bin_path=server.bin_path, user=server.system_user, timeout=60)
         yield TcpPostgres(port)
     finally:
         stop = ("-w", "-m", "fast", "-D", str(data), "stop")

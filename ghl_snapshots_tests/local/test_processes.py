@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -152,30 +153,43 @@ def test_a_signal_in_the_middle_of_a_start_leaves_no_child(
 
 
 def test_a_second_signal_does_not_break_off_the_end(tmp_path: Path) -> None:
-    slow = "import signal, sys, time; signal.signal(signal.SIGTERM, lambda *_: (open(sys.argv[1], 'w'), "
-    slow += "time.sleep(0.5), sys.exit())); open(sys.argv[2], 'w'); signal.pause()"
-    asked, up = tmp_path / "asked", tmp_path / "up"
-
+    """The child ends when that signal has come."""
+    slow = "import os, signal, sys, time\n"
+    slow += (
+        "def end(*_):\n open(sys.argv[1], 'w')\n while not os.path.exists(sys.argv[2]): time.sleep(0.01)\n"
+    )
+    slow += " sys.exit()\nsignal.signal(signal.SIGTERM, end); open(sys.argv[3], 'w'); signal.pause()"
+    asked, sent, up = tmp_path / "asked", tmp_path / "sent", tmp_path / "up"
     children = []
 
     def is_impatient() -> None:
         eventually(asked.exists, "the child is asked to end")
         os.kill(os.getpid(), signal.SIGINT)
+        sent.touch()
 
     user = threading.Thread(target=is_impatient)
 
     def supervise() -> None:
         with ended_by_signals(), Record(tmp_path / "record") as record, Processes(record) as processes:
-            command = [sys.executable, "-c", slow, str(asked), str(up)]
+            command = [sys.executable, "-c", slow, str(asked), str(sent), str(up)]
             children.append(processes.start("slow", command, os.environ))
             eventually(up.exists, "it is up")
             user.start()
+            signal.raise_signal(signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
         supervise()
     user.join()
     assert children[0].returncode == 0
     assert json.loads((tmp_path / "record").read_text()) == []
+
+
+def test_the_children_end_also_where_the_home_folder_is_gone(tmp_path: Path) -> None:
+    folder = tmp_path / "home"
+    with Record(folder / "record") as record, Processes(record) as processes:
+        child = processes.start("sleeper", SLEEPER, os.environ)
+        shutil.rmtree(folder)
+    assert not is_running(child.pid)
 
 
 def test_what_a_killed_supervisor_left_behind_ends_at_the_next_start(tmp_path: Path) -> None:
