@@ -62,8 +62,6 @@ class _Window:
     external_until: float = 0.0
     blocked_until: float = 0.0
     quota: DailyQuota | None = None
-    unreported: bool = False
-    """Whether the quota is not noted for other processes yet."""
 
     def wait_seconds(self, now: float) -> float:
         """Seconds after which a slot may be free; 0 when one is."""
@@ -140,6 +138,9 @@ class RateLimiter:
         self._monotonic = monotonic
         self._today = today
         self._windows: dict[str, _Window] = {}
+        self._unreported: set[str] = set()
+        """The resources whose quota is not noted for other processes yet; a run has thousands of others."""
+        self._reporting = threading.Lock()
 
     def acquire(self, resource_id: str, deadline: Deadline, *, daily_reserve: float = 0.5) -> date:
         """Wait for a slot and take it; `observe` must follow, whatever becomes of the request.
@@ -178,7 +179,9 @@ class RateLimiter:
             if remaining is not None:
                 daily = _number(headers, "X-RateLimit-Limit-Daily")
                 window.learn_quota(DailyQuota(day=day or self._today(), remaining=remaining, daily=daily))
-                window.unreported = True
+        if remaining is not None:
+            with self._reporting:
+                self._unreported.add(resource_id)
         if status == HTTPStatus.TOO_MANY_REQUESTS and remaining == 0:
             self.note_quotas()
 
@@ -197,14 +200,13 @@ class RateLimiter:
         """Note for other processes what answers have reported of the day's quotas since the last time."""
         if self._quotas is None:
             return
-        quotas: dict[str, DailyQuota] = {}
-        for resource_id, window in list(self._windows.items()):
-            with window.lock:
-                if window.unreported and window.quota is not None:
-                    quotas[resource_id], window.unreported = window.quota, False
+        with self._reporting:
+            unreported, self._unreported = self._unreported, set()
+        known = {resource_id: self.quota(resource_id) for resource_id in unreported}
+        quotas = {resource_id: quota for resource_id, quota in known.items() if quota is not None}
         if quotas and not self._quotas.note(quotas):
-            for resource_id in quotas:
-                self._window(resource_id).unreported = True
+            with self._reporting:
+                self._unreported |= quotas.keys()
 
     def _window(self, resource_id: str) -> _Window:
         return self._windows.get(resource_id) or self._windows.setdefault(resource_id, _Window())
