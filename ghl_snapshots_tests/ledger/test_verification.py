@@ -451,7 +451,7 @@ RECOUNT = """
         FROM snapshot
         JOIN provenance
             ON provenance.tenant_id = snapshot.tenant_id AND provenance.digest = snapshot.provenance,
-            provenance_counts(body) AS each
+            count_rows(provenance_counts(body)) AS each
     ) AS every
     GROUP BY tenant_id, snapshot_type, metric, labels;
 """

@@ -192,7 +192,7 @@ WITH counted AS (
             WHERE tenant_id = %(tenant_id)s AND snapshot_type = %(snapshot_type)s GROUP BY provenance
         ) AS alike
         JOIN ghl.provenance ON provenance.tenant_id = %(tenant_id)s AND provenance.digest = alike.provenance
-        CROSS JOIN LATERAL ghl.provenance_counts(provenance.body) AS each
+        CROSS JOIN LATERAL ghl.count_rows(ghl.provenance_counts(provenance.body)) AS each
     ) AS every
     WHERE value IS NOT NULL
     GROUP BY metric, labels
