@@ -15,7 +15,7 @@ from ghl_snapshots.core.errors import ConfigurationError, LedgerError, SchemaErr
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
 from ghl_snapshots.ledger.migrate import migrate
-from ghl_snapshots.ledger.migrations import check_schema
+from ghl_snapshots.ledger.migrations import check_schema, released_migrations
 from ghl_snapshots.ledger.queries import sql_text
 from ghl_snapshots.ledger.schema_integrity import drift
 from ghl_snapshots.ledger.session_settings import NETWORK
@@ -23,6 +23,8 @@ from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres, program
 from ghl_snapshots_tests.ledger.captures import capture, tenant
 
+RELEASED = {"0001_ledger": "5244fe3efff46944efd0f4aa787feb82a4e8619207febd6594179300599ba0f0"}
+"""SHA-256 of each migration of a release, by which databases are known as that release's."""
 ALL = ["0001_ledger"]
 
 
@@ -47,6 +49,12 @@ def names(postgres: EmbeddedPostgres) -> Iterator[Callable[[], str]]:
 def missing(postgres: EmbeddedPostgres, names: Callable[[], str]) -> str:
     """URL of a database that does not exist."""
     return postgres.url(names())
+
+
+def test_a_migration_that_was_released_never_changes() -> None:
+    """Or every database that it was applied to would be refused."""
+    digests = {each.name: each.digest.hex() for each in released_migrations()}
+    assert {name: digests.get(name) for name in RELEASED} == RELEASED
 
 
 def test_the_first_migration_creates_the_database_and_the_second_finds_nothing_to_do(missing: str) -> None:

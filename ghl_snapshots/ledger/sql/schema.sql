@@ -1,5 +1,4 @@
--- The ledger's schema, whole: what the migrations beside it add up to. Run as ghl_snapshots_owner. Until the first
--- release it is the only migration: migrations/0001_ledger.sql is a link to it.
+-- The ledger's schema, whole: what the migrations beside it add up to. Run as ghl_snapshots_owner.
 --
 -- entity      one distinct JSON object of a tenant, as the exact bytes received
 -- manifest    the ordered entities of a payload; equal payloads share one
