@@ -24,7 +24,7 @@ dev: .venv/runtime.stamp ## Run the whole product: Dagster on http://127.0.0.1:3
 cluster: .venv/dev.stamp ## Run the product as on several hosts: two workers, a broker, PostgreSQL over TCP
 	@$(BIN)/python -m ghl_snapshots_tests.end_to_end.cluster
 
-quick: .venv/dev.stamp ## Run all but the slow tests, in about a minute
+quick: .venv/dev.stamp ## Run all but the slow tests, in three minutes
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) -m "not slow" --hypothesis-profile=quick
 
 test: .venv/dev.stamp ## Run all tests

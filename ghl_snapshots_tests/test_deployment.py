@@ -39,6 +39,7 @@ _METRIC = re.compile(r"\bghl_snapshot_[a-z_]+")
 _SUFFIXES = ("_bucket", "_count", "_sum")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed: apt-get install prometheus")
 @pytest.mark.parametrize(
     "arguments", [("check", "config", "prometheus.yml"), ("test", "rules", "alerts_test.yml")]

@@ -297,6 +297,7 @@ def test_a_gateways_page_is_tried_again(rig: Rig, pair: Simulator, ours: Locatio
     assert "a gateway before it" in error.message
 
 
+@pytest.mark.slow
 def test_a_retry_after_as_a_date_is_waited_for(pair: Simulator, ours: Location) -> None:
     pair.inject(Fault(effect=RetryAt(seconds=1), route="/workflows/", times=1))
     with rigged(pair, capture_timeout_seconds=60) as rig:

@@ -257,6 +257,7 @@ def test_an_endpoint_that_hangs_costs_no_more_than_the_captures_time(
     assert capture.duration_ms < 5000
 
 
+@pytest.mark.slow
 def test_a_large_account_has_the_time_that_its_calls_take(database: Database) -> None:
     """For 201 locations with a token and four calls each, 1,005 calls are planned."""
     accounts = generated_accounts(1, tenants=1, locations_per_agency=201)

@@ -83,6 +83,7 @@ def deployed(simulator: Simulator, url: str, tenant: Tenant) -> Deployment:
     )
 
 
+@pytest.mark.slow
 def test_eight_processes_at_once_all_capture_one_location(url: str, tmp_path: Path) -> None:
     """Together they need more than a burst, and each learns of the others by GHL's answers only."""
     accounts = demo_accounts(seed=1)

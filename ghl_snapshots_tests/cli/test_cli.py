@@ -101,6 +101,7 @@ def test_every_command_explains_itself(tmp_path: Path, command: list[str]) -> No
     assert not (tmp_path / "home").exists(), "help starts nothing"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "code"),
     [

@@ -148,6 +148,7 @@ def test_ctrl_c_ends_a_check_of_a_tenant_without_the_answers_under_way(
     assert output.read_text() == "Stopped.\n"
 
 
+@pytest.mark.slow
 def test_ctrl_c_ends_a_capture_and_says_what_is_stored(
     ghl_snapshots: CommandLine, simulator: Simulator, tmp_path: Path
 ) -> None:

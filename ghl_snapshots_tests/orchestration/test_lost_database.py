@@ -24,6 +24,8 @@ from ghl_snapshots.simulator.faults import Fault, Hang
 from ghl_snapshots_tests.orchestration.product import Product
 from ghl_snapshots_tests.waiting import eventually
 
+pytestmark = pytest.mark.slow
+
 
 @contextmanager
 def away(postgres: EmbeddedPostgres, product: Product, suffix: str = "") -> Iterator[None]:

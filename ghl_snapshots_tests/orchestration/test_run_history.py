@@ -3,12 +3,15 @@
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import pytest
 
 from ghl_snapshots.core.model import SnapshotType
 from ghl_snapshots.definitions import all_definitions
 from ghl_snapshots.orchestration.launch import capture_now, check_now
 from ghl_snapshots.orchestration.run_history import delete_runs, run_history
 from ghl_snapshots_tests.orchestration.product import Product
+
+pytestmark = pytest.mark.slow
 
 
 def captured(*tenant_ids: str) -> str:
