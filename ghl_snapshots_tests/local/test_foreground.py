@@ -2,17 +2,14 @@
 
 import os
 import signal
-import subprocess
 import sys
-from typing import Any
 
 import pytest
 
 from ghl_snapshots.local.foreground import run_in_foreground
+from ghl_snapshots_tests.local.interrupted_start import SLEEPER, interrupt_start
 
 pytestmark = pytest.mark.slow
-
-SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
@@ -20,25 +17,13 @@ def test_a_signal_in_the_middle_of_the_start_is_passed_on(
     monkeypatch: pytest.MonkeyPatch, number: signal.Signals
 ) -> None:
     """Or the program would be left behind."""
-
-    class Interrupted(subprocess.Popen[bytes]):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            signal.raise_signal(number)
-
-    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    interrupt_start(monkeypatch, number)
     assert run_in_foreground(SLEEPER, os.environ) == 128 + number
 
 
 def test_ctrl_c_is_the_programs(monkeypatch: pytest.MonkeyPatch) -> None:
     """It reaches all that run in a terminal, and psql takes it for the end of a statement only."""
-
-    class Interrupted(subprocess.Popen[bytes]):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            signal.raise_signal(signal.SIGINT)
-
-    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    interrupt_start(monkeypatch, signal.SIGINT)
     assert run_in_foreground([sys.executable, "-c", "raise SystemExit(7)"], os.environ) == 7
 
 

@@ -10,7 +10,6 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -18,11 +17,11 @@ import pytest
 from ghl_snapshots.core.errors import ConfigurationError
 from ghl_snapshots.core.signals import ended_by_signals
 from ghl_snapshots.local.processes import Processes, Record
+from ghl_snapshots_tests.local.interrupted_start import SLEEPER, interrupt_start
 from ghl_snapshots_tests.waiting import eventually
 
 pytestmark = pytest.mark.slow
 
-SLEEPER = [sys.executable, "-c", "import time; time.sleep(60)"]
 SUPERVISOR_THAT_IS_KILLED = """
 import os, signal, sys
 from pathlib import Path
@@ -133,15 +132,7 @@ def test_a_signal_in_the_middle_of_a_start_leaves_no_child(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It comes when the child runs, and before the supervisor knows of it."""
-    children = []
-
-    class Interrupted(subprocess.Popen[bytes]):
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            children.append(self)
-            signal.raise_signal(signal.SIGTERM)
-
-    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    children = interrupt_start(monkeypatch, signal.SIGTERM)
     with (
         ended_by_signals(),
         pytest.raises(KeyboardInterrupt),
