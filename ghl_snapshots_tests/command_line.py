@@ -4,7 +4,8 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -38,7 +39,7 @@ class CommandLine:
         )
 
     def start(self, *arguments: str, output: Path) -> subprocess.Popen[bytes]:
-        """Start a command that the test will end, with its output going to a file."""
+        """Start a command that the caller will end, with its output going to a file."""
         with output.open("wb") as file:
             return subprocess.Popen(
                 [COMMAND, *arguments],
@@ -48,6 +49,20 @@ class CommandLine:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    @contextmanager
+    def running(self, *arguments: str, output: Path) -> Iterator[subprocess.Popen[bytes]]:
+        """Have a command run in the block; if it has not ended by then, whatever the block does, end it."""
+        process = self.start(*arguments, output=output)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            try:
+                process.wait(60)
+            finally:
+                process.kill()
+                process.wait()
 
     def piped_into_head(self, *arguments: str) -> bytes:
         """What a command says on stderr when its reader stops after a few bytes."""

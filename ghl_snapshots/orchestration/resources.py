@@ -11,7 +11,7 @@ from ghl_snapshots.capture.composition import capture_engine, open_database
 from ghl_snapshots.capture.locked_captures import CaptureResult, LockedCaptures
 from ghl_snapshots.core.model import Capture, SnapshotType, Tenant
 from ghl_snapshots.core.settings import load_settings
-from ghl_snapshots.core.signals import hangup_terminates
+from ghl_snapshots.core.signals import heeded_signals
 from ghl_snapshots.ledger.append import Appended
 from ghl_snapshots.ledger.database import Database
 from ghl_snapshots.ledger.ledger import Ledger
@@ -77,7 +77,7 @@ class GhlResource(dg.ConfigurableResource["GhlResource"]):
         # A capture of up to 1,000 calls ends within its timeout; this outlasts the one under way and one more
         # that waits for it.
         timeout_seconds = 2 * settings.capture_timeout_seconds
-        with hangup_terminates(), capture_engine(settings, self.database.database) as engine:
+        with heeded_signals(), capture_engine(settings, self.database.database) as engine:
             self._captures = LockedCaptures(engine, lock, timeout_seconds=timeout_seconds)
             yield self
 

@@ -4,7 +4,7 @@ import dagster as dg
 
 from ghl_snapshots.capture.token_refresh import EXPIRES_WITHIN, refresh_tokens
 from ghl_snapshots.core.settings import load_settings
-from ghl_snapshots.core.signals import hangup_terminates
+from ghl_snapshots.core.signals import heeded_signals
 from ghl_snapshots.ledger.oauth_tokens import OAuthTokens
 from ghl_snapshots.orchestration import dagster_tags
 from ghl_snapshots.orchestration.resources import DatabaseResource
@@ -29,7 +29,7 @@ class TenantIds(dg.Config):
 @dg.op
 def refresh(config: TenantIds, database: DatabaseResource) -> None:
     """Refresh the tenants' tokens; fails naming those whose could not be, when all were tried."""
-    with hangup_terminates():
+    with heeded_signals():
         failures = refresh_tokens(load_settings(), database.database, config.tenant_ids)
     if failures:
         raise dg.Failure("\n".join(f"{tenant_id}: {why}" for tenant_id, why in failures.items()))

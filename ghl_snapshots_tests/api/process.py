@@ -19,21 +19,18 @@ def running(
     """A client of the process, which the signal ends; what the process says is in the file `output`."""
     port = free_port()
     command = CommandLine(home=folder / "home", variables=variables)
-    process = command.start("api", "--port", str(port), *arguments, output=folder / "output")
+    output = folder / "output"
     client = Client(f"http://127.0.0.1:{port}", None)
+    with command.running("api", "--port", str(port), *arguments, output=output) as process:
 
-    def answers() -> bool:
-        assert process.poll() is None, (folder / "output").read_text()
-        try:
-            return client("GET", "/healthz").ok
-        except requests.ConnectionError:
-            return False
+        def answers() -> bool:
+            assert process.poll() is None, output.read_text()
+            try:
+                return client("GET", "/healthz").ok
+            except requests.ConnectionError:
+                return False
 
-    try:
         eventually(answers, "the API answers")
         yield client
         process.send_signal(ended_by)
         process.wait(30)
-    finally:
-        process.kill()
-        process.wait()

@@ -109,9 +109,12 @@ def in_terminal(process: CommandLine, *arguments: str) -> bytes:
 def test_ctrl_c_ends_what_only_reads(ghl_snapshots: CommandLine, url: str, tmp_path: Path) -> None:
     process = CommandLine(home=ghl_snapshots.home, variables=ghl_snapshots.variables)
     output = tmp_path / "output"
-    with psycopg.connect(url) as locking, psycopg.connect(url, autocommit=True) as watching:
+    with (
+        psycopg.connect(url) as locking,
+        psycopg.connect(url, autocommit=True) as watching,
+        process.running("verify", "--deep", output=output) as verify,
+    ):
         locking.execute("LOCK TABLE ghl.entity IN ACCESS EXCLUSIVE MODE")
-        verify = process.start("verify", "--deep", output=output)
         eventually(
             lambda: watching.execute("SELECT FROM pg_locks WHERE NOT granted").rowcount, "verify has to wait"
         )
@@ -140,10 +143,10 @@ def test_ctrl_c_ends_a_check_of_a_tenant_without_the_answers_under_way(
     process = with_tenant(ghl_snapshots, simulator)
     held = hold_back(simulator, "/workflows/")
     output = tmp_path / "output"
-    check = process.start("tenants", "check", "mill", output=output)
-    assert held.reached.wait(TIMEOUT_SECONDS), output.read_text()
-    check.send_signal(signal.SIGINT)
-    assert check.wait(TIMEOUT_SECONDS / 2) == 130, "the answer comes after 60 s"
+    with process.running("tenants", "check", "mill", output=output) as check:
+        assert held.reached.wait(TIMEOUT_SECONDS), output.read_text()
+        check.send_signal(signal.SIGINT)
+        assert check.wait(TIMEOUT_SECONDS / 2) == 130, "the answer comes after 60 s"
     held.released.set()
     assert output.read_text() == "Stopped.\n"
 
@@ -156,11 +159,11 @@ def test_ctrl_c_ends_a_capture_and_says_what_is_stored(
     held = hold_back(simulator, "/workflows/")
     output = tmp_path / "output"
     types = ("--type", "pipelines", "--type", "workflows")
-    snapshot = process.start("snapshot", "--tenant", "mill", *types, output=output)
-    assert held.reached.wait(TIMEOUT_SECONDS), output.read_text()
-    eventually(lambda: "success" in output.read_text(), "the pipelines are stored")
-    snapshot.send_signal(signal.SIGINT)
-    assert snapshot.wait(TIMEOUT_SECONDS) == 130
+    with process.running("snapshot", "--tenant", "mill", *types, output=output) as snapshot:
+        assert held.reached.wait(TIMEOUT_SECONDS), output.read_text()
+        eventually(lambda: "success" in output.read_text(), "the pipelines are stored")
+        snapshot.send_signal(signal.SIGINT)
+        assert snapshot.wait(TIMEOUT_SECONDS) == 130
     held.released.set()
     assert output.read_text().endswith("Stopped: 1 of 2 snapshots were captured and stored.\n")
 

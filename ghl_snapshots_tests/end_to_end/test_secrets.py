@@ -6,7 +6,7 @@ import subprocess
 import threading
 import urllib.parse
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -126,18 +126,14 @@ def files(folder: Path) -> dict[str, bytes]:
 def developed(command: CommandLine, output: Path) -> Iterator[tuple[str, Webserver, list[str]]]:
     """The whole product: the API's URL, Dagster's webserver, and the command lines of all processes."""
     port, api_port = free_port(), free_port()
-    dev = command.start("dev", "--port", str(port), "--api-port", str(api_port), output=output)
-    webserver = Webserver(port)
-    lines: list[str] = []
-    try:
+    with (
+        closing(Webserver(port)) as webserver,
+        command.running("dev", "--port", str(port), "--api-port", str(api_port), output=output) as dev,
+    ):
         wait_for(b"Ctrl-C ends everything", output, dev)
         family = [psutil.Process(dev.pid), *psutil.Process(dev.pid).children(recursive=True)]
-        lines += [" ".join(process.cmdline()) for process in family if process.is_running()]
+        lines = [" ".join(process.cmdline()) for process in family if process.is_running()]
         yield f"http://127.0.0.1:{api_port}", webserver, lines
-    finally:
-        webserver.close()
-        dev.terminate()
-        dev.wait(60)
 
 
 def test_nothing_that_the_product_writes_or_answers_holds_a_secret(

@@ -1,7 +1,6 @@
 """The demo and captures on demand, run as a user runs them: processes, sockets, PostgreSQL and Dagster."""
 
 import re
-import signal
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,12 +64,12 @@ def test_a_reader_that_stops_early_costs_no_snapshot(tmp_path: Path) -> None:
 def test_a_demo_killed_in_the_middle_runs_again(tmp_path: Path) -> None:
     ghl_snapshots = CommandLine(home=tmp_path / "home")
     output = tmp_path / "output"
-    demo = ghl_snapshots.start("demo", output=output)
-    while not printed_rows(output.read_bytes()):
-        assert demo.poll() is None, output.read_text()
-        time.sleep(0.02)
-    demo.send_signal(signal.SIGKILL)
-    demo.wait()
+    with ghl_snapshots.running("demo", output=output) as demo:
+        while not printed_rows(output.read_bytes()):
+            assert demo.poll() is None, output.read_text()
+            time.sleep(0.02)
+        demo.kill()
+        demo.wait()
     again = ghl_snapshots("demo")
     assert again.returncode == 0, again.stderr
     assert len(printed_rows(again.stdout)) == len(TENANTS) * len(SnapshotType)

@@ -6,6 +6,8 @@ import socket
 import stat
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -21,10 +23,12 @@ from ghl_snapshots_tests.held_answers import TIMEOUT_SECONDS, hold_back
 pytestmark = pytest.mark.slow
 
 
-def started(folder: Path, output: Path) -> subprocess.Popen[bytes]:
+@contextmanager
+def running_dev(folder: Path, output: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The product on free ports, in a home of its own."""
     ports = ("--port", str(free_port()), "--api-port", str(free_port()))
-    return CommandLine(home=folder / "home").start("dev", *ports, output=output)
+    with CommandLine(home=folder / "home").running("dev", *ports, output=output) as dev:
+        yield dev
 
 
 def wait_for(text: bytes, output: Path, dev: subprocess.Popen[bytes]) -> None:
@@ -46,15 +50,11 @@ def test_one_signal_ends_every_process_at_any_time(
     tmp_path: Path, number: signal.Signals, when: bytes
 ) -> None:
     output = tmp_path / "output"
-    dev = started(tmp_path, output)
-    try:
+    with running_dev(tmp_path, output) as dev:
         wait_for(when, output, dev)
         family = psutil.Process(dev.pid).children(recursive=True)
         dev.send_signal(number)
         assert dev.wait(60) == 130
-    finally:
-        dev.terminate()
-        dev.wait(60)
     # What was killed at the very end may still be about to die.
     assert not wait_for_end(family, timeout_seconds=10)
     assert not processes_that_mention(tmp_path / "home")
@@ -82,31 +82,23 @@ def test_ctrl_c_during_a_token_exchange_waits_for_it_and_says_so(
     held = hold_back(simulator, "/oauth/token")
     output = tmp_path / "output"
     ports = ("--port", str(free_port()), "--api-port", str(free_port()))
-    dev = command.start("dev", *ports, output=output)
-    try:
+    with command.running("dev", *ports, output=output) as dev:
         assert held.reached.wait(TIMEOUT_SECONDS), output.read_text()
         dev.send_signal(signal.SIGINT)
         wait_for(b"Waiting up to 60 s for a token exchange", output, dev)
         held.released.set()
         assert dev.wait(TIMEOUT_SECONDS) == 130
-    finally:
-        dev.terminate()
-        dev.wait(TIMEOUT_SECONDS)
     assert command("snapshot", "--tenant", "acme", "--type", "workflows").returncode == 0
     assert [request.status for request in simulator.request_log if request.route == "/oauth/token"] == [200]
 
 
 def test_a_killed_postgres_ends_everything_and_is_named(tmp_path: Path) -> None:
     output = tmp_path / "output"
-    dev = started(tmp_path, output)
-    try:
+    with running_dev(tmp_path, output) as dev:
         wait_for(b"Simulated GHL", output, dev)
         pid_file = tmp_path / "home" / "postgres" / "data" / "postmaster.pid"
         os.kill(int(pid_file.read_text().split("\n", 1)[0]), signal.SIGKILL)
         assert dev.wait(60) == 1
-    finally:
-        dev.terminate()
-        dev.wait(60)
     assert b"The embedded PostgreSQL ended by itself" in output.read_bytes()
     assert b"psycopg2" not in output.read_bytes(), "what its loss did to the others is beside the point"
     assert not processes_that_mention(tmp_path / "home")
@@ -114,8 +106,7 @@ def test_a_killed_postgres_ends_everything_and_is_named(tmp_path: Path) -> None:
 
 def test_a_killed_child_ends_everything_in_one_line_that_says_what_to_do(tmp_path: Path) -> None:
     output = tmp_path / "output"
-    dev = started(tmp_path, output)
-    try:
+    with running_dev(tmp_path, output) as dev:
         wait_for(b"Simulated GHL", output, dev)
         wait_for(b"API  ", output, dev)
         second = CommandLine(home=tmp_path / "home")("dev", "--port", str(free_port()))
@@ -128,9 +119,6 @@ def test_a_killed_child_ends_everything_in_one_line_that_says_what_to_do(tmp_pat
         ]
         daemon.kill()
         assert dev.wait(60) == 1
-    finally:
-        dev.terminate()
-        dev.wait(60)
     lines = [line for line in output.read_text().splitlines() if line.startswith("Error: ")]
     [line] = lines
     assert line.startswith("Error: dagster-daemon was killed (SIGKILL)")

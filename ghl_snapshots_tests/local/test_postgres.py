@@ -62,14 +62,14 @@ def test_a_second_user_joins_the_running_server_and_the_last_one_stops_it(tmp_pa
 def test_a_command_that_is_ended_while_the_server_starts_leaves_none(
     tmp_path: Path, number: signal.Signals
 ) -> None:
-    command = CommandLine(home=tmp_path).start("migrate", output=tmp_path / "output")
-    pid_file = tmp_path / "postgres" / "data" / "postmaster.pid"
-    while not pid_file.exists():
-        assert command.poll() is None
-        time.sleep(0.001)
-    os.killpg(command.pid, number)  # as a terminal does
-    assert command.wait(60) == 130
-    assert (tmp_path / "output").read_text().endswith("Stopped.\n")
+    output, pid_file = tmp_path / "output", tmp_path / "postgres" / "data" / "postmaster.pid"
+    with CommandLine(home=tmp_path).running("migrate", output=output) as command:
+        while not pid_file.exists():
+            assert command.poll() is None
+            time.sleep(0.001)
+        os.killpg(command.pid, number)  # as a terminal does
+        assert command.wait(60) == 130
+    assert output.read_text().endswith("Stopped.\n")
     assert not processes_that_mention(tmp_path)
 
 
