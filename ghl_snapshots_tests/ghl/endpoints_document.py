@@ -32,7 +32,7 @@ _REST: Final = """## Scopes
 
 The history of an entity goes by endpoint and id: an agent in a list and the same agent's detail are two
 entities with one id. (An id that GHL gives in several parents, such as a question in two knowledge bases, has
-a history in each.) When did an agent's prompt change?
+a history in each; in SQL `parent_id` tells them apart.) When did an agent's prompt change?
 
     ghl-snapshots history TENANT AGENT_ID --endpoint '/conversation-ai/agents/{{agentId}}'
 

@@ -23,7 +23,7 @@ from ghl_snapshots.ledger.tenants import TenantRegistry
 from ghl_snapshots.local.postgres import EmbeddedPostgres, program
 from ghl_snapshots_tests.ledger.captures import capture, tenant
 
-RELEASED = {"0001_ledger": "5244fe3efff46944efd0f4aa787feb82a4e8619207febd6594179300599ba0f0"}
+RELEASED = {"0001_ledger": "9283ce03a749cbff92e4dc1f100319d84a78ff6acaea305a2dcd5a9af1d44a39"}
 """SHA-256 of each migration of a release, by which databases are known as that release's."""
 ALL = ["0001_ledger"]
 

@@ -109,15 +109,18 @@ def test_the_views_payload_is_the_data_in_order_and_the_metadata(
 
 
 def test_the_raw_view_says_of_each_entity_where_it_came_from(ledger: Ledger, superuser: Connection) -> None:
-    stored = ledger.append(capture(bodies=[b"1", b"2"])).snapshot
+    given = capture(bodies=[b"1", b"2"])
+    first = replace(given.requests[0], count=1)
+    second = replace(first, offset=1, parent_id="folder-1")
+    stored = ledger.append(replace(given, requests=(first, second))).snapshot
     rows = superuser.execute(
-        "SELECT snapshot_id, position, endpoint, location_id, entity_id, body, "
+        "SELECT snapshot_id, position, endpoint, location_id, parent_id, entity_id, body, "
         "digest = encode(sha256(body), 'hex') "
         "FROM ghl_snapshot_raw ORDER BY position"
     ).fetchall()
     assert rows == [
-        (stored.snapshot_id, 0, "/workflows/", "location-1", "e0", b"1", True),
-        (stored.snapshot_id, 1, "/workflows/", "location-1", "e1", b"2", True),
+        (stored.snapshot_id, 0, "/workflows/", "location-1", None, "e0", b"1", True),
+        (stored.snapshot_id, 1, "/workflows/", "location-1", "folder-1", "e1", b"2", True),
     ]
 
 

@@ -538,23 +538,24 @@ SELECT
     created_at, created_by, source, correlation_id
 FROM snapshot;
 
--- One row for each entity of each snapshot, with its exact bytes; position counts from 0. The endpoint and the
--- location are those of the request that brought it in this snapshot.
+-- One row for each entity of each snapshot, with its exact bytes; position counts from 0. The endpoint, the
+-- location and the parent are those of the request that brought it in this snapshot.
 CREATE VIEW ghl_snapshot_raw WITH (security_invoker = true) AS
 SELECT
     snapshot.snapshot_id, snapshot.tenant_id, snapshot.ghl_account_id, snapshot.snapshot_type,
-    snapshot.captured_at, item.position, item.endpoint, item.location_id, item.entity_id,
+    snapshot.captured_at, item.position, item.endpoint, item.location_id, item.parent_id, item.entity_id,
     encode(item.digest, 'hex') AS digest, item.body
 FROM snapshot
 JOIN manifest ON manifest.tenant_id = snapshot.tenant_id AND manifest.digest = snapshot.checksum
 JOIN provenance ON provenance.tenant_id = snapshot.tenant_id AND provenance.digest = snapshot.provenance
 CROSS JOIN LATERAL (
-    SELECT listed.position - 1 AS position, origin.endpoint, origin.location_id, entity.entity_id,
-        entity.digest, entity.body
+    SELECT listed.position - 1 AS position, origin.endpoint, origin.location_id, origin.parent_id,
+        entity.entity_id, entity.digest, entity.body
     FROM unnest(manifest.entity_ids) WITH ORDINALITY AS listed (id, position)
     JOIN entity ON entity.id = listed.id
     LEFT JOIN (
-        SELECT place.position, request ->> 'endpoint' AS endpoint, request ->> 'locationId' AS location_id
+        SELECT place.position, request ->> 'endpoint' AS endpoint, request ->> 'locationId' AS location_id,
+            request ->> 'parentId' AS parent_id
         FROM json_array_elements(provenance.body -> 'requests') AS each (request)
         CROSS JOIN generate_series(
             (request -> 'items' ->> 'offset')::bigint + 1,
@@ -585,6 +586,7 @@ COMMENT ON VIEW ghl_snapshot_raw IS 'One row for each entity of each snapshot, w
 COMMENT ON COLUMN ghl_snapshot_raw.position IS 'Place in the payload, from 0.';
 COMMENT ON COLUMN ghl_snapshot_raw.endpoint IS 'The GHL call that brought it in this snapshot.';
 COMMENT ON COLUMN ghl_snapshot_raw.location_id IS 'The location that the call was made for.';
+COMMENT ON COLUMN ghl_snapshot_raw.parent_id IS 'The entity that the call was made for, such as the calendar of a notification.';
 COMMENT ON COLUMN ghl_snapshot_raw.entity_id IS 'The entity''s id in GHL.';
 COMMENT ON COLUMN ghl_snapshot_raw.digest IS 'SHA-256 of body, hex.';
 COMMENT ON COLUMN ghl_snapshot_raw.body IS 'The bytes that GHL sent: convert_from(body, ''UTF8'')::json.';
