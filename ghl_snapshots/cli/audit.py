@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ghl_snapshots.cli.completion import tenant_ids
 from ghl_snapshots.cli.database import checked_database
 from ghl_snapshots.core.audit_events import AuditEvent, EventType
 from ghl_snapshots.core.model import iso
@@ -20,7 +21,9 @@ _HEADINGS = ("time", "type", "tenant", "result", "source", "correlation id")
 @commands.command()
 def audit(
     *,
-    tenant: Annotated[str | None, typer.Option(help="Only this tenant's events.")] = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="Only this tenant's events.", autocompletion=tenant_ids)
+    ] = None,
     type_: Annotated[
         EventType | None, typer.Option("--type", metavar="TYPE", help=f"One of: {', '.join(EventType)}.")
     ] = None,

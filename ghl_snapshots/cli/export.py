@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from ghl_snapshots.cli.completion import tenant_ids
 from ghl_snapshots.cli.database import checked_database, report
 from ghl_snapshots.cli.history import AsOf, in_utc
 from ghl_snapshots.core.audit_events import EventType
@@ -22,7 +23,9 @@ _HEADINGS = ("type", "captured (UTC)", "status", "files", "snapshot")
 
 @commands.command()
 def export(
-    tenant: Annotated[str, typer.Argument(metavar="TENANT", help="Whose configuration.")],
+    tenant: Annotated[
+        str, typer.Argument(metavar="TENANT", help="Whose configuration.", autocompletion=tenant_ids)
+    ],
     *,
     to: Annotated[Path, typer.Option(metavar="FOLDER", help="A new folder, or that of an earlier export.")],
     as_of: AsOf = None,

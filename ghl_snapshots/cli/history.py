@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ghl_snapshots.cli.completion import tenant_ids
 from ghl_snapshots.cli.database import checked_database
 from ghl_snapshots.core.audit_events import EventType
 from ghl_snapshots.core.errors import ConfigurationError, SnapshotNotFoundError
@@ -30,7 +31,7 @@ _HEADINGS = ("captured (UTC)", "tenant", "type", "status", "records", "snapshot"
 _VERSION_HEADINGS = ("first seen (UTC)", "last seen (UTC)", "snapshots", "bytes", "sha256", "endpoint", "of")
 
 _ENDPOINT_HELP = "As in docs/endpoints.md, such as '/conversation-ai/agents/{agentId}'."
-_Tenant = Annotated[str, typer.Argument(metavar="TENANT")]
+_Tenant = Annotated[str, typer.Argument(metavar="TENANT", autocompletion=tenant_ids)]
 AsOf = Annotated[
     datetime | None,
     typer.Option(help="As captured by then (UTC), such as 2026-03-01; now by default."),
@@ -41,7 +42,10 @@ Moment = Annotated[datetime | None, typer.Option(help="In UTC, such as 2026-03-0
 @list_commands.command("list")
 def list_(
     *,
-    tenant: Annotated[str | None, typer.Option(help="Only this tenant's; all tenants' by default.")] = None,
+    tenant: Annotated[
+        str | None,
+        typer.Option(help="Only this tenant's; all tenants' by default.", autocompletion=tenant_ids),
+    ] = None,
     type_: Annotated[SnapshotType | None, typer.Option("--type", help="Only this snapshot type.")] = None,
     status: Annotated[Status | None, typer.Option(help="Only those with this status.")] = None,
     since: Moment = None,

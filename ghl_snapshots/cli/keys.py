@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from ghl_snapshots.cli.completion import tenant_ids
 from ghl_snapshots.cli.database import checked_database, migrated_database
 from ghl_snapshots.core.api_keys import ApiKey, KeyRole
 from ghl_snapshots.core.model import iso
@@ -18,7 +19,11 @@ _HEADINGS = ("key", "role", "tenants", "created", "revoked", "note")
 @commands.command()
 def create(
     tenant: Annotated[
-        list[str], typer.Option(help="Tenant that the key gives access to; may be given more than once.")
+        list[str],
+        typer.Option(
+            help="Tenant that the key gives access to; may be given more than once.",
+            autocompletion=tenant_ids,
+        ),
     ],
     role: Annotated[
         KeyRole,

@@ -16,6 +16,7 @@ import typer
 from psycopg.conninfo import conninfo_to_dict
 
 from ghl_snapshots.capture.composition import auditor_url, database_url
+from ghl_snapshots.cli.completion import tenant_ids
 from ghl_snapshots.cli.database import checked_database, report
 from ghl_snapshots.core.audit_events import EventType
 from ghl_snapshots.core.errors import ConfigurationError
@@ -170,7 +171,11 @@ def env() -> None:
 @commands.command()
 def config(
     tenant: Annotated[
-        str | None, typer.Option(help="Only the capture settings of this tenant, its overrides included.")
+        str | None,
+        typer.Option(
+            help="Only the capture settings of this tenant, its overrides included.",
+            autocompletion=tenant_ids,
+        ),
     ] = None,
 ) -> None:
     """Print every setting with its variable, present value and meaning; secrets are not shown."""

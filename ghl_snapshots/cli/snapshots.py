@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from ghl_snapshots.capture.composition import open_database
+from ghl_snapshots.cli.completion import tenant_ids
 from ghl_snapshots.cli.database import checked_database, report
 from ghl_snapshots.cli.history import AsOf, in_utc, latest
 from ghl_snapshots.cli.selection import selected
@@ -30,7 +31,8 @@ def snapshot(
     tenant: Annotated[
         list[str] | None,
         typer.Option(
-            help="Tenant to capture, or a pattern such as 'customer-*'; may be given more than once."
+            help="Tenant to capture, or a pattern such as 'customer-*'; may be given more than once.",
+            autocompletion=tenant_ids,
         ),
     ] = None,
     file: Annotated[
@@ -59,7 +61,10 @@ def show(
     ] = None,
     *,
     tenant: Annotated[
-        str | None, typer.Option(help="Instead of an id: the latest snapshot of this tenant and --type.")
+        str | None,
+        typer.Option(
+            help="Instead of an id: the latest snapshot of this tenant and --type.", autocompletion=tenant_ids
+        ),
     ] = None,
     type_: Annotated[SnapshotType | None, typer.Option("--type", help="With --tenant.")] = None,
     as_of: AsOf = None,

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from ghl_snapshots.cli.completion import tenant_ids
 from ghl_snapshots.cli.database import checked_database
 from ghl_snapshots.core.model import Status
 from ghl_snapshots.core.summary import counted
@@ -27,7 +28,8 @@ _WORDS = {Status.SUCCESS: "ok", Status.PARTIAL_FAILURE: "partial", Status.FAILED
 def status(
     *,
     tenant: Annotated[
-        str | None, typer.Option(help="Only this tenant, with the details of each type.")
+        str | None,
+        typer.Option(help="Only this tenant, with the details of each type.", autocompletion=tenant_ids),
     ] = None,
     problems: Annotated[
         bool, typer.Option("--problems", help="Only what is stale, failed, incomplete or not granted.")

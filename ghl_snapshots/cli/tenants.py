@@ -11,6 +11,7 @@ import typer
 from ghl_snapshots.capture.composition import check as check_account
 from ghl_snapshots.capture.composition import redeem
 from ghl_snapshots.cli.account_check import describe_check
+from ghl_snapshots.cli.completion import tenant_ids
 from ghl_snapshots.cli.database import checked_database, migrated_database
 from ghl_snapshots.cli.tenant_file import read_tenants
 from ghl_snapshots.core.capture_settings import parsed_overrides
@@ -25,7 +26,12 @@ commands = typer.Typer(
     help="Add, change, list and disable the tenants that are captured.", no_args_is_help=True
 )
 
-_TenantId = Annotated[str, typer.Argument(metavar="TENANT", help="Your id for the customer, such as acme.")]
+_NewTenantId = Annotated[
+    str, typer.Argument(metavar="TENANT", help="Your id for the customer, such as acme.")
+]
+_TenantId = Annotated[
+    str, typer.Argument(metavar="TENANT", help="Your id for the customer.", autocompletion=tenant_ids)
+]
 
 _Set = Annotated[
     list[str] | None,
@@ -42,7 +48,7 @@ _HEADINGS = ("tenant", "GHL account", "kind", "credential", "enabled", "override
 
 @commands.command()
 def add(
-    tenant: _TenantId,
+    tenant: _NewTenantId,
     account: Annotated[str, typer.Option(help="GHL location id, or with --agency the company id.")],
     credential: Annotated[
         str, typer.Option(help="Where the token is: env:NAME, file:/path or oauth. Never the token itself.")

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from ghl_snapshots.cli.completion import tenant_ids
 from ghl_snapshots.cli.database import checked_database
 from ghl_snapshots.core.audit_events import EventType
 from ghl_snapshots.core.errors import ConfigurationError
@@ -36,7 +37,9 @@ _Key = Annotated[
 @commands.command()
 def verify(
     *,
-    tenant: Annotated[str | None, typer.Option(help="Only this tenant's snapshots.")] = None,
+    tenant: Annotated[
+        str | None, typer.Option(help="Only this tenant's snapshots.", autocompletion=tenant_ids)
+    ] = None,
     type_: Annotated[SnapshotType | None, typer.Option("--type", help="Only this snapshot type.")] = None,
     since: Annotated[
         datetime | None, typer.Option(help="Only snapshots stored since then (UTC), such as 2026-03-01.")

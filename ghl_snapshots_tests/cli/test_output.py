@@ -187,3 +187,31 @@ def test_a_shell_completes_options(tmp_path: Path, shell: str, asked: dict[str, 
     done = InProcess(home=tmp_path / "home", variables=variables)()
     assert b"--type" in done.stdout
     assert not (tmp_path / "home").exists()
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ("ghl-snapshots show --tenant ac", ["acme", "acorn"]),
+        ("ghl-snapshots export acm", ["acme"]),
+        ("ghl-snapshots tenants disable o", ["other"]),
+        ("ghl-snapshots tenants add ac", []),
+    ],
+)
+def test_a_shell_completes_tenants_where_one_that_is_there_is_meant(
+    ghl_snapshots: CommandLine, line: str, offered: list[str]
+) -> None:
+    for tenant in ("acme", "acorn", "other"):
+        ghl_snapshots("tenants", "add", tenant, "--account", tenant, "--credential", "env:TOKEN")
+    asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+    variables = {**ghl_snapshots.variables, "_GHL_SNAPSHOTS_COMPLETE": "complete_bash", **asked}
+    done = InProcess(home=ghl_snapshots.home, variables=variables)()
+    assert done.stdout.decode().split() == offered
+
+
+def test_a_shell_completes_no_tenant_and_says_nothing_where_there_is_no_database(tmp_path: Path) -> None:
+    asked = {"COMP_WORDS": "ghl-snapshots show --tenant a", "COMP_CWORD": "3"}
+    variables = {"_GHL_SNAPSHOTS_COMPLETE": "complete_bash", **asked}
+    done = InProcess(home=tmp_path / "home", variables=variables)()
+    assert (done.stdout.strip(), done.stderr) == (b"", b"")
+    assert not (tmp_path / "home").exists()
