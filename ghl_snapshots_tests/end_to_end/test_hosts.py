@@ -77,6 +77,11 @@ def stored(deployment: Deployment, correlation_id: str) -> list[tuple[object, ob
     return [(row["tenant_id"], row["snapshot_type"], row["status"]) for row in rows]
 
 
+def wait_until_begun(deployment: Deployment, run_id: str) -> None:
+    webserver = deployment.hosts.webserver
+    eventually(lambda: graphql.run_of(webserver, run_id)["status"] == "STARTED", "the run works")
+
+
 def worker_of(deployment: Deployment, run_id: str) -> str:
     """The host that executes a run."""
     pid = graphql.worker_pid(deployment.hosts.webserver, run_id)
@@ -86,6 +91,7 @@ def worker_of(deployment: Deployment, run_id: str) -> str:
 @pytest.mark.usefixtures("partitions", "slow_ghl")
 def test_what_a_host_leaves_undone_when_it_dies_another_one_does(deployment: Deployment) -> None:
     hosts, tenants = deployment.hosts, deployment.product.tenant_ids
+    deployment.product.simulator.latency_seconds = 3.0  # neither has finished when both have begun
     trigger = scheduled_trigger("hosts", datetime.now(UTC))
     half = len(tenants) // 2
     runs = []
@@ -94,8 +100,11 @@ def test_what_a_host_leaves_undone_when_it_dies_another_one_does(deployment: Dep
             trigger_tags(trigger, priority=Priority.LOW) | TenantRange(first=batch[0], last=batch[-1]).tags()
         )
         runs.append(graphql.launch(hosts.webserver, list(SnapshotType), tags))
-    # Both work; one that has not begun when its host dies is only started again after three minutes.
-    victim, _ = (worker_of(deployment, run_id) for run_id in runs)
+    # One that has not begun when its host dies is only started again after three minutes.
+    for run_id in runs:
+        wait_until_begun(deployment, run_id)
+    deployment.product.simulator.latency_seconds = 0.3
+    victim = worker_of(deployment, runs[0])
     eventually(lambda: len(stored(deployment, trigger.correlation_id)) > 3, "it is time to kill")
     hosts.kill(victim)
     expected = [(tenant, kind, "success") for tenant, kind in pairs(tenants, sorted(SnapshotType))]
@@ -112,8 +121,7 @@ def test_a_run_that_is_canceled_stays_canceled(deployment: Deployment) -> None:
     hosts = deployment.hosts
     tags = TenantRange(first="t00", last="t11").tags()
     run_id = graphql.launch(hosts.webserver, list(SnapshotType), tags)
-    graphql.worker_pid(hosts.webserver, run_id)
-    eventually(lambda: graphql.run_of(hosts.webserver, run_id)["status"] == "STARTED", "the run works")
+    wait_until_begun(deployment, run_id)
     graphql.cancel_run(hosts.webserver, run_id)
     run = graphql.finished_run(hosts.webserver, run_id)
     assert run["status"] == "CANCELED"
