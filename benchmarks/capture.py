@@ -164,7 +164,7 @@ def _work(answer: Connection, base_url: str, row: Row) -> None:
 
 
 def _serve(channel: Connection, world: World) -> None:
-    """Serve a world in this process until the other end hangs up."""
+    """Serve a world in this process until the other end hangs up, with or without having read everything."""
     with Simulator(
         world.accounts(),
         latency_seconds=world.latency_ms / 1000,
@@ -173,7 +173,7 @@ def _serve(channel: Connection, world: World) -> None:
         daily_limit=10**9,
     ) as simulator:
         channel.send(simulator.base_url)
-        with suppress(EOFError):
+        with suppress(EOFError, ConnectionResetError):
             began_at = channel.recv()
             answered = sorted(each.at.timestamp() for each in simulator.request_log)
             channel.send(_in_a_row([at for at in answered if at > began_at], world.latency_ms / 1000))
