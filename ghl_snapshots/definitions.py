@@ -1,5 +1,8 @@
 """The composition root: every Dagster object of the product, listed."""
 
+import atexit
+import gc
+
 import dagster as dg
 
 from ghl_snapshots.core.logs import configure_own_logs
@@ -24,6 +27,10 @@ from ghl_snapshots.orchestration.schedules import DAILY, HOURLY, WEEKLY, snapsho
 from ghl_snapshots.orchestration.sensors import tenant_sensor
 from ghl_snapshots.orchestration.token_refresh import expiring_tokens, token_refresh
 from ghl_snapshots.orchestration.validation import validation_sensors
+
+# At its end the interpreter goes several times through all that Dagster's import made, in search of garbage:
+# more than half a second of every run and of every command that captures.
+atexit.register(gc.freeze)
 
 
 @dg.definitions
