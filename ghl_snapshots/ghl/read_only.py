@@ -31,7 +31,7 @@ from ghl_snapshots.ghl.deadline import Deadline
 
 TOKEN_PATH: Final = "/oauth/token"  # noqa: S105 (a path)
 LOCATION_TOKEN_PATH: Final = "/oauth/locationToken"  # noqa: S105 (a path)
-_SLICE_SECONDS: Final = 0.5
+_SLICE_SECONDS: Final = 0.2
 """A read waits no longer at once, so that an interruption is noticed."""
 _current: ContextVar[Deadline | None] = ContextVar("ghl_deadline", default=None)
 
