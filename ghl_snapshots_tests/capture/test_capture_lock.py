@@ -151,21 +151,20 @@ def test_two_runs_that_take_the_same_tenants_in_opposite_order_capture_each_once
     """Each tries the other's first tenant while both hold the lock of their own first one."""
     both_hold_a_lock = threading.Barrier(4, timeout=60)
     runs = [Run(product, database, stack, concurrency=2) for _ in range(2)]
+    second_was_tried = {run: threading.Event() for run in runs}
 
     def capture(run: Run, tenant_ids: Sequence[str], trigger: str) -> list[CaptureResult]:
-        second_was_tried = threading.Event()
-
         def coming() -> Iterator[str]:
             yield tenant_ids[0]
             both_hold_a_lock.wait()
             yield tenant_ids[1]
-            second_was_tried.set()
+            second_was_tried[run].set()
             yield from tenant_ids[2:]
 
         def store(capture: Capture) -> Appended:
             if capture.tenant_id == tenant_ids[0]:
                 both_hold_a_lock.wait()
-                assert second_was_tried.wait(60)
+                assert all(event.wait(60) for event in second_was_tried.values())
             return run.ledger.append(capture)
 
         return list(run.capture_all(coming(), trigger=trigger, store=store))
