@@ -189,6 +189,13 @@ def test_a_shell_completes_options(tmp_path: Path, shell: str, asked: dict[str, 
     assert not (tmp_path / "home").exists()
 
 
+def completed(command: CommandLine, line: str) -> subprocess.CompletedProcess[bytes]:
+    """What bash is offered for the last word of a line."""
+    asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
+    variables = {**command.variables, "_GHL_SNAPSHOTS_COMPLETE": "complete_bash", **asked}
+    return InProcess(home=command.home, variables=variables)()
+
+
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
@@ -203,15 +210,10 @@ def test_a_shell_completes_tenants_where_one_that_is_there_is_meant(
 ) -> None:
     for tenant in ("acme", "acorn", "other"):
         ghl_snapshots("tenants", "add", tenant, "--account", tenant, "--credential", "env:TOKEN")
-    asked = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split()) - 1)}
-    variables = {**ghl_snapshots.variables, "_GHL_SNAPSHOTS_COMPLETE": "complete_bash", **asked}
-    done = InProcess(home=ghl_snapshots.home, variables=variables)()
-    assert done.stdout.decode().split() == offered
+    assert completed(ghl_snapshots, line).stdout.decode().split() == offered
 
 
 def test_a_shell_completes_no_tenant_and_says_nothing_where_there_is_no_database(tmp_path: Path) -> None:
-    asked = {"COMP_WORDS": "ghl-snapshots show --tenant a", "COMP_CWORD": "3"}
-    variables = {"_GHL_SNAPSHOTS_COMPLETE": "complete_bash", **asked}
-    done = InProcess(home=tmp_path / "home", variables=variables)()
+    done = completed(CommandLine(home=tmp_path / "home"), "ghl-snapshots show --tenant a")
     assert (done.stdout.strip(), done.stderr) == (b"", b"")
     assert not (tmp_path / "home").exists()

@@ -2,7 +2,6 @@
 
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 import pytest
 
 from ghl_snapshots.core.signals import deferred_signals, ended_by_signals, handled, heeded_signals
+from ghl_snapshots_tests.local.interrupted_start import SLEEPER
 
 
 def receive(number: signal.Signals, done: list[str], failure: Exception | None = None) -> None:
@@ -68,7 +68,7 @@ def test_a_signal_that_another_thread_took_interrupts_a_wait_of_the_main_thread(
 def test_such_a_signal_interrupts_a_wait_for_a_child_whoever_handles_it() -> None:
     """As in Dagster's runs, and in commands that pass signals on to a program."""
     with (
-        subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"]) as child,
+        subprocess.Popen(SLEEPER) as child,
         handled({signal.SIGTERM: lambda *_: child.kill()}),
         heeded_signals(),
         sent_past_the_main_thread(signal.SIGTERM) as too_late,
